@@ -1,0 +1,21 @@
+// All that a component may know of the outside world. Passed in, never global; outlives whoever is given it.
+#pragma once
+
+#include "base/random.h"
+#include "env/background.h"
+#include "env/files.h"
+#include "env/network.h"
+#include "env/timers.h"
+
+namespace thole::env {
+
+struct Env {
+    Clock& clock;
+    Timers& timers;
+    Random& random;
+    Files& files;
+    Network& network;
+    Background& background;
+};
+
+}  // namespace thole::env

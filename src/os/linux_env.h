@@ -1,0 +1,30 @@
+// All of env on Linux, around one loop.
+#pragma once
+
+#include "env/env.h"
+#include "os/linux_background.h"
+#include "os/linux_files.h"
+#include "os/linux_network.h"
+#include "os/loop.h"
+
+namespace thole::os {
+
+// 64 bits from the kernel, for seeding; never for secrets.
+std::uint64_t random_seed();
+
+class LinuxEnv {
+public:
+    explicit LinuxEnv(Loop& loop)
+        : random_(random_seed()), network_(loop), background_(loop),
+          env_{loop, loop, random_, files_, network_, background_} {}
+    env::Env& env() { return env_; }
+
+private:
+    Random random_;
+    LinuxFiles files_;
+    LinuxNetwork network_;
+    LinuxBackground background_;
+    env::Env env_;
+};
+
+}  // namespace thole::os
