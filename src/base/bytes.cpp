@@ -11,7 +11,8 @@ constexpr std::array<std::uint32_t, 256> make_crc_table() {
     std::array<std::uint32_t, 256> table{};
     for (std::uint32_t i = 0; i < 256; ++i) {
         std::uint32_t value = i;
-        for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? 0x82f63b78U : 0U);
+        for (int bit = 0; bit < 8; ++bit)
+            value = (value >> 1) ^ ((value & 1) != 0 ? 0x82f63b78U : 0U);
         table[i] = value;
     }
     return table;
@@ -23,7 +24,8 @@ constexpr std::array<std::uint32_t, 256> kCrcTable = make_crc_table();
 
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed) {
     std::uint32_t value = ~seed;
-    for (const char c : bytes) value = kCrcTable[(value ^ static_cast<unsigned char>(c)) & 0xff] ^ (value >> 8);
+    for (const char c : bytes)
+        value = kCrcTable[(value ^ static_cast<unsigned char>(c)) & 0xff] ^ (value >> 8);
     return ~value;
 }
 

@@ -11,7 +11,8 @@
 
 namespace thole {
 
-// CRC-32C (Castagnoli), reflected, as in RFC 3720 appendix B.4. `seed` is a former result, to go on.
+// CRC-32C (Castagnoli), reflected, as in RFC 3720 appendix B.4. `seed` is a former result, to go
+// on.
 std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0);
 
 // 64-bit FNV-1a: for hash tables and ids of small things, never against an adversary.
@@ -40,8 +41,8 @@ private:
     std::string out_;
 };
 
-// Reads what ByteWriter wrote. Past the end everything reads as 0 and empty, and ok() stays false: callers read all
-// fields and then ask once. text() views into the input.
+// Reads what ByteWriter wrote. Past the end everything reads as 0 and empty, and ok() stays false:
+// callers read all fields and then ask once. text() views into the input.
 class ByteReader {
 public:
     explicit ByteReader(std::string_view in) : rest_(in) {}

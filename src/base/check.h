@@ -1,5 +1,5 @@
-// CHECK(condition): "we are wrong". On in production. Never on anything that a user, a peer or a disk can cause.
-// Writes the place to stderr without allocating (keeper uses it too) and aborts.
+// CHECK(condition): "we are wrong". On in production. Never on anything that a user, a peer or a
+// disk can cause. Writes the place to stderr without allocating (keeper uses it too) and aborts.
 #pragma once
 
 namespace thole {
@@ -8,7 +8,7 @@ namespace thole {
 
 }  // namespace thole
 
-#define CHECK(condition) \
+#define CHECK(condition)                               \
     (__builtin_expect(static_cast<bool>(condition), 1) \
-         ? static_cast<void>(0) \
+         ? static_cast<void>(0)                        \
          : ::thole::check_failed(#condition, __FILE__, __LINE__))

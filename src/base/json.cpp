@@ -18,7 +18,8 @@ Result<Json> convert_object(const simdjson::dom::object& object) {
     Json::Object members;
     for (const auto field : object) {
         for (const Json::Member& earlier : members) {
-            if (earlier.first == field.key) return invalid(fmt::format("key \"{}\" stands twice", earlier.first));
+            if (earlier.first == field.key)
+                return invalid(fmt::format("key \"{}\" stands twice", earlier.first));
         }
         Json value = TRY(convert(field.value));
         members.emplace_back(std::string(field.key), std::move(value));
@@ -31,10 +32,13 @@ Result<Json> convert(const simdjson::dom::element& element) {
         case simdjson::dom::element_type::NULL_VALUE: return Json();
         case simdjson::dom::element_type::BOOL: return Json(bool(element));
         case simdjson::dom::element_type::INT64: return Json(std::int64_t(element));
-        case simdjson::dom::element_type::UINT64: return Json(static_cast<double>(std::uint64_t(element)));
+        case simdjson::dom::element_type::UINT64:
+            return Json(static_cast<double>(std::uint64_t(element)));
         case simdjson::dom::element_type::DOUBLE: return Json(double(element));
-        case simdjson::dom::element_type::STRING: return Json(std::string(std::string_view(element)));
-        case simdjson::dom::element_type::OBJECT: return convert_object(simdjson::dom::object(element));
+        case simdjson::dom::element_type::STRING:
+            return Json(std::string(std::string_view(element)));
+        case simdjson::dom::element_type::OBJECT:
+            return convert_object(simdjson::dom::object(element));
         case simdjson::dom::element_type::ARRAY: {
             Json::Array items;
             for (const simdjson::dom::element item : simdjson::dom::array(element)) {
@@ -133,11 +137,13 @@ Result<bool> Json::boolean_at(std::string_view key) const {
 
 Result<Json> parse_json(std::string_view text) {
     simdjson::dom::parser parser;
-    const simdjson::error_code sized = parser.allocate(std::max<std::size_t>(text.size(), 64), kDepthMax);
+    const simdjson::error_code sized =
+        parser.allocate(std::max<std::size_t>(text.size(), 64), kDepthMax);
     if (sized != simdjson::SUCCESS) return overload("JSON is too large to read");
     simdjson::dom::element root;
     const auto failure = parser.parse(text.data(), text.size()).get(root);
-    if (failure != simdjson::SUCCESS) return invalid(fmt::format("not JSON: {}", simdjson::error_message(failure)));
+    if (failure != simdjson::SUCCESS)
+        return invalid(fmt::format("not JSON: {}", simdjson::error_message(failure)));
     return convert(root);
 }
 

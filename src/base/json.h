@@ -1,5 +1,6 @@
-// JSON (RFC 8259): a strict reader into a small value, and a streaming writer. The reader's engine is simdjson, hidden
-// in json.cpp, so that no header pays for it. Depth at most 64. Object order is kept as read; a repeated key is an error.
+// JSON (RFC 8259): a strict reader into a small value, and a streaming writer. The reader's engine
+// is simdjson, hidden in json.cpp, so that no header pays for it. Depth at most 64. Object order is
+// kept as read; a repeated key is an error.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +50,9 @@ private:
 
 Result<Json> parse_json(std::string_view text);
 
-// Writes one JSON text piece by piece: JsonWriter w; w.begin_object().key("a").value(1).end_object(); w.take().
-// Commas are its business; CHECKs that calls nest. Bytes that are no UTF-8 become U+FFFD.
+// Writes one JSON text piece by piece: JsonWriter w;
+// w.begin_object().key("a").value(1).end_object(); w.take(). Commas are its business; CHECKs that
+// calls nest. Bytes that are no UTF-8 become U+FFFD.
 class JsonWriter {
 public:
     JsonWriter& begin_object();
@@ -73,18 +75,26 @@ public:
 
     // key() and value() at once.
     template <typename T>
-    JsonWriter& member(std::string_view name, const T& content) { return key(name).value(content); }
+    JsonWriter& member(std::string_view name, const T& content) {
+        return key(name).value(content);
+    }
 
-    const std::string& text() const { CHECK(closes_.empty()); return out_; }
-    std::string take() { CHECK(closes_.empty()); return std::move(out_); }
+    const std::string& text() const {
+        CHECK(closes_.empty());
+        return out_;
+    }
+    std::string take() {
+        CHECK(closes_.empty());
+        return std::move(out_);
+    }
 
 private:
     void before_value();
     JsonWriter& open(char opener, char closer);
     JsonWriter& close(char closer);
     std::string out_;
-    std::string closes_;       // What is still to close, innermost last.
-    bool comma_ = false;       // The next value or key needs one.
+    std::string closes_;  // What is still to close, innermost last.
+    bool comma_ = false;  // The next value or key needs one.
 };
 
 // The text with quotes and escapes.

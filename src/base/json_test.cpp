@@ -19,7 +19,8 @@ TEST(Json, ReadsValuesInOrder) {
 
 // Two readers that pick different ones of two equal keys can be played against each other.
 TEST(Json, RefusesWhatTwoReadersCouldUnderstandDifferently) {
-    for (const char* text : {R"({"a":1,"a":2})", "", "{", "[1,]", "{'a':1}", "nul", "1 2", "\"\x01\"", "[01]", "\xff"}) {
+    for (const char* text : {R"({"a":1,"a":2})", "", "{", "[1,]", "{'a':1}", "nul", "1 2",
+                             "\"\x01\"", "[01]", "\xff"}) {
         EXPECT_FALSE(parse_json(text).ok()) << text;
     }
     EXPECT_FALSE(parse_json(std::string(200, '[') + std::string(200, ']')).ok());

@@ -29,7 +29,8 @@ struct Unit {
 };
 
 // Splits "250ms" into 250 and "ms".
-Result<std::pair<std::int64_t, std::string_view>> split_number(std::string_view text, std::string_view kind) {
+Result<std::pair<std::int64_t, std::string_view>> split_number(std::string_view text,
+                                                               std::string_view kind) {
     std::size_t digits = 0;
     while (digits < text.size() && is_digit(text[digits])) ++digits;
     if (digits == 0) return invalid(fmt::format("'{}' is not a {}", shown(text), kind));
@@ -45,7 +46,8 @@ Result<std::int64_t> parse_integer(std::string_view text, std::int64_t least, st
     const char* end = text.data() + text.size();
     const auto [rest, failure] = std::from_chars(text.data(), end, number);
     const std::string_view digits = text.substr(!text.empty() && text.front() == '-' ? 1 : 0);
-    const bool plain = !digits.empty() && (digits.size() == 1 || digits.front() != '0') && text != "-0";
+    const bool plain =
+        !digits.empty() && (digits.size() == 1 || digits.front() != '0') && text != "-0";
     if (failure == std::errc::result_out_of_range) {
         return invalid(fmt::format("{} is out of range: {} to {}", shown(text), least, most));
     }
@@ -74,9 +76,11 @@ Result<Duration> parse_duration(std::string_view text) {
 
 std::string print_duration(Duration duration) {
     const std::int64_t millis = milliseconds_of(duration);
-    static constexpr Unit kUnits[] = {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}};
+    static constexpr Unit kUnits[] = {
+        {"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}};
     for (const Unit& unit : kUnits) {
-        if (millis != 0 && millis % unit.factor == 0) return fmt::format("{}{}", millis / unit.factor, unit.name);
+        if (millis != 0 && millis % unit.factor == 0)
+            return fmt::format("{}{}", millis / unit.factor, unit.name);
     }
     return fmt::format("{}ms", millis);
 }
@@ -107,8 +111,10 @@ Status check_name(std::string_view text) {
     const bool plain = std::all_of(text.begin(), text.end(),
                                    [](char c) { return is_lower(c) || is_digit(c) || c == '-'; });
     if (sized && ends && plain) return success();
-    return invalid(fmt::format("'{}' is not a name: 1 to 63 of a-z, 0-9 and '-', starting with a letter, "
-                               "not ending in '-'", shown(text)));
+    return invalid(
+        fmt::format("'{}' is not a name: 1 to 63 of a-z, 0-9 and '-', starting with a letter, "
+                    "not ending in '-'",
+                    shown(text)));
 }
 
 std::size_t edit_distance(std::string_view left, std::string_view right) {
@@ -120,7 +126,8 @@ std::size_t edit_distance(std::string_view left, std::string_view right) {
         for (std::size_t j = 1; j <= right.size(); ++j) {
             const std::size_t replaced = old[j - 1] + (left[i - 1] == right[j - 1] ? 0 : 1);
             row[j] = std::min({old[j] + 1, row[j - 1] + 1, replaced});
-            const bool swapped = i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
+            const bool swapped =
+                i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
             if (swapped) row[j] = std::min(row[j], older[j - 2] + 1);
         }
         std::swap(older, old);

@@ -19,14 +19,15 @@ TEST(ParseDuration, ReadsExactlyTheDocumentedForms) {
 
 // A bare number once meant seconds to the writer and milliseconds to the reader.
 TEST(ParseDuration, RefusesWhatCouldBeMisread) {
-    for (const char* text : {"", "5", "s", "-1s", "+1s", "1 s", " 1s", "1s ", "1.5s", "1S", "1sec", "9999999999d",
-                             "99999999999999999999s", "0x1s"}) {
+    for (const char* text : {"", "5", "s", "-1s", "+1s", "1 s", " 1s", "1s ", "1.5s", "1S", "1sec",
+                             "9999999999d", "99999999999999999999s", "0x1s"}) {
         EXPECT_FALSE(parse_duration(text).ok()) << text;
     }
 }
 
 TEST(ParseDuration, PrintsWhatItReads) {
-    for (const Duration value : {Duration(1ms), Duration(1500ms), Duration(60s), Duration(90s), Duration(24h)}) {
+    for (const Duration value :
+         {Duration(1ms), Duration(1500ms), Duration(60s), Duration(90s), Duration(24h)}) {
         EXPECT_EQ(parse_duration(print_duration(value)).value(), value) << print_duration(value);
     }
 }
@@ -34,7 +35,8 @@ TEST(ParseDuration, PrintsWhatItReads) {
 TEST(ParseInteger, KeepsToItsBounds) {
     EXPECT_EQ(parse_integer("65535", 1, 65535).value(), 65535);
     EXPECT_EQ(parse_integer("-3", -5, 5).value(), -3);
-    for (const char* text : {"", "0", "65536", "+1", "01", " 1", "1 ", "1a", "-1", "99999999999999999999"}) {
+    for (const char* text :
+         {"", "0", "65536", "+1", "01", " 1", "1 ", "1a", "-1", "99999999999999999999"}) {
         EXPECT_FALSE(parse_integer(text, 1, 65535).ok()) << text;
     }
 }
@@ -44,11 +46,13 @@ TEST(ParseSize, KnowsBothPowers) {
     EXPECT_EQ(parse_size("64Ki").value(), 65536);
     EXPECT_EQ(parse_size("2Gi").value(), 2147483648LL);
     EXPECT_EQ(parse_size("10k").value(), 10000);
-    for (const char* text : {"", "Ki", "-1", "1KiB", "1.5Gi", "9999999Ti"}) EXPECT_FALSE(parse_size(text).ok()) << text;
+    for (const char* text : {"", "Ki", "-1", "1KiB", "1.5Gi", "9999999Ti"})
+        EXPECT_FALSE(parse_size(text).ok()) << text;
 }
 
 TEST(CheckName, IsAHostLabel) {
-    for (const char* text : {"a", "web", "orders-worker", "a1"}) EXPECT_TRUE(check_name(text).ok()) << text;
+    for (const char* text : {"a", "web", "orders-worker", "a1"})
+        EXPECT_TRUE(check_name(text).ok()) << text;
     for (const char* text : {"", "1a", "Web", "a_b", "-a", "a-", "a.b", "a/b", ".."}) {
         EXPECT_FALSE(check_name(text).ok()) << text;
     }

@@ -1,6 +1,6 @@
-// A small random generator of our own: the same seed gives the same numbers on every machine and library, which the
-// standard distributions do not promise. xoshiro256** 1.0 (Blackman and Vigna, 2018), seeded by SplitMix64.
-// Not for secrets. Owned by one thread.
+// A small random generator of our own: the same seed gives the same numbers on every machine and
+// library, which the standard distributions do not promise. xoshiro256** 1.0 (Blackman and Vigna,
+// 2018), seeded by SplitMix64. Not for secrets. Owned by one thread.
 #pragma once
 
 #include <array>

@@ -19,9 +19,7 @@ std::string_view name_of(Code code) {
     return "unknown";
 }
 
-std::string Error::text() const {
-    return hint.empty() ? message : message + "\n  try: " + hint;
-}
+std::string Error::text() const { return hint.empty() ? message : message + "\n  try: " + hint; }
 
 Error Error::within(std::string_view place) && {
     message = std::string(place) + ": " + message;
@@ -46,14 +44,32 @@ namespace {
 
 Code code_of(int number) {
     switch (number) {
-        case ENOENT: case ESRCH: case ENODEV: return Code::NotFound;
-        case EEXIST: case EADDRINUSE: case EBUSY: case ENOTEMPTY: return Code::Conflict;
-        case EACCES: case EPERM: case EROFS: return Code::Denied;
-        case EINVAL: case ENAMETOOLONG: case ENOTDIR: case EISDIR: case E2BIG: return Code::Invalid;
+        case ENOENT:
+        case ESRCH:
+        case ENODEV: return Code::NotFound;
+        case EEXIST:
+        case EADDRINUSE:
+        case EBUSY:
+        case ENOTEMPTY: return Code::Conflict;
+        case EACCES:
+        case EPERM:
+        case EROFS: return Code::Denied;
+        case EINVAL:
+        case ENAMETOOLONG:
+        case ENOTDIR:
+        case EISDIR:
+        case E2BIG: return Code::Invalid;
         case ETIMEDOUT: return Code::Timeout;
-        case ENOSPC: case EDQUOT: case EMFILE: case ENFILE: case ENOMEM: case ENOBUFS: return Code::Overload;
-        case EIO: case EBADMSG: return Code::Corrupt;
-        default: return Code::Unavailable;  // The rest of errno: the outside is not as it should be.
+        case ENOSPC:
+        case EDQUOT:
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM:
+        case ENOBUFS: return Code::Overload;
+        case EIO:
+        case EBADMSG: return Code::Corrupt;
+        default:
+            return Code::Unavailable;  // The rest of errno: the outside is not as it should be.
     }
 }
 

@@ -5,8 +5,8 @@
 //         return Port(number);
 //     }
 //
-// TRY is a statement expression: use it as a whole initialiser, statement or `return`, never inside braces
-// (g++ 12 and clang 14 skip destructors of what was already built there).
+// TRY is a statement expression: use it as a whole initialiser, statement or `return`, never inside
+// braces (g++ 12 and clang 14 skip destructors of what was already built there).
 #pragma once
 
 #include <string>
@@ -53,18 +53,36 @@ public:
     bool ok() const { return content_.index() == 0; }
     explicit operator bool() const { return ok(); }
 
-    T& value() & { CHECK(ok()); return *std::get_if<0>(&content_); }
-    const T& value() const& { CHECK(ok()); return *std::get_if<0>(&content_); }
-    T&& value() && { CHECK(ok()); return std::move(*std::get_if<0>(&content_)); }
+    T& value() & {
+        CHECK(ok());
+        return *std::get_if<0>(&content_);
+    }
+    const T& value() const& {
+        CHECK(ok());
+        return *std::get_if<0>(&content_);
+    }
+    T&& value() && {
+        CHECK(ok());
+        return std::move(*std::get_if<0>(&content_));
+    }
     T& operator*() & { return value(); }
     const T& operator*() const& { return value(); }
     T&& operator*() && { return std::move(*this).value(); }
     T* operator->() { return &value(); }
     const T* operator->() const { return &value(); }
 
-    Error& error() & { CHECK(!ok()); return *std::get_if<1>(&content_); }
-    const Error& error() const& { CHECK(!ok()); return *std::get_if<1>(&content_); }
-    Error&& error() && { CHECK(!ok()); return std::move(*std::get_if<1>(&content_)); }
+    Error& error() & {
+        CHECK(!ok());
+        return *std::get_if<1>(&content_);
+    }
+    const Error& error() const& {
+        CHECK(!ok());
+        return *std::get_if<1>(&content_);
+    }
+    Error&& error() && {
+        CHECK(!ok());
+        return std::move(*std::get_if<1>(&content_));
+    }
 
     T value_or(T other) && { return ok() ? std::move(*this).value() : std::move(other); }
 
@@ -89,9 +107,9 @@ Error from_errno(int number, std::string_view act);
 
 }  // namespace thole
 
-#define TRY(expression) \
-    __extension__({ \
-        auto thole_try_result = (expression); \
+#define TRY(expression)                                                         \
+    __extension__({                                                             \
+        auto thole_try_result = (expression);                                   \
         if (!thole_try_result.ok()) return std::move(thole_try_result).error(); \
-        std::move(thole_try_result).value(); \
+        std::move(thole_try_result).value();                                    \
     })

@@ -20,10 +20,12 @@ Date date_of(std::int64_t days) {
     const auto day_of_era = static_cast<unsigned>(days - era * 146097);
     const unsigned year_of_era =
         (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    const unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const unsigned day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const unsigned shifted_month = (5 * day_of_year + 2) / 153;
     const unsigned month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
-    const std::int64_t year = static_cast<std::int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0);
+    const std::int64_t year =
+        static_cast<std::int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0);
     return {year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1};
 }
 
@@ -38,8 +40,9 @@ std::string format_wall(WallTime time) {
         --days;
     }
     const Date date = date_of(days);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", date.year, date.month, date.day,
-                       millis / 3'600'000, millis / 60'000 % 60, millis / 1000 % 60, millis % 1000);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", date.year, date.month,
+                       date.day, millis / 3'600'000, millis / 60'000 % 60, millis / 1000 % 60,
+                       millis % 1000);
 }
 
 std::string format_duration(Duration duration) {

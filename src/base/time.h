@@ -1,6 +1,6 @@
 // Time, in two kinds that cannot be mixed up.
-// Time is CLOCK_BOOTTIME: it goes on during suspend and never jumps; all decisions use it. It has no now():
-// whoever needs it is given it. WallTime is for display, certificates and cron only.
+// Time is CLOCK_BOOTTIME: it goes on during suspend and never jumps; all decisions use it. It has
+// no now(): whoever needs it is given it. WallTime is for display, certificates and cron only.
 #pragma once
 
 #include <chrono>
@@ -27,8 +27,8 @@ struct WallClock {
     static constexpr bool is_steady = false;
 };
 
-using Time = BootClock::time_point;       // Since boot.
-using WallTime = WallClock::time_point;   // Since 1970-01-01T00:00:00Z.
+using Time = BootClock::time_point;      // Since boot.
+using WallTime = WallClock::time_point;  // Since 1970-01-01T00:00:00Z.
 
 constexpr Duration kForever = Duration::max();
 

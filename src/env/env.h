@@ -1,4 +1,5 @@
-// All that a component may know of the outside world. Passed in, never global; outlives whoever is given it.
+// All that a component may know of the outside world. Passed in, never global; outlives whoever is
+// given it.
 #pragma once
 
 #include "base/random.h"

@@ -1,8 +1,9 @@
-// Files, as far as thole writes any. Paths are absolute. These calls block: on the loop only for small files on tmpfs
-// and at start; all else goes through Background.
+// Files, as far as thole writes any. Paths are absolute. These calls block: on the loop only for
+// small files on tmpfs and at start; all else goes through Background.
 //
-// Nothing is durable before sync() of the file, and no name before sync_folder() of its folder. A sync that failed is
-// final: what was written before may be lost even if a later sync succeeds, so the caller gives the file up.
+// Nothing is durable before sync() of the file, and no name before sync_folder() of its folder. A
+// sync that failed is final: what was written before may be lost even if a later sync succeeds, so
+// the caller gives the file up.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,11 @@ public:
     virtual Result<std::uint64_t> size() = 0;
 };
 
-enum class OpenMode { Read, ReadWrite, Create };  // Create: read and write, made where it is absent.
+enum class OpenMode {
+    Read,
+    ReadWrite,
+    Create
+};  // Create: read and write, made where it is absent.
 enum class Durability { None, Synced };
 
 struct FileInfo {
@@ -42,7 +47,8 @@ public:
     virtual ~Files() = default;
     virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) = 0;
     virtual Result<std::string> read(const std::string& path, std::size_t size_max) = 0;
-    // A reader sees the old content or the new, whole. Synced: write aside, sync, rename, sync the folder.
+    // A reader sees the old content or the new, whole. Synced: write aside, sync, rename, sync the
+    // folder.
     virtual Status replace(const std::string& path, std::string_view bytes, Durability durability,
                            std::uint32_t mode) = 0;
     // With its parents; nothing where it is there.

@@ -1,7 +1,8 @@
-// Talking to other processes: streams (TCP on IPv4, unix sockets) and links (whole frames over SOCK_SEQPACKET).
+// Talking to other processes: streams (TCP on IPv4, unix sockets) and links (whole frames over
+// SOCK_SEQPACKET).
 //
-// A stream or link is owned by whoever made it; destroying it closes it and no callback follows. Callbacks are set
-// once, before the loop turns again. After `closed` nothing more comes.
+// A stream or link is owned by whoever made it; destroying it closes it and no callback follows.
+// Callbacks are set once, before the loop turns again. After `closed` nothing more comes.
 #pragma once
 
 #include <cstdint>
@@ -31,11 +32,12 @@ struct Peer {
 };
 
 struct StreamEvents {
-    std::function<void()> connected = nullptr;                   // Connecting streams only.
-    std::function<void(std::string_view)> received = nullptr;    // Valid during the call.
-    std::function<void()> ended = nullptr;                       // The peer will send no more; writing still works.
-    std::function<void()> drained = nullptr;                     // All that was written has left.
-    std::function<void(const Error&)> closed = nullptr;          // Both directions are over, or connecting did not succeed.
+    std::function<void()> connected = nullptr;                 // Connecting streams only.
+    std::function<void(std::string_view)> received = nullptr;  // Valid during the call.
+    std::function<void()> ended = nullptr;    // The peer will send no more; writing still works.
+    std::function<void()> drained = nullptr;  // All that was written has left.
+    std::function<void(const Error&)> closed =
+        nullptr;  // Both directions are over, or connecting did not succeed.
 };
 
 class Stream {
@@ -81,7 +83,8 @@ public:
     virtual Result<std::unique_ptr<Listening>> listen(Address address, Accept accept) = 0;
     // On an inherited listening stream socket (os: a descriptor number).
     virtual Result<std::unique_ptr<Listening>> listen_inherited(int number, Accept accept) = 0;
-    virtual Result<std::unique_ptr<Listening>> listen_unix(const std::string& path, Accept accept) = 0;
+    virtual Result<std::unique_ptr<Listening>> listen_unix(const std::string& path,
+                                                           Accept accept) = 0;
     virtual std::unique_ptr<Stream> connect(Address address) = 0;
     virtual std::unique_ptr<Stream> connect_unix(const std::string& path) = 0;
     // A SOCK_SEQPACKET socket at this path; where there is none, `closed` comes.

@@ -39,7 +39,8 @@ private:
 class Timers {
 public:
     virtual ~Timers() = default;
-    // Calls once, `delay` from now or a little later. Two of the same moment come in the order in which they were made.
+    // Calls once, `delay` from now or a little later. Two of the same moment come in the order in
+    // which they were made.
     [[nodiscard]] Timer after(Duration delay, std::function<void()> call) {
         return Timer(*this, add(delay, std::move(call)));
     }

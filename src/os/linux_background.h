@@ -27,12 +27,13 @@ private:
     void work_off();
 
     Loop& loop_;
-    // Set false in the destructor, on the loop's thread: what was posted and not yet run is dropped.
+    // Set false in the destructor, on the loop's thread: what was posted and not yet run is
+    // dropped.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::mutex lock_;
     std::condition_variable changed_;
-    std::deque<Job> jobs_;   // Under lock_.
-    bool ending_ = false;    // Under lock_.
+    std::deque<Job> jobs_;  // Under lock_.
+    bool ending_ = false;   // Under lock_.
     std::thread thread_;
 };
 

@@ -15,8 +15,9 @@ std::uint64_t random_seed();
 class LinuxEnv {
 public:
     explicit LinuxEnv(Loop& loop)
-        : random_(random_seed()), network_(loop), background_(loop),
-          env_{loop, loop, random_, files_, network_, background_} {}
+        : random_(random_seed()), network_(loop), background_(loop), env_{loop,     loop,
+                                                                          random_,  files_,
+                                                                          network_, background_} {}
     env::Env& env() { return env_; }
 
 private:

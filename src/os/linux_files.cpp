@@ -31,7 +31,8 @@ public:
     Result<std::size_t> read_at(std::uint64_t offset, char* into, std::size_t size) override {
         std::size_t done = 0;
         while (done < size) {
-            const ssize_t got = ::pread(fd_.get(), into + done, size - done, static_cast<off_t>(offset + done));
+            const ssize_t got =
+                ::pread(fd_.get(), into + done, size - done, static_cast<off_t>(offset + done));
             if (got < 0 && errno == EINTR) continue;
             if (got < 0) return from_errno(errno, "read " + path_);
             if (got == 0) break;
@@ -42,7 +43,8 @@ public:
 
     Status write_at(std::uint64_t offset, std::string_view bytes) override {
         while (!bytes.empty()) {
-            const ssize_t put = ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+            const ssize_t put =
+                ::pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
             if (put < 0 && errno == EINTR) continue;
             if (put < 0) return from_errno(errno, "write " + path_);
             bytes.remove_prefix(static_cast<std::size_t>(put));
@@ -52,7 +54,8 @@ public:
     }
 
     Status truncate(std::uint64_t size) override {
-        if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) return from_errno(errno, "truncate " + path_);
+        if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0)
+            return from_errno(errno, "truncate " + path_);
         return success();
     }
 
@@ -99,12 +102,13 @@ Result<std::string> LinuxFiles::read(const std::string& path, std::size_t size_m
     }
 }
 
-Status LinuxFiles::replace(const std::string& path, std::string_view bytes, env::Durability durability,
-                           std::uint32_t mode) {
+Status LinuxFiles::replace(const std::string& path, std::string_view bytes,
+                           env::Durability durability, std::uint32_t mode) {
     const std::string aside = path + ".new";
     {
-        const FileDescriptor fd(
-            ::open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, static_cast<mode_t>(mode)));
+        const FileDescriptor fd(::open(aside.c_str(),
+                                       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                                       static_cast<mode_t>(mode)));
         if (!fd.is_open()) return from_errno(errno, "create " + aside);
         TRY(write_all(fd.get(), bytes, aside));
         if (durability == env::Durability::Synced && ::fsync(fd.get()) != 0) {
@@ -151,7 +155,9 @@ Result<std::vector<env::FileInfo>> LinuxFiles::list(const std::string& path) {
     }
     ::closedir(folder);
     std::sort(found.begin(), found.end(),
-              [](const env::FileInfo& left, const env::FileInfo& right) { return left.name < right.name; });
+              [](const env::FileInfo& left, const env::FileInfo& right) {
+                  return left.name < right.name;
+              });
     return found;
 }
 

@@ -29,7 +29,8 @@ public:
         unsent_bytes_ += frame.size();
         unsent_.push_back(std::move(frame));
         if (unsent_bytes_ > kUnsentBytesMax) {
-            timer_ = loop_.after(Duration::zero(), [this] { close(overload("the peer does not read")); });
+            timer_ = loop_.after(Duration::zero(),
+                                 [this] { close(overload("the peer does not read")); });
             return;
         }
         flush();
@@ -59,21 +60,25 @@ private:
         const ssize_t got = ::recv(fd_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
         if (got <= 0) {
-            close(got == 0 ? unavailable("the peer closed the link") : from_errno(errno, "receive"));
+            close(got == 0 ? unavailable("the peer closed the link")
+                           : from_errno(errno, "receive"));
             return false;
         }
-        if (events_.received) events_.received(std::string_view(bytes, static_cast<std::size_t>(got)));
+        if (events_.received)
+            events_.received(std::string_view(bytes, static_cast<std::size_t>(got)));
         return true;
     }
 
     void flush() {
         while (!unsent_.empty()) {
             const std::string& frame = unsent_.front();
-            const ssize_t sent = ::send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+            const ssize_t sent =
+                ::send(fd_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
             if (sent < 0 && errno == EINTR) continue;
             if (sent < 0 && errno == EAGAIN) break;
             if (sent < 0) {
-                // Told from the loop, never from inside send(); what the peer still said is read first.
+                // Told from the loop, never from inside send(); what the peer still said is read
+                // first.
                 timer_ = loop_.after(Duration::zero(),
                                      [this, error = from_errno(errno, "send")] { close(error); });
                 break;

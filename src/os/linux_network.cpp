@@ -31,7 +31,8 @@ sockaddr_in to_socket_address(env::Address address) {
 Result<sockaddr_un> to_unix_address(const std::string& path) {
     sockaddr_un to{};
     to.sun_family = AF_UNIX;
-    if (path.size() >= sizeof(to.sun_path)) return invalid("the path of a socket is too long: " + path);
+    if (path.size() >= sizeof(to.sun_path))
+        return invalid("the path of a socket is too long: " + path);
     std::memcpy(to.sun_path, path.c_str(), path.size() + 1);
     return to;
 }
@@ -81,23 +82,29 @@ private:
 };
 
 // Connects without waiting; 0 or the errno, EINPROGRESS where it goes on.
-int begin_connecting(int fd, const sockaddr* to, socklen_t size) { return ::connect(fd, to, size) == 0 ? 0 : errno; }
+int begin_connecting(int fd, const sockaddr* to, socklen_t size) {
+    return ::connect(fd, to, size) == 0 ? 0 : errno;
+}
 
 }  // namespace
 
-Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen(env::Address address, env::Accept accept) {
+Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen(env::Address address,
+                                                             env::Accept accept) {
     FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd.is_open()) return from_errno(errno, "socket");
     const int one = 1;
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     const sockaddr_in at = to_socket_address(address);
     const std::string name = "listen on port " + std::to_string(address.port);
-    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0) return from_errno(errno, name);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0)
+        return from_errno(errno, name);
     if (::listen(fd.get(), kBacklog) != 0) return from_errno(errno, name);
-    return std::unique_ptr<env::Listening>(std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
+    return std::unique_ptr<env::Listening>(
+        std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
 }
 
-Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen_inherited(int number, env::Accept accept) {
+Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen_inherited(int number,
+                                                                       env::Accept accept) {
     int listens = 0;
     socklen_t size = sizeof(listens);
     if (::getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) {
@@ -106,22 +113,26 @@ Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen_inherited(int numbe
     ::fcntl(number, F_SETFD, FD_CLOEXEC);
     ::fcntl(number, F_SETFL, ::fcntl(number, F_GETFL) | O_NONBLOCK);
     FileDescriptor fd(number);
-    return std::unique_ptr<env::Listening>(std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
+    return std::unique_ptr<env::Listening>(
+        std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
 }
 
-Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen_unix(const std::string& path, env::Accept accept) {
+Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen_unix(const std::string& path,
+                                                                  env::Accept accept) {
     const sockaddr_un at = TRY(to_unix_address(path));
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd.is_open()) return from_errno(errno, "socket");
     struct stat info {};
     if (::lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) ::unlink(path.c_str());
-    // The mode is the umask's at bind; set before anybody can connect, as nobody can before listen().
+    // The mode is the umask's at bind; set before anybody can connect, as nobody can before
+    // listen().
     if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0) {
         return from_errno(errno, "bind " + path);
     }
     if (::chmod(path.c_str(), 0600) != 0) return from_errno(errno, "chmod " + path);
     if (::listen(fd.get(), kBacklog) != 0) return from_errno(errno, "listen " + path);
-    return std::unique_ptr<env::Listening>(std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
+    return std::unique_ptr<env::Listening>(
+        std::make_unique<LinuxListening>(loop_, std::move(fd), std::move(accept)));
 }
 
 std::unique_ptr<env::Stream> LinuxNetwork::connect(env::Address address) {
@@ -130,8 +141,10 @@ std::unique_ptr<env::Stream> LinuxNetwork::connect(env::Address address) {
     const int one = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const sockaddr_in to = to_socket_address(address);
-    const int error = begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
-    if (error != 0 && error != EINPROGRESS) return make_failed_stream(loop_, from_errno(error, "connect"));
+    const int error =
+        begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+    if (error != 0 && error != EINPROGRESS)
+        return make_failed_stream(loop_, from_errno(error, "connect"));
     return make_stream(loop_, std::move(fd), StreamStage::Connecting);
 }
 
@@ -140,7 +153,8 @@ std::unique_ptr<env::Stream> LinuxNetwork::connect_unix(const std::string& path)
     if (!to.ok()) return make_failed_stream(loop_, to.error());
     FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd.is_open()) return make_failed_stream(loop_, from_errno(errno, "socket"));
-    const int error = begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&*to), sizeof(*to));
+    const int error =
+        begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&*to), sizeof(*to));
     if (error != 0) return make_failed_stream(loop_, from_errno(error, "connect to " + path));
     return make_stream(loop_, std::move(fd), StreamStage::Connecting);
 }
@@ -150,7 +164,8 @@ std::unique_ptr<env::Link> LinuxNetwork::connect_link(const std::string& path) {
     if (!to.ok()) return make_failed_link(loop_, to.error());
     FileDescriptor fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd.is_open()) return make_failed_link(loop_, from_errno(errno, "socket"));
-    const int error = begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&*to), sizeof(*to));
+    const int error =
+        begin_connecting(fd.get(), reinterpret_cast<const sockaddr*>(&*to), sizeof(*to));
     if (error != 0) return make_failed_link(loop_, from_errno(error, "connect to " + path));
     return make_link(loop_, std::move(fd));
 }

@@ -109,16 +109,18 @@ private:
             update();
             const std::shared_ptr<bool> alive = alive_;
             if (events_.ended) events_.ended();
-            if (*alive && !is_closed_ && has_ended_ && unsent_bytes() == 0) close(unavailable("the peer has ended"));
+            if (*alive && !is_closed_ && has_ended_ && unsent_bytes() == 0)
+                close(unavailable("the peer has ended"));
             return;
         }
-        if (events_.received) events_.received(std::string_view(bytes, static_cast<std::size_t>(got)));
+        if (events_.received)
+            events_.received(std::string_view(bytes, static_cast<std::size_t>(got)));
     }
 
     void flush() {
         while (unsent_bytes() > 0) {
-            const ssize_t sent =
-                ::send(fd_.get(), unsent_.data() + sent_, unsent_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
+            const ssize_t sent = ::send(fd_.get(), unsent_.data() + sent_, unsent_.size() - sent_,
+                                        MSG_NOSIGNAL | MSG_DONTWAIT);
             if (sent < 0 && errno == EINTR) continue;
             if (sent < 0 && errno == EAGAIN) break;
             if (sent < 0) {
@@ -176,7 +178,7 @@ private:
     bool is_connecting_ = false;
     bool is_paused_ = false;
     bool is_closed_ = false;
-    bool has_ended_ = false;    // We write no more.
+    bool has_ended_ = false;  // We write no more.
     bool has_shut_ = false;
     bool peer_ended_ = false;
     bool flush_waits_ = false;

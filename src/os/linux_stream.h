@@ -12,7 +12,8 @@ namespace thole::os {
 enum class StreamStage { Connecting, Open };
 
 std::unique_ptr<env::Stream> make_stream(Loop& loop, FileDescriptor fd, StreamStage stage);
-// A stream that tells `closed` in the next turn: what connecting gives where there was not even a socket to wait for.
+// A stream that tells `closed` in the next turn: what connecting gives where there was not even a
+// socket to wait for.
 std::unique_ptr<env::Stream> make_failed_stream(Loop& loop, Error error);
 
 }  // namespace thole::os

@@ -46,7 +46,9 @@ void Watch::stop() {
 }
 
 Loop::Loop()
-    : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), now_(boot_now()) {
+    : epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      now_(boot_now()) {
     CHECK(epoll_.is_open() && wake_.is_open());
     epoll_event event{};
     event.events = EPOLLIN;
@@ -111,14 +113,16 @@ void Loop::soon(std::function<void()> call) { soon_.push_back(std::move(call)); 
 int Loop::wait_milliseconds(Duration wait_max) const {
     if (!soon_.empty()) return 0;
     Duration wait = wait_max;
-    if (!due_.empty()) wait = std::min(wait, std::max(due_.begin()->first.at - boot_now(), Duration::zero()));
+    if (!due_.empty())
+        wait = std::min(wait, std::max(due_.begin()->first.at - boot_now(), Duration::zero()));
     if (wait >= std::chrono::hours(1)) return 3'600'000;
     // Rounded up, so that a timer is never looked at too early and the loop does not spin.
     return static_cast<int>((wait.count() + 999'999) / 1'000'000);
 }
 
 void Loop::fire_timers() {
-    // Timers made by these calls wait for the next turn, so that a timer of 0 cannot starve the rest.
+    // Timers made by these calls wait for the next turn, so that a timer of 0 cannot starve the
+    // rest.
     const std::uint64_t newest = next_id_;
     while (!due_.empty() && due_.begin()->first.at <= now_ && due_.begin()->first.id < newest) {
         const auto first = due_.begin();

@@ -1,5 +1,5 @@
-// The loop of one thread: readiness by epoll (level-triggered), timers by a heap, and a mailbox for other threads.
-// One clock reading a turn. Everything but post() belongs to the loop's thread.
+// The loop of one thread: readiness by epoll (level-triggered), timers by a heap, and a mailbox for
+// other threads. One clock reading a turn. Everything but post() belongs to the loop's thread.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,8 @@ public:
     WallTime wall() const override;
 
     // Calls with the EPOLL* bits whenever the descriptor is ready.
-    [[nodiscard]] Watch watch(int fd, std::uint32_t events, std::function<void(std::uint32_t)> ready);
+    [[nodiscard]] Watch watch(int fd, std::uint32_t events,
+                              std::function<void(std::uint32_t)> ready);
     // From any thread: calls on the loop's thread, in order.
     void post(std::function<void()> call);
     // On the loop's thread, before the loop waits again.
@@ -70,7 +71,9 @@ private:
     struct Due {
         Time at;
         std::uint64_t id;
-        bool operator<(const Due& other) const { return at != other.at ? at < other.at : id < other.id; }
+        bool operator<(const Due& other) const {
+            return at != other.at ? at < other.at : id < other.id;
+        }
     };
 
     std::uint64_t add(Duration delay, std::function<void()> call) override;

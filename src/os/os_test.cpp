@@ -41,7 +41,9 @@ TEST_F(OsTest, TimersComeInOrderAndCancelWhenDestroyed) {
     std::string order;
     const env::Timer second = env_.timers.after(20ms, [&] { order += "2"; });
     const env::Timer first = env_.timers.after(5ms, [&] { order += "1"; });
-    { const env::Timer never = env_.timers.after(1ms, [&] { order += "x"; }); }
+    {
+        const env::Timer never = env_.timers.after(1ms, [&] { order += "x"; });
+    }
     until([&] { return order.size() == 2; });
     EXPECT_EQ(order, "12");
 }
@@ -83,7 +85,8 @@ TEST_F(OsTest, ReplaceLeavesTheOldFileOrTheNew) {
 
 // A full disk must say so and leave what was there.
 TEST_F(OsTest, AFullDiskIsAnErrorNotAShortFile) {
-    const Result<std::unique_ptr<env::File>> full = env_.files.open("/dev/full", env::OpenMode::ReadWrite);
+    const Result<std::unique_ptr<env::File>> full =
+        env_.files.open("/dev/full", env::OpenMode::ReadWrite);
     ASSERT_TRUE(full.ok());
     EXPECT_FALSE((*full)->write_at(0, "x").ok());
 }
@@ -92,12 +95,18 @@ TEST_F(OsTest, AStreamCarriesMegabytesBothWaysAndEndsCleanly) {
     std::unique_ptr<env::Stream> server;
     std::string at_server;
     bool server_closed = false;
-    const auto listening = env_.network.listen({0x7f000001, 0}, [&](std::unique_ptr<env::Stream> stream) {
-        server = std::move(stream);
-        server->set_events({.received = [&](std::string_view bytes) { at_server.append(bytes); },
-                            .ended = [&] { server->write(at_server); server->end(); },
-                            .closed = [&](const Error&) { server_closed = true; }});
-    });
+    const auto listening =
+        env_.network.listen({0x7f000001, 0}, [&](std::unique_ptr<env::Stream> stream) {
+            server = std::move(stream);
+            server->set_events(
+                {.received = [&](std::string_view bytes) { at_server.append(bytes); },
+                 .ended =
+                     [&] {
+                         server->write(at_server);
+                         server->end();
+                     },
+                 .closed = [&](const Error&) { server_closed = true; }});
+        });
     ASSERT_TRUE(listening.ok());
     const std::string sent(3'000'000, 'x');
     std::string back;
@@ -121,9 +130,8 @@ TEST_F(OsTest, ConnectingToNobodyTellsSo) {
 
 TEST_F(OsTest, AUnixSocketIsForItsOwnerAlone) {
     std::unique_ptr<env::Stream> server;
-    const auto listening = env_.network.listen_unix(folder_ + "/s", [&](std::unique_ptr<env::Stream> stream) {
-        server = std::move(stream);
-    });
+    const auto listening = env_.network.listen_unix(
+        folder_ + "/s", [&](std::unique_ptr<env::Stream> stream) { server = std::move(stream); });
     ASSERT_TRUE(listening.ok());
     struct stat info {};
     ASSERT_EQ(::stat((folder_ + "/s").c_str(), &info), 0);

@@ -1,10 +1,12 @@
-// What control and the edge say to each other over `edge.sock`. Control connects, one link at a time (a new one replaces
-// the old). No descriptors travel here. Everything control says carries a sequence number of control's, is answered
-// once **every worker of the edge applied it**, and may be repeated.
+// What control and the edge say to each other over `edge.sock`. Control connects, one link at a
+// time (a new one replaces the old). No descriptors travel here. Everything control says carries a
+// sequence number of control's, is answered once **every worker of the edge applied it**, and may
+// be repeated.
 //
-// An endpoint is one instance: its index is the slot, its identity (slot, generation). It serves where no author's bit
-// is set. `EndpointsApplied` is the promise on which a deploy stands: from now on no worker attaches a further request to
-// an endpoint that does not serve. Requests attached before are named in it, page by page, and count as in flight.
+// An endpoint is one instance: its index is the slot, its identity (slot, generation). It serves
+// where no author's bit is set. `EndpointsApplied` is the promise on which a deploy stands: from
+// now on no worker attaches a further request to an endpoint that does not serve. Requests attached
+// before are named in it, page by page, and count as in flight.
 #pragma once
 
 #include <cstdint>
@@ -16,18 +18,18 @@ namespace thole::wire {
 enum class EdgeMessage : std::uint16_t {
     // control -> edge
     Hello = 1,
-    Snapshot = 2,        // Activate the snapshot file of this version, in the edge's folder.
-    Endpoints = 3,       // EndpointsHeader, then EndpointChange[count]: changes, or the whole table (full = 1).
+    Snapshot = 2,   // Activate the snapshot file of this version, in the edge's folder.
+    Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
-    Cut = 5,             // Close what is still open to this endpoint; counted `cut`.
+    Cut = 5,  // Close what is still open to this endpoint; counted `cut`.
     // edge -> control
     Welcome = 32,
     SnapshotApplied = 33,
-    EndpointsApplied = 34,  // EndpointsAppliedHeader, then InFlight[count]; more pages follow where more = 1.
+    EndpointsApplied = 34,  // EndpointsAppliedHeader, InFlight[count]; more = 1: another page.
     HoldApplied = 35,
     CutDone = 36,
-    Stats = 37,             // StatsHeader, then EndpointStats[count]: what changed; every 100 ms, at once for a verdict.
-    Broken = 38,            // BrokenHeader, then BrokenRequest[count]: begun and not answered by its instance.
+    Stats = 37,   // StatsHeader, EndpointStats[count]: what changed; every 100 ms.
+    Broken = 38,  // BrokenHeader, BrokenRequest[count]: begun, not answered by its instance.
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -48,8 +50,8 @@ static_assert(sizeof(HelloToEdge) == 40);
 struct Welcome {
     std::uint32_t version;
     std::uint32_t pid;
-    std::uint64_t epoch;             // Grows with every edge on this segment, take-overs too.
-    std::uint64_t snapshot_version;  // Active now; 0 is none.
+    std::uint64_t epoch;               // Grows with every edge on this segment, take-overs too.
+    std::uint64_t snapshot_version;    // Active now; 0 is none.
     std::uint64_t endpoints_sequence;  // Last one applied.
     std::uint32_t workers;
     std::uint32_t reserved;
@@ -77,13 +79,13 @@ struct EndpointsHeader {
 };
 struct EndpointChange {
     SlotRef at;
-    std::uint32_t service;   // Id in the snapshot.
-    std::uint32_t release;   // Number of the release, for counting.
-    std::uint32_t address;   // IPv4, host byte order.
+    std::uint32_t service;  // Id in the snapshot.
+    std::uint32_t release;  // Number of the release, for counting.
+    std::uint32_t address;  // IPv4, host byte order.
     std::uint16_t port;
     std::uint16_t reserved;
-    std::uint32_t bits;      // kBitControl, kBitOperator and kBitGone; the edge keeps its own.
-    std::uint32_t weight;    // Reserved for shares; 100.
+    std::uint32_t bits;    // kBitControl, kBitOperator and kBitGone; the edge keeps its own.
+    std::uint32_t weight;  // Reserved for shares; 100.
 };
 static_assert(sizeof(EndpointChange) == 32);
 
@@ -106,7 +108,8 @@ static_assert(sizeof(InFlight) == 24);
 struct HoldRequest {
     std::uint64_t sequence;
     std::uint32_t service;
-    std::uint32_t on;  // 1: requests wait, 0: go on. Requests wait anyway where a service has no endpoint that serves.
+    std::uint32_t on;  // 1: requests wait, 0: go on. Requests wait anyway where a service has no
+                       // endpoint that serves.
 };
 
 struct CutRequest {
@@ -122,23 +125,27 @@ struct CutDone {
 
 // How a request ended, as its client saw it. Counted per route (listener) and endpoint.
 enum class Outcome : std::uint32_t {
-    Informational, Success, Redirect, ClientError, ServerError,  // By the status that the instance gave.
-    ConnectFailed,   // Our 502: no instance took it.
-    Reset,           // Our 502, or a response cut short: the instance went away in the middle.
-    TimedOut,        // Our 504.
-    Overloaded,      // Our 503: held too long, or too many.
-    Refused,         // Our 4xx: the request was not HTTP, or its caller not who the port is for.
-    ClientGone,      // The client left before its answer was whole.
-    Cut,             // Closed at the drain deadline.
+    Informational,
+    Success,
+    Redirect,
+    ClientError,
+    ServerError,    // By the status that the instance gave.
+    ConnectFailed,  // Our 502: no instance took it.
+    Reset,          // Our 502, or a response cut short: the instance went away in the middle.
+    TimedOut,       // Our 504.
+    Overloaded,     // Our 503: held too long, or too many.
+    Refused,        // Our 4xx: the request was not HTTP, or its caller not who the port is for.
+    ClientGone,     // The client left before its answer was whole.
+    Cut,            // Closed at the drain deadline.
     Count_,
 };
 constexpr std::uint32_t kOutcomes = static_cast<std::uint32_t>(Outcome::Count_);
 
 struct StatsHeader {
     std::uint64_t epoch;
-    std::int64_t time;         // Nanoseconds of CLOCK_BOOTTIME.
+    std::int64_t time;  // Nanoseconds of CLOCK_BOOTTIME.
     std::uint32_t count;
-    std::uint32_t held;        // Requests waiting now.
+    std::uint32_t held;  // Requests waiting now.
     std::uint64_t held_ever;
     std::uint64_t replayed_ever;
     std::int64_t added_wait_max_ns;  // The longest since the edge's segment was made.
@@ -147,8 +154,8 @@ static_assert(sizeof(StatsHeader) == 48);
 // Totals since the segment was made, never deltas: a lost message costs nothing.
 struct EndpointStats {
     SlotRef at;
-    std::uint32_t in_flight;   // Requests and tunnels.
-    std::uint32_t bits;        // All authors.
+    std::uint32_t in_flight;  // Requests and tunnels.
+    std::uint32_t bits;       // All authors.
     std::uint64_t begun;
     std::uint64_t outcomes[kOutcomes];
     std::uint64_t latency_sum_ns;
@@ -162,10 +169,10 @@ struct BrokenHeader {
 struct BrokenRequest {
     RequestId request;
     SlotRef at;
-    std::int64_t begun;   // Nanoseconds of CLOCK_BOOTTIME.
+    std::int64_t begun;  // Nanoseconds of CLOCK_BOOTTIME.
     Outcome outcome;
     std::uint32_t listener;
-    char target[72];      // Method and path, cut to fit, NUL-padded.
+    char target[72];  // Method and path, cut to fit, NUL-padded.
 };
 static_assert(sizeof(BrokenRequest) == 112);
 

@@ -15,7 +15,8 @@ std::uint32_t checksum_of(const FrameHeader& header, std::string_view body) {
 
 FrameHeader frame_header(std::uint16_t type, std::string_view body) {
     CHECK(body.size() <= kFrameBodyBytesMax);
-    FrameHeader header{kFrameMagic, kFrameVersion, type, static_cast<std::uint32_t>(body.size()), 0};
+    FrameHeader header{kFrameMagic, kFrameVersion, type, static_cast<std::uint32_t>(body.size()),
+                       0};
     header.checksum = checksum_of(header, body);
     return header;
 }
@@ -33,7 +34,8 @@ std::optional<Frame> open_frame(std::string_view datagram) {
     std::memcpy(&header, datagram.data(), sizeof(header));
     const std::string_view body = datagram.substr(sizeof(header));
     if (header.magic != kFrameMagic || header.version != kFrameVersion) return std::nullopt;
-    if (header.length_bytes != body.size() || header.checksum != checksum_of(header, body)) return std::nullopt;
+    if (header.length_bytes != body.size() || header.checksum != checksum_of(header, body))
+        return std::nullopt;
     return Frame{header.type, body};
 }
 

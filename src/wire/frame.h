@@ -2,8 +2,9 @@
 //
 //     frame  = magic:u32 version:u16 type:u16 length:u32 checksum:u32 body[length]
 //
-// `checksum` is CRC-32C over the first twelve bytes and the body. A reader that meets a wrong magic, version, length or
-// checksum closes the link: the peer is not who it says it is. Nothing here allocates but seal().
+// `checksum` is CRC-32C over the first twelve bytes and the body. A reader that meets a wrong
+// magic, version, length or checksum closes the link: the peer is not who it says it is. Nothing
+// here allocates but seal().
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,8 @@ constexpr std::uint32_t kFixedStrings = 4;
 
 std::uint32_t checksum_of(ImageHeader header, std::string_view strings) {
     header.checksum = 0;
-    return crc32c(std::string_view(reinterpret_cast<const char*>(&header), sizeof(header)), crc32c(strings));
+    return crc32c(std::string_view(reinterpret_cast<const char*>(&header), sizeof(header)),
+                  crc32c(strings));
 }
 
 }  // namespace

@@ -1,14 +1,16 @@
-// What keeper and its clients (control, the CLI's start and rescue, tests) say to each other over `keeper.sock` in the
-// run folder. Fixed structs only: keeper allocates nothing. No descriptors travel between control and keeper, so that a
-// simulated keeper can speak it: images are named by (slot, generation), listeners by id.
+// What keeper and its clients (control, the CLI's start and rescue, tests) say to each other over
+// `keeper.sock` in the run folder. Fixed structs only: keeper allocates nothing. No descriptors
+// travel between control and keeper, so that a simulated keeper can speak it: images are named by
+// (slot, generation), listeners by id.
 //
-// Descriptors go only between keeper and the edge, by SCM_RIGHTS, one a message (Take*, Park*, Handed). A role inherits
-// its own listening unix socket as descriptor 3 (control: api.sock, edge: edge.sock); keeper keeps it open, so that
-// clients wait in the backlog while the role restarts.
+// Descriptors go only between keeper and the edge, by SCM_RIGHTS, one a message (Take*, Park*,
+// Handed). A role inherits its own listening unix socket as descriptor 3 (control: api.sock, edge:
+// edge.sock); keeper keeps it open, so that clients wait in the backlog while the role restarts.
 //
-// A client says Hello. keeper answers with one State per occupied or ended-but-not-forgotten slot, one ListenerReady
-// per parked listener, one RoleChanged per role, then Synced; from then on events come as they happen. Every request is
-// idempotent: repeating it brings the same answer. keeper forgets an ended slot only when told (Forget).
+// A client says Hello. keeper answers with one State per occupied or ended-but-not-forgotten slot,
+// one ListenerReady per parked listener, one RoleChanged per role, then Synced; from then on events
+// come as they happen. Every request is idempotent: repeating it brings the same answer. keeper
+// forgets an ended slot only when told (Forget).
 #pragma once
 
 #include <cstdint>
@@ -18,25 +20,27 @@ namespace thole::wire {
 enum class KeeperMessage : std::uint16_t {
     // client -> keeper
     Hello = 1,
-    Spawn = 2,           // The image `images/<slot>.<generation>` is in place.
+    Spawn = 2,  // The image `images/<slot>.<generation>` is in place.
     Signal = 3,
     Forget = 4,          // An ended slot becomes free; its image is deleted.
     EnsureListener = 5,  // Bind and park, or say again what is parked under this id.
     DropListener = 6,
-    Shutdown = 7,        // End all roles and leftovers, delete the run folder, end.
-    TakeListener = 8,    // edge: hand me the listener of this id.       -> Handed with the descriptor, or without
-    TakeSegment = 9,     // edge: hand me the parked segment, if any.    -> Handed with the descriptor, or without
-    ParkSegment = 10,    // edge: keep this descriptor for my successor. -> Handed without
+    Shutdown = 7,      // End all roles and leftovers, delete the run folder, end.
+    TakeListener = 8,  // edge: hand me the listener of this id.       -> Handed with the
+                       // descriptor, or without
+    TakeSegment = 9,  // edge: hand me the parked segment, if any.    -> Handed with the descriptor,
+                      // or without
+    ParkSegment = 10,  // edge: keep this descriptor for my successor. -> Handed without
     // keeper -> client
     State = 32,
     Synced = 33,
-    Spawned = 34,        // The child has claimed its slot.
+    Spawned = 34,  // The child has claimed its slot.
     SpawnFailed = 35,
     Exited = 36,
     ListenerReady = 37,
     ListenerFailed = 38,
     RoleChanged = 39,
-    Refused = 40,        // A request that makes no sense, with the reason.
+    Refused = 40,  // A request that makes no sense, with the reason.
     Forgotten = 41,
     ShuttingDown = 42,
     Handed = 43,
@@ -56,11 +60,14 @@ struct HelloToKeeper {
 };
 static_assert(sizeof(HelloToKeeper) == 40);
 
-struct SpawnRequest { SlotRef at; };
+struct SpawnRequest {
+    SlotRef at;
+};
 
 enum class SignalScope : std::uint32_t {
     Process = 1,  // The first process only.
-    All = 2,      // All that belongs to the instance: its cgroup, or its process group and session without one.
+    All = 2,      // All that belongs to the instance: its cgroup, or its process group and session
+                  // without one.
 };
 struct SignalRequest {
     SlotRef at;
@@ -68,7 +75,9 @@ struct SignalRequest {
     SignalScope scope;
 };
 
-struct ForgetRequest { SlotRef at; };
+struct ForgetRequest {
+    SlotRef at;
+};
 
 struct EnsureListenerRequest {
     std::uint32_t id;       // Chosen by control, kept in its state.
@@ -78,13 +87,17 @@ struct EnsureListenerRequest {
 };
 static_assert(sizeof(EnsureListenerRequest) == 12);
 
-struct DropListenerRequest { std::uint32_t id; };
-struct TakeListenerRequest { std::uint32_t id; };
+struct DropListenerRequest {
+    std::uint32_t id;
+};
+struct TakeListenerRequest {
+    std::uint32_t id;
+};
 
 struct HandedEvent {
     std::uint16_t request;  // TakeListener, TakeSegment or ParkSegment.
     std::uint16_t has_descriptor;
-    std::uint32_t id;       // Of the listener.
+    std::uint32_t id;  // Of the listener.
 };
 static_assert(sizeof(HandedEvent) == 8);
 
@@ -93,13 +106,13 @@ enum class SlotStatus : std::uint32_t { Starting = 1, Running = 2, Ended = 3 };
 struct SlotState {
     SlotRef at;
     SlotStatus status;
-    std::uint32_t pid;             // 0 where it never claimed.
+    std::uint32_t pid;  // 0 where it never claimed.
     std::uint64_t start_time;
-    std::int32_t wait_status;      // Ended only, as waitpid gives it.
-    std::uint32_t flags;           // SlotFlags
+    std::int32_t wait_status;  // Ended only, as waitpid gives it.
+    std::uint32_t flags;       // SlotFlags
     std::uint32_t oom_kills;
     std::uint32_t reserved;
-    std::int64_t time;             // Of the last change, nanoseconds of CLOCK_BOOTTIME.
+    std::int64_t time;  // Of the last change, nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];
 };
 static_assert(sizeof(SlotState) == 64);
@@ -107,22 +120,23 @@ static_assert(sizeof(SlotState) == 64);
 struct SyncedEvent {
     std::uint32_t slots;
     std::uint32_t listeners;
-    std::uint64_t keepers;             // How many keepers this run folder has seen.
-    std::uint64_t allocations;         // Since keeper's start was complete; 0 or we are wrong.
-    std::uint32_t has_cgroups;         // 1: instances have cgroups of their own.
-    std::uint32_t pid;                 // keeper's own.
+    std::uint64_t keepers;      // How many keepers this run folder has seen.
+    std::uint64_t allocations;  // Since keeper's start was complete; 0 or we are wrong.
+    std::uint32_t has_cgroups;  // 1: instances have cgroups of their own.
+    std::uint32_t pid;          // keeper's own.
     char build[32];
 };
 static_assert(sizeof(SyncedEvent) == 64);
 
 // Spawned, SpawnFailed and Exited all carry the slot's whole state.
 
-// Where a spawn failed, in the order in which the child goes; SpawnFailed's wait_status is step << 16 | errno.
+// Where a spawn failed, in the order in which the child goes; SpawnFailed's wait_status is step <<
+// 16 | errno.
 enum class SpawnStep : std::uint32_t {
-    Refused = 1,    // (slot, generation) was used before, or the slot is occupied.
-    Image = 2,      // Missing or damaged.
+    Refused = 1,  // (slot, generation) was used before, or the slot is occupied.
+    Image = 2,    // Missing or damaged.
     Fork = 3,
-    Claim = 4,      // Somebody else holds the slot.
+    Claim = 4,  // Somebody else holds the slot.
     Cgroup = 5,
     Spool = 6,
     Limits = 7,

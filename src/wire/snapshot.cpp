@@ -12,7 +12,8 @@ constexpr std::uint32_t kFormat = 1;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
-    for (const Duration limit : {limits.connect, limits.response_head, limits.idle, limits.tunnel, limits.hold}) {
+    for (const Duration limit :
+         {limits.connect, limits.response_head, limits.idle, limits.tunnel, limits.hold}) {
         writer.i64(limit.count());
     }
     writer.u32(limits.held_requests_max);
@@ -39,12 +40,14 @@ bool has_service(const Snapshot& snapshot, std::uint32_t id) {
 Status check(const Snapshot& snapshot) {
     for (std::size_t i = 0; i < snapshot.services.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
-            if (snapshot.services[i].id == snapshot.services[j].id) return corrupt("snapshot: two services of one id");
+            if (snapshot.services[i].id == snapshot.services[j].id)
+                return corrupt("snapshot: two services of one id");
         }
     }
     for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) {
         const SnapshotListener& listener = snapshot.listeners[i];
-        const bool known_kind = listener.kind == ListenerKind::Public || listener.kind == ListenerKind::Call;
+        const bool known_kind =
+            listener.kind == ListenerKind::Public || listener.kind == ListenerKind::Call;
         if (!known_kind || !has_service(snapshot, listener.service)) {
             return corrupt("snapshot: a listener without a service");
         }
@@ -52,7 +55,8 @@ Status check(const Snapshot& snapshot) {
             return corrupt("snapshot: a call without a caller");
         }
         for (std::size_t j = 0; j < i; ++j) {
-            if (listener.id == snapshot.listeners[j].id) return corrupt("snapshot: two listeners of one id");
+            if (listener.id == snapshot.listeners[j].id)
+                return corrupt("snapshot: two listeners of one id");
         }
     }
     return success();
@@ -92,7 +96,8 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
     ByteReader reader(content);
     Snapshot snapshot;
     if (reader.u32() != kMagic) return corrupt("snapshot: not a snapshot");
-    if (const std::uint32_t format = reader.u32(); format != kFormat) return corrupt("snapshot: of another format");
+    if (const std::uint32_t format = reader.u32(); format != kFormat)
+        return corrupt("snapshot: of another format");
     snapshot.version = reader.u64();
     const std::uint32_t services = reader.u32();
     if (services > kServicesMax) return corrupt("snapshot: too many services");

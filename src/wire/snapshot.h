@@ -1,9 +1,12 @@
-// The snapshot: all that the edge serves but endpoints. Control writes it to disk (write, fsync, rename, fsync the
-// folder) before it asks the edge to activate it; a new edge starts from the last one.
+// The snapshot: all that the edge serves but endpoints. Control writes it to disk (write, fsync,
+// rename, fsync the folder) before it asks the edge to activate it; a new edge starts from the last
+// one.
 //
-//     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32      (ByteWriter's encoding)
+//     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32 (ByteWriter's
+//     encoding)
 //
-// Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has it parked.
+// Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
+// it parked.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +22,11 @@ namespace thole::wire {
 constexpr std::uint32_t kNoService = ~std::uint32_t{0};
 
 struct SnapshotLimits {
-    Duration connect{};       // To an instance.
-    Duration response_head{}; // From the request's last byte to the response's head.
-    Duration idle{};          // Keep-alive between requests, and each pause inside a body.
-    Duration tunnel{};        // Silence in a tunnel or an event stream.
-    Duration hold{};          // How long a request may wait for an endpoint that serves.
+    Duration connect{};        // To an instance.
+    Duration response_head{};  // From the request's last byte to the response's head.
+    Duration idle{};           // Keep-alive between requests, and each pause inside a body.
+    Duration tunnel{};         // Silence in a tunnel or an event stream.
+    Duration hold{};           // How long a request may wait for an endpoint that serves.
     std::uint32_t held_requests_max = 0;
     std::uint32_t held_bytes_max = 0;
 };
@@ -37,12 +40,13 @@ struct SnapshotService {
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };
 
 struct SnapshotListener {
-    std::uint32_t id = 0;              // As parked in keeper.
+    std::uint32_t id = 0;  // As parked in keeper.
     ListenerKind kind = ListenerKind::Public;
-    std::uint32_t service = 0;         // Who answers.
-    std::uint32_t caller = kNoService; // Call: who may ask.
-    std::uint32_t caller_uid = 0;      // Call: the uid that the kernel must name.
-    std::uint32_t check_caller = 0;    // 1: services have uids of their own, so a wrong one is refused.
+    std::uint32_t service = 0;          // Who answers.
+    std::uint32_t caller = kNoService;  // Call: who may ask.
+    std::uint32_t caller_uid = 0;       // Call: the uid that the kernel must name.
+    std::uint32_t check_caller =
+        0;  // 1: services have uids of their own, so a wrong one is refused.
 };
 
 struct Snapshot {

@@ -95,8 +95,12 @@ Snapshot sample_snapshot() {
     snapshot.services.push_back({.id = 1, .name = "web", .limits = {.connect = Duration(1)}});
     snapshot.services.push_back({.id = 2, .name = "orders", .limits = {.held_requests_max = 1000}});
     snapshot.listeners.push_back({.id = 10, .kind = ListenerKind::Public, .service = 1});
-    snapshot.listeners.push_back(
-        {.id = 11, .kind = ListenerKind::Call, .service = 2, .caller = 1, .caller_uid = 61184, .check_caller = 1});
+    snapshot.listeners.push_back({.id = 11,
+                                  .kind = ListenerKind::Call,
+                                  .service = 2,
+                                  .caller = 1,
+                                  .caller_uid = 61184,
+                                  .check_caller = 1});
     return snapshot;
 }
 
