@@ -79,7 +79,7 @@ def read_junit(path, log):
     except (OSError, ElementTree.ParseError) as problem:
         return failure(f"{path.stem}: no results could be read ({problem})\n{tail(log)}")
     for case in cases:
-        name = ".".join(part for part in (case.get("classname"), case.get("name")) if part)
+        name = ".".join(dict.fromkeys(part for part in (case.get("classname"), case.get("name")) if part))
         bad = [child for child in case if child.tag in ("failure", "error")]
         skipped = [child for child in case if child.tag == "skipped"]
         if bad or case.get("status") == "fail":
