@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Runs the gate, or with --full the long suites too, and counts what passed, failed and was skipped.
+"""Runs the gate, or the long suites too, and counts what passed, failed and was skipped.
 
-A suite is one row of SUITES: a name, when it runs, and a function that returns Counts. A build that does not succeed is
-a failed test, and a suite that ran no test at all is one, too: silence is not success.
+A suite is one row of SUITES. Counts come from the result files that ctest, pytest and go write, never from their exit
+code alone. A build that does not succeed, a suite that wrote no results, ran no test or did not end in time is a
+failed test: silence is not success. `./dev test` starts this file.
 """
 import argparse
 import dataclasses
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
+TEXT_MAX = 6000  # Characters shown of one failed test.
 
 
 @dataclasses.dataclass
@@ -28,126 +33,256 @@ class Counts:
         self.failed += other.failed
         self.skipped += other.skipped
 
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
 
 def say(text):
     print(text, flush=True)
 
 
-def dev(*arguments):
-    return subprocess.run([str(ROOT / "dev"), *arguments], cwd=ROOT, check=False).returncode == 0
+def failure(text):
+    """One failed test that no result file knows of."""
+    say(f"FAILED {text}")
+    return Counts(failed=1)
 
 
-def read_junit(path):
-    """Counts of a JUnit file, and the names and texts of what failed or was skipped."""
+def prepare(*steps):
+    """Builds presets and makes ready what tests need; ./dev says what went wrong."""
+    return subprocess.run([str(ROOT / "dev"), "prepare", *steps], cwd=ROOT, check=False).returncode == 0
+
+
+def run(command, log, limit_s, folder=ROOT, environment=None):
+    """Runs a command with its output in a file; its exit code, or None when it did not end in time and was killed."""
+    with open(log, "w", encoding="utf-8") as output:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT,
+                                   stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            return process.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def tail(log):
+    return log.read_text(errors="replace")[-TEXT_MAX:]
+
+
+def read_junit(path, log):
+    """Counts of a JUnit file; what failed or was skipped is printed with its text or its reason."""
     counts = Counts()
-    if not path.exists():
-        say(f"FAILED {path.stem}: no results were written")
-        return Counts(failed=1)
-    for case in ElementTree.parse(path).getroot().iter("testcase"):
-        name = f"{case.get('classname', '')}.{case.get('name', '')}"
+    try:
+        cases = list(ElementTree.parse(path).getroot().iter("testcase"))
+    except (OSError, ElementTree.ParseError) as problem:
+        return failure(f"{path.stem}: no results could be read ({problem})\n{tail(log)}")
+    for case in cases:
+        name = ".".join(dict.fromkeys(part for part in (case.get("classname"), case.get("name")) if part))
         bad = [child for child in case if child.tag in ("failure", "error")]
         skipped = [child for child in case if child.tag == "skipped"]
         if bad or case.get("status") == "fail":
             counts.failed += 1
-            text = (case.findtext("system-out") or "") + "".join((child.text or "") for child in bad)
-            say(f"FAILED {name}\n{text[-6000:]}")
+            text = (case.findtext("system-out") or "") + "\n".join((child.text or "") for child in bad)
+            say(f"FAILED {name}\n{text[-TEXT_MAX:]}")
         elif skipped or case.get("status") in ("disabled", "notrun"):
             counts.skipped += 1
-            reason = skipped[0].get("message", "") if skipped else ""
-            say(f"skipped {name}: {reason}")
+            reason = skipped[0].get("message", "") if skipped else case.get("status")
+            text = case.findtext("system-out") or ""
+            said = re.search(r"Skipped\n(.*)", text)  # Where gtest prints the reason.
+            say(f"skipped {name}: {said.group(1).strip() if said else reason}")
         else:
             counts.passed += 1
-    if counts.passed + counts.failed == 0:
-        say(f"FAILED {path.stem}: no test ran")
-        counts.failed += 1
     return counts
+
+
+def ended(name, counts, code, log):
+    """Adds what the result file cannot tell: no end, a bad exit without a failed test, no test at all."""
+    if code is None:
+        counts.add(failure(f"{name}: did not end in time and was killed\n{tail(log)}"))
+    elif code != 0 and counts.failed == 0:
+        counts.add(failure(f"{name}: exit code {code} without a failed test\n{tail(log)}"))
+    elif counts.passed + counts.failed == 0:
+        counts.add(failure(f"{name}: no test ran"))
+    return counts
+
+
+def ctest(options, name, preset, limit_s, more=()):
+    if not prepare(preset):
+        return failure(f"{name}: the build {preset} did not succeed")
+    results, log = RESULTS / f"{name}.xml", RESULTS / f"{name}.log"
+    results.unlink(missing_ok=True)
+    command = ["ctest", "--test-dir", f"build/{preset}", "-j", os.environ.get("THOLE_JOBS", str(os.cpu_count())),
+               "--output-junit", str(results), "--output-on-failure", "--no-tests=error", *more]
+    if options.filter:
+        command += ["-R", options.filter]
+    code = run(command, log, limit_s)
+    if options.filter and "No tests were found" in tail(log):
+        return Counts()
+    return ended(name, read_junit(results, log), code, log)
+
+
+def pytest(options, name, marker, limit_s):
+    folder = ROOT / "tests" / "integration"
+    files = sorted(folder.glob("test_*.py"))
+    # A word that stands in no file cannot be a test's name: spare the build.
+    if options.filter and options.filter.isidentifier():
+        files = [file for file in files if options.filter in file.name or options.filter in file.read_text()]
+    if not files:
+        return Counts()
+    if not prepare("venv", "release", "binaries"):
+        return failure(f"{name}: what it needs could not be built")
+    if any("shop" in file.read_text() for file in files) and not prepare("need-shop"):
+        return failure(f"{name}: what the shop needs could not be installed")
+    results, log = RESULTS / f"{name}.xml", RESULTS / f"{name}.log"
+    results.unlink(missing_ok=True)
+    command = [".venv/bin/pytest", "-v", "--junitxml", str(results), "-m", marker, "tests/integration"]
+    if options.filter:
+        command += ["-k", options.filter]
+    code = run(command, log, limit_s)
+    if code == 5 and (options.filter or marker == "full"):  # Nothing was selected.
+        return Counts()
+    return ended(name, read_junit(results, log), code, log)
 
 
 def unit(options):
-    """Unit tests under sanitizers."""
-    if not dev("prepare-build", "ci"):
-        return Counts(failed=1)
-    results = RESULTS / "unit.xml"
-    results.unlink(missing_ok=True)
-    command = ["ctest", "--test-dir", "build/ci", "-j", str(os.cpu_count()), "--output-junit", str(results),
-               "--output-on-failure", "--no-tests=ignore"]
-    if options.filter:
-        command += ["-R", options.filter]
-    subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
-    if options.filter and not any(True for _ in ElementTree.parse(results).getroot().iter("testcase")):
-        return Counts()
-    return read_junit(results)
+    """unit tests of all folders under sanitizers"""
+    return ctest(options, "unit", "ci", limit_s=1200)
 
 
 def integration(options):
-    """The release binaries, real services, and kills; by pytest."""
-    folder = ROOT / "tests" / "integration"
-    if not list(folder.glob("test_*.py")):
-        return Counts()
-    if not (dev("prepare-venv") and dev("prepare-build", "release") and dev("prepare-binaries")):
-        return Counts(failed=1)
-    return pytest(options, "integration", ["-m", "not full"])
-
-
-def pytest(options, name, more):
-    results = RESULTS / f"{name}.xml"
-    results.unlink(missing_ok=True)
-    command = [".venv/bin/pytest", "-q", "--junitxml", str(results), "-p", "no:cacheprovider", *more,
-               "tests/integration"]
-    if options.filter:
-        command += ["-k", options.filter]
-    done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.DEVNULL)
-    if options.filter and done.returncode == 5:
-        return Counts()
-    return read_junit(results)
+    """the release binaries, real services and kills"""
+    return pytest(options, "integration", "not full", limit_s=1500)
 
 
 def accountant(options):
-    """The independent judge finds each planted fault, and none where there is none."""
+    """the independent judge finds each planted fault, and none where there is none"""
     folder = ROOT / "tests" / "accountant"
     if options.filter or not (folder / "go.mod").exists():
         return Counts()
-    environment = dict(os.environ, GOFLAGS="-mod=mod", GOTOOLCHAIN="local", GOPROXY="off")
-    done = subprocess.run(["/usr/bin/go", "test", "-count=1", "-v", "./..."], cwd=folder, env=environment,
-                          check=False, capture_output=True, text=True)
-    counts = Counts(passed=done.stdout.count("\n--- PASS") + done.stdout.startswith("--- PASS"),
-                    failed=done.stdout.count("\n--- FAIL") + done.stdout.startswith("--- FAIL"))
-    if done.returncode != 0 or counts.passed == 0:
-        say(done.stdout[-6000:] + done.stderr[-2000:])
-        counts.failed = max(counts.failed, 1)
-    return counts
+    log = RESULTS / "accountant.log"
+    environment = dict(os.environ, GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="",
+                       GOCACHE=str(ROOT / "build" / "go-cache"))
+    code = run(["/usr/bin/go", "test", "-count=1", "-json", "./..."], log, 900, folder, environment)
+    counts = Counts()
+    outputs = {}
+    for line in log.read_text(errors="replace").splitlines():
+        event = json.loads(line) if line.startswith("{") else {}
+        name = event.get("Test", "")
+        if not name or "/" in name:  # Parts of a test count with it.
+            continue
+        key = f"{event.get('Package', '')}.{name}"
+        outputs[key] = outputs.get(key, "") + event.get("Output", "")
+        if event["Action"] == "pass":
+            counts.passed += 1
+        elif event["Action"] == "skip":
+            counts.skipped += 1
+            say(f"skipped {key}")
+        elif event["Action"] == "fail":
+            counts.failed += 1
+            say(f"FAILED {key}\n{outputs[key][-TEXT_MAX:]}")
+    return ended("accountant", counts, code, log)
 
 
-def full_integration(options):
-    """The long ones: matrices of kills, many rounds."""
-    if not list((ROOT / "tests" / "integration").glob("test_*.py")):
+def alone(options):
+    """each file compiles alone: no unity, no precompiled header"""
+    if options.filter:
         return Counts()
-    if not (dev("prepare-venv") and dev("prepare-build", "release") and dev("prepare-binaries")):
-        return Counts(failed=1)
-    return pytest(options, "full", ["-m", "full"])
+    return Counts(passed=1) if prepare("dev") else failure("alone: the build dev did not succeed")
+
+
+def tsan(options):
+    """unit tests under the thread sanitizer"""
+    return ctest(options, "tsan", "tsan", limit_s=1500)
+
+
+def kills(options):
+    """matrices of kills and long rounds"""
+    return pytest(options, "kills", "full", limit_s=1500 * 4)
+
+
+def script(name, command, limit_s):
+    """A suite of its own whose last line says `N passed, N failed`."""
+    log = RESULTS / f"{name}.log"
+    code = run(command, log, limit_s)
+    lines = log.read_text(errors="replace").strip().splitlines() or [""]
+    said = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", lines[-1])
+    counts = Counts(*(int(number or 0) for number in said.groups())) if said else Counts()
+    if counts.failed or not said:
+        say(tail(log))
+    return ended(name, counts, code, log)
+
+
+def breaks(options):
+    """known bugs, planted in a copy, each turn their test red"""
+    if options.filter or not list((ROOT / "tests" / "breaks").glob("*.patch")):
+        return Counts()
+    return script("breaks", ["/usr/bin/python3", "tools/run_breaks.py"], 1500 * 4)
+
+
+def machine(options):
+    """a bare Debian 12 root: the two commands of the README"""
+    if options.filter:
+        return Counts()
+    if not prepare("need-machine"):
+        return failure("machine: debootstrap could not be installed")
+    return script("machine", ["tests/machine/bare_debian.sh"], 1500 * 3)
 
 
 GATE = [unit, integration, accountant]
-FULL = [full_integration]
+FULL = [alone, tsan, kills, breaks, machine]
+SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="./dev test", description=__doc__.splitlines()[0])
+def read_options():
+    parser = argparse.ArgumentParser(prog="./dev test", description="Runs tests; the last line counts them.")
     parser.add_argument("filter", nargs="?", help="run only tests whose name contains this")
-    parser.add_argument("--full", action="store_true", help="add the long suites")
-    options = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--full", action="store_true", help="the long suites, too, one by one")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="only this one; may be repeated")
+    parser.add_argument("--list", action="store_true", help="what the suites are")
+    parser.add_argument("--repeat", type=int, default=1, help="run everything so many times; stops at a failure")
+    parser.add_argument("--busy", type=int, default=0, help="so many busy loops beside the tests")
+    return parser.parse_args()
+
+
+def run_suites(suites, options):
     total = Counts()
-    for suite in GATE + (FULL if options.full else []):
+    lines = []
+    for suite in suites:
         began = time.monotonic()
         counts = suite(options)
         total.add(counts)
-        say(f"{suite.__name__}: {counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped, "
-            f"{time.monotonic() - began:.0f} s")
-    if options.filter and total.passed + total.failed == 0:
-        say(f"no test matches '{options.filter}'")
-        total.failed += 1
-    say(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+        if counts != Counts():
+            lines.append(f"{suite.__name__:<12} {counts}, {time.monotonic() - began:.0f} s: {suite.__doc__}")
+            say(lines[-1])
+    if len(lines) > 1 and total.failed:
+        say("\n" + "\n".join(lines))  # Once more below the failures.
+    return total
+
+
+def main():
+    options = read_options()
+    if options.list:
+        for suite in SUITES.values():
+            say(f"{suite.__name__:<12} {'gate' if suite in GATE else 'full'}: {suite.__doc__}")
+        return
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    suites = [SUITES[name] for name in options.suite] if options.suite else GATE + (FULL if options.full else [])
+    total = Counts()
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.busy)]
+    try:
+        for _ in range(options.repeat):
+            total.add(run_suites(suites, options))
+            if total.failed:
+                break
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    if total.passed + total.failed == 0:
+        total.add(failure(f"no test matches '{options.filter}'" if options.filter else "no test ran"))
+    say(str(total))
     sys.exit(1 if total.failed else 0)
 
 
