@@ -6,6 +6,7 @@
 //
 // Prints one line per measure; exit code 1 where a bar was missed.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/memfd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -514,8 +515,8 @@ int run(int kills, std::uint64_t pause, bool at_points) {
     for (const pid_t backend : backends) ::kill(backend, SIGKILL);
     std::uint64_t doubled = 0, missing = 0;
     for (std::uint32_t i = 1; i < tallies.next_post.load(); ++i) {
-        doubled += witness->arrivals[i].load() > 1 ? 1 : 0;
-        missing += witness->arrivals[i].load() == 0 ? 1 : 0;
+        doubled += witness->arrivals[i].load() > 1 ? 1U : 0U;
+        missing += witness->arrivals[i].load() == 0 ? 1U : 0U;
     }
     std::printf(
         "%d kills (%d crash points), successors missing %d, kill to serving p50 %.1f ms, p99 %.1f, "
