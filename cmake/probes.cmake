@@ -6,4 +6,4 @@ add_executable(edge_takeover EXCLUDE_FROM_ALL tests/probes/edge_takeover/edge.cp
 target_link_libraries(edge_takeover PRIVATE thole_flags)
 add_executable(one_process_per_slot EXCLUDE_FROM_ALL tests/probes/one_process_per_slot.cpp)
 target_link_libraries(one_process_per_slot PRIVATE thole_wire)
-target_compile_options(one_process_per_slot PRIVATE -mcx16 -Wno-pedantic)
+target_compile_options(one_process_per_slot PRIVATE -Wno-pedantic)

@@ -22,6 +22,7 @@ constexpr std::uint32_t kImageMagic = 0x676d6974;
 constexpr std::uint32_t kImageVersion = 1;
 constexpr std::uint32_t kImageBytesMax = 1024 * 1024;
 constexpr std::uint32_t kImageStringsMax = 8192;
+constexpr std::uint32_t kImageFixedStrings = 4;  // cwd, cgroup, stdout, stderr
 
 constexpr std::uint64_t kNoLimit = ~std::uint64_t{0};
 
@@ -61,6 +62,9 @@ struct ImageSource {
 
 // The file's bytes, or why they would not be an image (a NUL in a text, too large).
 Result<std::string> write_image(const ImageSource& source);
+
+// Of the header with its checksum taken as 0, and all that follows it.
+std::uint32_t image_checksum(ImageHeader header, std::string_view strings);
 
 // A checked view of an image in memory. `argv` and `envp` fill arrays of the caller, NULL at the
 // end.

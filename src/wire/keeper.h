@@ -7,10 +7,10 @@
 // Handed). A role inherits its own listening unix socket as descriptor 3 (control: api.sock, edge:
 // edge.sock); keeper keeps it open, so that clients wait in the backlog while the role restarts.
 //
-// A client says Hello. keeper answers with one State per occupied or ended-but-not-forgotten slot,
-// one ListenerReady per parked listener, one RoleChanged per role, then Synced; from then on events
-// come as they happen. Every request is idempotent: repeating it brings the same answer. keeper
-// forgets an ended slot only when told (Forget).
+// A client says Hello. keeper answers with one State per slot that is not free, one ListenerReady
+// per parked listener, one RoleChanged per role, then Synced; from then on each change of a slot,
+// listener or role is told as its newest whole state. A slow client misses what lay between, never
+// the end. Every request is idempotent. keeper forgets an ended slot only when told to (Forget).
 #pragma once
 
 #include <cstdint>
@@ -34,14 +34,10 @@ enum class KeeperMessage : std::uint16_t {
     // keeper -> client
     State = 32,
     Synced = 33,
-    Spawned = 34,  // The child has claimed its slot.
-    SpawnFailed = 35,
-    Exited = 36,
     ListenerReady = 37,
     ListenerFailed = 38,
     RoleChanged = 39,
     Refused = 40,  // A request that makes no sense, with the reason.
-    Forgotten = 41,
     ShuttingDown = 42,
     Handed = 43,
 };
@@ -101,7 +97,12 @@ struct HandedEvent {
 };
 static_assert(sizeof(HandedEvent) == 8);
 
-enum class SlotStatus : std::uint32_t { Starting = 1, Running = 2, Ended = 3 };
+enum class SlotStatus : std::uint32_t {
+    Free = 0,      // Forgotten, or never used.
+    Starting = 1,  // Forked; has not claimed its slot.
+    Running = 2,
+    Ended = 3,
+};
 
 struct SlotState {
     SlotRef at;
@@ -127,8 +128,6 @@ struct SyncedEvent {
     char build[32];
 };
 static_assert(sizeof(SyncedEvent) == 64);
-
-// Spawned, SpawnFailed and Exited all carry the slot's whole state.
 
 // Where a spawn failed, in the order in which the child goes; SpawnFailed's wait_status is step <<
 // 16 | errno.

@@ -22,6 +22,9 @@ constexpr std::uint32_t kSlotTableVersion = 1;
 // Roles by slot number.
 enum class Role : std::uint32_t { Keeper = 0, Watch = 1, Control = 2, Edge = 3, Telemetry = 4 };
 
+// The pid of a claim that nobody may take any more: its keeper died before the child came.
+constexpr std::uint32_t kNobody = ~std::uint32_t{0};
+
 // Changed only whole, by cmpxchg16b. pid 0: nobody runs here. A pid is as keeper's PID namespace
 // sees it; start_time is field 22 of /proc/<pid>/stat (clock ticks since boot): pid and start time
 // together name one process.
@@ -34,6 +37,7 @@ static_assert(sizeof(SlotClaim) == 16);
 
 enum SlotFlags : std::uint32_t {
     kExitKnown = 1,    // wait_status is what the kernel said; else nobody could wait for it.
+    kForgotten = 4,    // Control knows of the end; the slot may be used again.
     kSpawnFailed = 2,  // The child never reached exec: wait_status holds step << 16 | errno.
 };
 
@@ -48,7 +52,9 @@ struct SlotRecord {
     std::int64_t ended_time;               // Nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];  // stdout, stderr: punched out from the front, whole life
                                            // of the spool.
-    std::uint64_t reserved;
+    std::uint32_t
+        successor;  // The edge's slot: pid of its holder, who becomes the edge when it dies.
+    std::uint32_t reserved;
 };
 static_assert(sizeof(SlotRecord) == 64);
 static_assert(std::is_trivially_copyable_v<SlotRecord>);
@@ -58,8 +64,8 @@ struct SlotTableHeader {
     std::uint32_t version;
     std::uint32_t slots;
     std::uint32_t record_bytes;
-    std::uint64_t boot_time;  // Nanoseconds: a table of another boot names nobody.
-    std::uint64_t keepers;    // How many keepers have started on it.
+    std::uint64_t boot;     // Hash of the boot id: a table of another boot names nobody.
+    std::uint64_t keepers;  // How many keepers have started on it.
     std::uint64_t reserved[12];
 };
 static_assert(sizeof(SlotTableHeader) == 128);

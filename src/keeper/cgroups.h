@@ -1,0 +1,34 @@
+// A cgroup (v2) of its own for each instance, where the machine lets us: identity, kill as one,
+// out-of-memory counts. Without the right to make one everything here says so and does nothing.
+// Allocates nothing.
+#pragma once
+
+#include <cstdint>
+
+#include "keeper/options.h"
+
+namespace thole::keeper {
+
+class Cgroups {
+public:
+    // Finds the hierarchy and makes our folder `thole-<name>` in it.
+    void open(const char* name);
+    bool available() const { return base_.text[0] != '\0'; }
+
+    bool make(std::uint32_t slot) const;
+    // The calling process moves into it; between fork and exec.
+    bool enter(std::uint32_t slot) const;
+    // Kills all that is in it.
+    bool kill_all(std::uint32_t slot) const;
+    bool is_empty(std::uint32_t slot) const;
+    std::uint32_t oom_kills(std::uint32_t slot) const;
+    // Empty ones only.
+    bool remove(std::uint32_t slot) const;
+    void close() const;
+
+private:
+    void file(std::uint32_t slot, const char* name, Path& path) const;
+    Path base_;
+};
+
+}  // namespace thole::keeper

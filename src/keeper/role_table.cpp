@@ -1,0 +1,157 @@
+#include "keeper/role_table.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "keeper/table.h"
+
+namespace thole::keeper {
+namespace {
+
+constexpr auto kWatch = static_cast<std::uint32_t>(wire::Role::Watch);
+constexpr auto kControl = static_cast<std::uint32_t>(wire::Role::Control);
+constexpr auto kEdge = static_cast<std::uint32_t>(wire::Role::Edge);
+// So long the edge's holder may take to become the edge.
+constexpr std::int64_t kSuccessorNs = 1'000'000'000;
+
+}  // namespace
+
+// A role that runs on from a keeper before us counts as started now.
+std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks) {
+    if (!is_open_) {
+        is_open_ = true;
+        rows_[kWatch].wanted = true;
+        rows_[kControl].wanted = options_.runs_control;
+        rows_[kEdge].wanted = options_.runs_edge;
+    }
+    for (std::uint32_t role = 0; role < wire::kRoleSlots; ++role) {
+        Row& row = rows_[role];
+        if (!row.wanted || is_stopping_) continue;
+        const wire::SlotStatus status = slots_.status(role);
+        if (status == wire::SlotStatus::Running || status == wire::SlotStatus::Starting) {
+            if (row.event != wire::RoleEvent::Running) {
+                row.event = wire::RoleEvent::Running;
+                row.started_ns = row.changed_ns = now_ns;
+                row.silence.restart(now_ns);
+                changed_ |= 1U << role;
+            } else if (row.silence.observe(now_ns, ticks.last[role])) {
+                row.event = wire::RoleEvent::KilledForSilence;
+                row.changed_ns = now_ns;
+                changed_ |= 1U << role;
+                if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
+                    ::kill(static_cast<pid_t>(pid), SIGKILL);
+            }
+            continue;
+        }
+        if (status == wire::SlotStatus::Ended && row.event == wire::RoleEvent::Running)
+            ended(role, now_ns);
+        if (now_ns >= row.next_ns && !successor_lives(role, now_ns)) start(role);
+    }
+    return std::exchange(changed_, 0);
+}
+
+void RoleTable::ended(std::uint32_t role, std::int64_t now_ns) {
+    Row& row = rows_[role];
+    const wire::SlotState state = slots_.state(role);
+    const RoleEnd end{.wait_status = state.flags == 0 ? SIGKILL : state.wait_status,
+                      .oom_kills = state.oom_kills,
+                      .lived_ns = row.started_ns == 0 ? kRecoveredNs : now_ns - row.started_ns};
+    row.crashes = crashes_after(row.crashes, end);
+    row.wait_status = end.wait_status;
+    row.event = wire::RoleEvent::Ended;
+    row.changed_ns = now_ns;
+    row.next_ns = now_ns + restart_delay_ns(row.crashes);
+    changed_ |= 1U << role;
+}
+
+// The edge's holder is becoming the edge: it will claim the slot itself. If it does not, it is
+// killed, too.
+bool RoleTable::successor_lives(std::uint32_t role, std::int64_t now_ns) {
+    if (role != kEdge) return false;
+    wire::SlotRecord& record = slots_.record(role);
+    const auto holder = static_cast<pid_t>(record.successor);
+    if (holder == 0 || start_time_of(record.successor) == 0) return false;
+    if (now_ns - rows_[role].changed_ns < kSuccessorNs) return true;
+    ::kill(holder, SIGKILL);
+    record.successor = 0;
+    return false;
+}
+
+bool RoleTable::start(std::uint32_t role) {
+    Row& row = rows_[role];
+    Path program;
+    const char* arguments[14];
+    int inherited = -1;
+    int pair[2] = {-1, -1};
+    if (role == kWatch) {
+        Options options = options_;
+        options.set_parent(::getpid());
+        write_arguments(options, "watch", arguments);
+        program.set("%s/lib/thole/keeper", options_.binaries.text);
+        arguments[0] = "/proc/self/exe";
+        if (!make_link_pair(pair)) return false;
+        inherited = pair[1];
+    } else {
+        const bool is_control = role == kControl;
+        program.set(is_control ? "%s/thole" : "%s/lib/thole/edge", options_.binaries.text);
+        const char** at = arguments;
+        *at++ = program.text;
+        if (is_control) *at++ = "control";
+        for (const char* argument : {"--run", options_.run.text, "--data", options_.data.text})
+            *at++ = argument;
+        *at = nullptr;
+        const ParkedEntry* const socket =
+            parked_.find(is_control ? ParkedKind::ApiSocket : ParkedKind::EdgeSocket, 0);
+        inherited = socket == nullptr ? -1 : socket->fd;
+    }
+    const std::int64_t now_ns = now_nanoseconds();
+    const pid_t child = slots_.spawn_role(role, arguments, inherited);
+    if (pair[1] >= 0) ::close(pair[1]);
+    if (child == 0) {
+        if (pair[0] >= 0) ::close(pair[0]);
+        row.next_ns = now_ns + restart_delay_ns(++row.crashes);
+        return false;
+    }
+    if (pair[0] >= 0) new_link_ = pair[0];
+    row.starts += 1;
+    row.started_ns = row.changed_ns = now_ns;
+    row.event = wire::RoleEvent::Running;
+    row.silence.restart(now_ns);
+    changed_ |= 1U << role;
+    return true;
+}
+
+int RoleTable::take_new_link() { return std::exchange(new_link_, -1); }
+
+bool RoleTable::stop(Stop how) {
+    is_stopping_ = true;
+    bool none = true;
+    for (std::uint32_t role = kControl; role < wire::kRoleSlots; ++role) {
+        if (slots_.status(role) != wire::SlotStatus::Running) continue;
+        none = false;
+        const auto pid = static_cast<pid_t>(slots_.state(role).pid);
+        if (role == kEdge && slots_.record(role).successor != 0) {
+            ::kill(static_cast<pid_t>(slots_.record(role).successor), SIGKILL);
+        }
+        ::kill(pid, how == Stop::Ask ? SIGTERM : SIGKILL);
+    }
+    return none;
+}
+
+bool RoleTable::state(std::uint32_t role, wire::RoleState& state) const {
+    const Row& row = rows_[role];
+    if (!row.wanted) return false;
+    state.role = role;
+    state.event = row.event;
+    state.pid = slots_.state(role).pid;
+    state.wait_status = row.wait_status;
+    state.starts = row.starts;
+    state.crashes = row.crashes;
+    state.time = row.changed_ns;
+    return true;
+}
+
+}  // namespace thole::keeper

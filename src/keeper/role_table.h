@@ -1,0 +1,54 @@
+// The roles keeper runs besides instances: watch, control, edge. Starts them, counts how they end,
+// kills the silent.
+#pragma once
+
+#include "keeper/options.h"
+#include "keeper/parked.h"
+#include "keeper/roles.h"
+#include "keeper/slots.h"
+
+namespace thole::keeper {
+
+class RoleTable {
+public:
+    RoleTable(const Options& options, Slots& slots, Parked& parked)
+        : options_(options), slots_(slots), parked_(parked) {}
+
+    // Every turn: starts what should run, kills what is silent. Bits of the roles that changed.
+    std::uint32_t turn(std::int64_t now_ns, const wire::TicksPage& ticks);
+    // The process of a role ended.
+    void ended(std::uint32_t role, std::int64_t now_ns);
+    // From now on nothing is started; SIGTERM goes to all, or SIGKILL. True once none runs.
+    enum class Stop { Ask, Force };
+    bool stop(Stop how);
+    // Since the last turn; nothing where this role is not keeper's to run.
+    bool state(std::uint32_t role, wire::RoleState& state) const;
+    // The link to a watch that was just started, or -1.
+    int take_new_link();
+
+private:
+    struct Row {
+        bool wanted = false;
+        std::uint32_t starts = 0;
+        std::uint32_t crashes = 0;
+        std::int64_t started_ns = 0;
+        std::int64_t next_ns = 0;
+        std::int64_t changed_ns = 0;
+        std::int32_t wait_status = 0;
+        wire::RoleEvent event = wire::RoleEvent::Waiting;
+        Silence silence;
+    };
+    bool start(std::uint32_t role);
+    bool successor_lives(std::uint32_t role, std::int64_t now_ns);
+
+    const Options& options_;
+    Slots& slots_;
+    Parked& parked_;
+    Row rows_[wire::kRoleSlots];
+    std::uint32_t changed_ = 0;
+    int new_link_ = -1;
+    bool is_stopping_ = false;
+    bool is_open_ = false;
+};
+
+}  // namespace thole::keeper

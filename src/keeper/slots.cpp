@@ -1,0 +1,351 @@
+#include "keeper/slots.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "keeper/table.h"
+
+namespace thole::keeper {
+namespace {
+
+// How long watch is given to say how a process ended that it, not we, could wait for.
+constexpr std::int64_t kAskWatchNs = 1'000'000'000;
+
+// An image in memory, for as long as a spawn takes.
+class MappedImage {
+public:
+    explicit MappedImage(const char* path) {
+        const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        struct stat info {};
+        if (fd < 0) return;
+        if (::fstat(fd, &info) == 0 && info.st_size > 0 && info.st_size <= wire::kImageBytesMax) {
+            size_ = static_cast<std::size_t>(info.st_size);
+            at_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+            if (at_ == MAP_FAILED) at_ = nullptr;
+        }
+        ::close(fd);
+        good_ = at_ != nullptr && view_.open({static_cast<const char*>(at_), size_});
+    }
+    MappedImage(const MappedImage&) = delete;
+    ~MappedImage() {
+        if (at_ != nullptr) ::munmap(at_, size_);
+    }
+    const wire::ImageView* view() const { return good_ ? &view_ : nullptr; }
+
+private:
+    void* at_ = nullptr;
+    std::size_t size_ = 0;
+    wire::ImageView view_;
+    bool good_ = false;
+};
+
+bool is_over(const wire::SlotRecord& record, const wire::SlotClaim& claim) {
+    return __atomic_load_n(&record.ended_generation, __ATOMIC_ACQUIRE) == claim.generation;
+}
+
+}  // namespace
+
+bool Slots::open(const Setting& setting) {
+    setting_ = setting;
+    table_ = map_table(setting.run_folder, MakeTable::Yes);
+    if (table_ == nullptr) return false;
+    cgroups_.open(setting.cgroup_name);
+    table_->header.keepers += 1;
+    return ::pipe2(claims_, O_CLOEXEC | O_NONBLOCK) == 0;
+}
+
+void Slots::image_path(wire::SlotRef at, Path& path) const {
+    path.set("%s/images/%u.%u", setting_.run_folder, at.slot, at.generation);
+}
+
+wire::SlotStatus Slots::status(std::uint32_t slot) const {
+    const wire::SlotRecord& record = table_->slots[slot];
+    const wire::SlotClaim claim = read_claim(record.claim);
+    if (claim.generation == 0) return wire::SlotStatus::Free;
+    if (is_over(record, claim)) {
+        return (record.flags & wire::kForgotten) != 0 ? wire::SlotStatus::Free
+                                                      : wire::SlotStatus::Ended;
+    }
+    return claim.pid == 0 ? wire::SlotStatus::Starting : wire::SlotStatus::Running;
+}
+
+wire::SlotState Slots::state(std::uint32_t slot) const {
+    const wire::SlotRecord& record = table_->slots[slot];
+    const wire::SlotClaim claim = read_claim(record.claim);
+    wire::SlotState state{};
+    state.at = {slot, claim.generation};
+    state.status = status(slot);
+    state.pid = claim.pid == wire::kNobody ? 0 : claim.pid;
+    state.start_time = claim.start_time;
+    if (state.status == wire::SlotStatus::Ended) {
+        state.wait_status = record.wait_status;
+        state.flags = record.flags;
+        state.oom_kills = record.oom_kills;
+        state.time = record.ended_time;
+    }
+    state.spool_dropped_bytes[0] = record.spool_dropped_bytes[0];
+    state.spool_dropped_bytes[1] = record.spool_dropped_bytes[1];
+    return state;
+}
+
+// From now on only this generation's child can claim the slot.
+bool Slots::arm(wire::SlotRef at) {
+    wire::SlotRecord& slot_record = record(at.slot);
+    const wire::SlotClaim seen = read_claim(slot_record.claim);
+    slot_record.flags = 0;
+    return exchange_claim(slot_record.claim, seen, {at.generation, 0, 0});
+}
+
+pid_t Slots::start(std::uint32_t slot, ChildPlan& plan) {
+    plan.record = &record(slot);
+    plan.lock = setting_.lock;
+    plan.claims_pipe = claims_[1];
+    const pid_t child = ::fork();
+    if (child == 0) become(plan);
+    if (child < 0) {
+        const auto why = static_cast<std::int32_t>(
+            static_cast<unsigned>(wire::SpawnStep::Fork) << 16U | static_cast<unsigned>(errno));
+        finish(slot, plan.at.generation,
+               {.wait_status = why, .flags = wire::kSpawnFailed, .oom_kills = 0});
+        return 0;
+    }
+    private_[slot].child = child;
+    mark(slot);
+    return child;
+}
+
+const char* Slots::spawn(wire::SlotRef at) {
+    if (at.slot < wire::kRoleSlots || at.slot >= wire::kSlotsMax) return "there is no such slot";
+    const wire::SlotClaim seen = read_claim(record(at.slot).claim);
+    if (seen.generation == at.generation) {
+        mark(at.slot);  // Asked again: the answer is what became of it.
+        return nullptr;
+    }
+    if (at.generation < seen.generation) return "this generation is over";
+    if (status(at.slot) != wire::SlotStatus::Free) return "the slot is taken";
+    Path path;
+    image_path(at, path);
+    const MappedImage image(path.text);
+    if (image.view() == nullptr) return "its image is missing or damaged";
+    if (!arm(at)) return "the slot changed at this moment";
+    open_spools(at.slot, *image.view());
+    ChildPlan plan;
+    plan.at = at;
+    plan.image = image.view();
+    plan.out = private_[at.slot].spools[0].fd;
+    plan.err = private_[at.slot].spools[1].fd;
+    if (image.view()->cgroup()[0] != '\0' && cgroups_.make(at.slot)) plan.cgroups = &cgroups_;
+    private_[at.slot].cleans = false;
+    start(at.slot, plan);
+    return nullptr;
+}
+
+void Slots::open_spools(std::uint32_t slot, const wire::ImageView& image) {
+    Private& own = private_[slot];
+    const char* const paths[2] = {image.out(), image.err()};
+    for (int i = 0; i < 2; ++i) {
+        close_spool(own.spools[i]);
+        if (paths[i][0] != '\0') open_spool(paths[i], own.spools[i]);
+    }
+}
+
+pid_t Slots::spawn_role(std::uint32_t slot, const char* const* arguments, int inherited) {
+    const wire::SlotClaim seen = read_claim(record(slot).claim);
+    ChildPlan plan;
+    plan.at = {slot, seen.generation + 1};
+    plan.arguments = arguments;
+    plan.inherited = inherited;
+    plan.out = plan.err = 2;  // keeper's log
+    if (!arm(plan.at)) return 0;
+    return start(slot, plan);
+}
+
+void Slots::finish(std::uint32_t slot, std::uint32_t generation, const Ending& ending) {
+    record_end(record(slot), generation, ending);
+    mark(slot);
+}
+
+std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        if (private_[slot].child != pid) continue;
+        private_[slot].child = 0;
+        wire::SlotRecord& slot_record = record(slot);
+        wire::SlotClaim claim = read_claim(slot_record.claim);
+        // It ended before it claimed: nobody of this generation comes any more.
+        if (claim.pid == 0) {
+            exchange_claim(slot_record.claim, claim, {claim.generation, wire::kNobody, 0});
+            claim = read_claim(slot_record.claim);
+        }
+        const bool never_ran =
+            (slot_record.flags & wire::kSpawnFailed) != 0 && WIFEXITED(wait_status);
+        finish(slot, claim.generation,
+               {.wait_status = never_ran ? slot_record.wait_status : wait_status,
+                .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
+                .oom_kills = cgroups_.oom_kills(slot)});
+        return slot;
+    }
+    return wire::kSlotsMax;
+}
+
+void Slots::adopt_one(std::uint32_t slot) {
+    wire::SlotRecord& slot_record = record(slot);
+    wire::SlotClaim claim = read_claim(slot_record.claim);
+    if (claim.generation == 0 || is_over(slot_record, claim)) return;
+    const wire::SlotRef at{slot, claim.generation};
+    if (claim.pid == 0) {
+        // Its keeper died before the child came. It may still come: whoever swaps first has
+        // decided.
+        if (exchange_claim(slot_record.claim, claim, {claim.generation, wire::kNobody, 0})) {
+            const auto why =
+                static_cast<std::int32_t>(static_cast<unsigned>(wire::SpawnStep::Claim) << 16U |
+                                          static_cast<unsigned>(ECANCELED));
+            finish(slot, claim.generation,
+                   {.wait_status = why, .flags = wire::kSpawnFailed, .oom_kills = 0});
+            return;
+        }
+        claim = read_claim(slot_record.claim);
+    }
+    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, claim.pid, 0));
+    // The start time is looked at after the pidfd is held: from then on the pid cannot be
+    // another's.
+    if (pidfd < 0 || !is_alive(claim)) {
+        if (pidfd >= 0) ::close(pidfd);
+        private_[slot].asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
+        return;
+    }
+    private_[slot].pidfd = pidfd;
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = setting_.pidfd_tag | slot;
+    ::epoll_ctl(setting_.epoll, EPOLL_CTL_ADD, pidfd, &event);
+    Path path;
+    image_path(at, path);
+    const MappedImage image(path.text);
+    if (slot >= wire::kRoleSlots && image.view() != nullptr) open_spools(slot, *image.view());
+    mark(slot);
+}
+
+void Slots::adopt() {
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) adopt_one(slot);
+}
+
+void Slots::adopted_ended(std::uint32_t slot) {
+    Private& own = private_[slot];
+    if (own.pidfd < 0) return;
+    ::close(std::exchange(own.pidfd, -1));
+    // Only its parent can say how it ended, and only watch tells us. A zombie still names its
+    // parent.
+    const wire::SlotClaim claim = read_claim(record(slot).claim);
+    const std::uint32_t parent = parent_of(claim.pid);
+    const std::uint32_t watch =
+        read_claim(record(static_cast<std::uint32_t>(wire::Role::Watch)).claim).pid;
+    if (parent != 0 && parent != watch) {
+        finish(slot, claim.generation,
+               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+        return;
+    }
+    own.asked_ns = now_nanoseconds();
+    turn(own.asked_ns);
+}
+
+void Slots::read_claims() {
+    wire::SlotRef at{};
+    while (::read(claims_[0], &at, sizeof(at)) == static_cast<ssize_t>(sizeof(at))) {
+        if (at.slot < wire::kSlotsMax) mark(at.slot);
+    }
+}
+
+void Slots::kill_group(std::uint32_t slot, int signal) {
+    const wire::SlotClaim claim = read_claim(record(slot).claim);
+    if (claim.pid == 0 || claim.pid == wire::kNobody) return;
+    if (signal == SIGKILL && cgroups_.kill_all(slot)) return;
+    // Every child of keeper leads a session and a process group of its own.
+    ::kill(-static_cast<pid_t>(claim.pid), signal);
+    if (is_alive(claim)) ::kill(static_cast<pid_t>(claim.pid), signal);
+}
+
+const char* Slots::signal(const wire::SignalRequest& request) {
+    if (request.at.slot < wire::kRoleSlots || request.at.slot >= wire::kSlotsMax)
+        return "there is no such slot";
+    if (request.signal < 1 || request.signal >= NSIG) return "there is no such signal";
+    const wire::SlotClaim claim = read_claim(record(request.at.slot).claim);
+    if (claim.generation != request.at.generation) return "this generation is not here";
+    if (request.scope == wire::SignalScope::All) {
+        kill_group(request.at.slot, request.signal);
+        return nullptr;
+    }
+    if (status(request.at.slot) != wire::SlotStatus::Running) return "it is not running";
+    // Our own child cannot be another process before we reap it; an adopted one is held by its
+    // pidfd.
+    const Private& own = private_[request.at.slot];
+    if (own.pidfd >= 0) {
+        ::syscall(SYS_pidfd_send_signal, own.pidfd, request.signal, nullptr, 0);
+    } else if (own.child != 0) {
+        ::kill(own.child, request.signal);
+    }
+    return nullptr;
+}
+
+const char* Slots::forget(wire::SlotRef at) {
+    if (at.slot < wire::kRoleSlots || at.slot >= wire::kSlotsMax) return "there is no such slot";
+    wire::SlotRecord& slot_record = record(at.slot);
+    const wire::SlotClaim claim = read_claim(slot_record.claim);
+    if (claim.generation != at.generation) return "this generation is not here";
+    if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
+    if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
+    kill_group(at.slot, SIGKILL);
+    slot_record.flags |= wire::kForgotten;
+    Path path;
+    image_path(at, path);
+    ::unlink(path.text);
+    for (Spool& spool : private_[at.slot].spools) close_spool(spool);
+    private_[at.slot].cleans = true;
+    mark(at.slot);
+    return nullptr;
+}
+
+void Slots::turn(std::int64_t now_ns) {
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        Private& own = private_[slot];
+        if (own.asked_ns != 0) {
+            const wire::SlotClaim claim = read_claim(record(slot).claim);
+            const bool over = is_over(record(slot), claim);
+            if (over) mark(slot);
+            if (!over && now_ns - own.asked_ns > kAskWatchNs) {
+                finish(slot, claim.generation,
+                       {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+            }
+            if (over || now_ns - own.asked_ns > kAskWatchNs) own.asked_ns = 0;
+        }
+        for (int i = 0; i < 2; ++i) {
+            if (own.spools[i].fd < 0) continue;
+            trim_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+        }
+        if (own.cleans && cgroups_.is_empty(slot) && cgroups_.remove(slot)) own.cleans = false;
+    }
+}
+
+bool Slots::kill_everything() {
+    bool all_gone = true;
+    for (std::uint32_t slot = wire::kRoleSlots; slot < wire::kSlotsMax; ++slot) {
+        const wire::SlotStatus now = status(slot);
+        if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Ended)
+            kill_group(slot, SIGKILL);
+        if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Starting) all_gone = false;
+        if (now == wire::SlotStatus::Ended)
+            forget({slot, read_claim(record(slot).claim).generation});
+        if (private_[slot].cleans) all_gone = false;
+    }
+    return all_gone;
+}
+
+}  // namespace thole::keeper

@@ -1,0 +1,84 @@
+// Every process that keeper started or adopted, by slot. Owns the slot table, the pidfds and the
+// spools. What changed since last asked stands in `changed`, for the clients to be told.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+
+#include "keeper/cgroups.h"
+#include "keeper/child.h"
+#include "keeper/spool.h"
+#include "wire/keeper.h"
+#include "wire/slots.h"
+
+namespace thole::keeper {
+
+using SlotBits = std::array<std::uint64_t, wire::kSlotsMax / 64>;
+
+class Slots {
+public:
+    struct Setting {
+        const char* run_folder;
+        const char* cgroup_name;
+        int lock;
+        int epoll;  // pidfds of adopted processes are added with `pidfd_tag | slot`.
+        std::uint64_t pidfd_tag;
+    };
+    // Maps or makes the table; false with errno set.
+    bool open(const Setting& setting);
+    // Finds again what a keeper before us left: watches the living, records the end of the dead.
+    void adopt();
+
+    wire::SlotStatus status(std::uint32_t slot) const;
+    wire::SlotState state(std::uint32_t slot) const;
+    wire::SlotRecord& record(std::uint32_t slot) { return table_->slots[slot]; }
+    const Cgroups& cgroups() const { return cgroups_; }
+    wire::SlotTableHeader& header() { return table_->header; }
+    SlotBits& changed() { return changed_; }
+    int claims_pipe() const { return claims_[0]; }
+
+    // The image of (slot, generation) becomes a process. nullptr, or why not.
+    const char* spawn(wire::SlotRef at);
+    // A role: argv instead of an image. 0, or the pid.
+    pid_t spawn_role(std::uint32_t slot, const char* const* arguments, int inherited);
+    const char* signal(const wire::SignalRequest& request);
+    const char* forget(wire::SlotRef at);
+
+    // A child of ours ended; the slot it held, or kSlotsMax.
+    std::uint32_t ended(pid_t pid, std::int32_t wait_status);
+    // An adopted process's pidfd is readable.
+    void adopted_ended(std::uint32_t slot);
+    void read_claims();
+    // Every turn: exit statuses that watch may still write, spools, cgroups to be removed.
+    void turn(std::int64_t now_ns);
+    // Kills all instances and what they left; true once nothing is left.
+    bool kill_everything();
+
+private:
+    struct Private {
+        pid_t child = 0;            // Ours, not yet reaped.
+        int pidfd = -1;             // Adopted ones.
+        std::int64_t asked_ns = 0;  // Adopted and ended; waiting for watch to write how. 0: not.
+        Spool spools[2];
+        bool cleans = false;  // Its cgroup is to be removed once empty.
+    };
+    bool arm(wire::SlotRef at);
+    pid_t start(std::uint32_t slot, ChildPlan& plan);
+    void finish(std::uint32_t slot, std::uint32_t generation, const struct Ending& ending);
+    void open_spools(std::uint32_t slot, const wire::ImageView& image);
+    void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
+    void adopt_one(std::uint32_t slot);
+    void kill_group(std::uint32_t slot, int signal);
+    void image_path(wire::SlotRef at, Path& path) const;
+
+    Setting setting_{};
+    wire::SlotTable* table_ = nullptr;
+    Cgroups cgroups_;
+    int claims_[2] = {-1, -1};
+    SlotBits changed_{};
+    Private private_[wire::kSlotsMax];
+};
+
+}  // namespace thole::keeper

@@ -1,0 +1,71 @@
+#include "keeper/spool.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <utility>
+
+namespace thole::keeper {
+
+SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated) {
+    SpoolWork work;
+    if (size > kSpoolRestartBytes) {
+        work.start_again = true;
+        return work;
+    }
+    // An app may have truncated its own output: then nothing before its end is punched.
+    const std::uint64_t gone = punched > size ? 0 : punched;
+    if (size - gone > kSpoolBytesMax) {
+        const std::uint64_t keep = kSpoolBytesMax - kSpoolSlackBytes;
+        work.punch_to = (size - keep) & ~std::uint64_t{4095};
+    }
+    const std::uint64_t usable = allocated > size + 2 * kSpoolAheadBytes ? 0 : allocated;
+    if (usable < size + kSpoolAheadBytes / 2) work.allocate_to = size + kSpoolAheadBytes;
+    return work;
+}
+
+bool open_spool(const char* path, Spool& spool) {
+    spool = Spool{};
+    spool.fd = ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return spool.fd >= 0;
+}
+
+void close_spool(Spool& spool) {
+    if (spool.fd >= 0) ::close(std::exchange(spool.fd, -1));
+}
+
+void trim_spool(Spool& spool, std::uint64_t& dropped_bytes) {
+    struct stat info {};
+    if (spool.fd < 0 || ::fstat(spool.fd, &info) != 0) return;
+    const auto size = static_cast<std::uint64_t>(info.st_size);
+    const auto on_disk = static_cast<std::uint64_t>(info.st_blocks) * 512;
+    // A successor knows nothing of what was punched: a file that takes less than it should is taken
+    // as trimmed.
+    if (spool.punched == 0 && size > kSpoolBytesMax && on_disk + kSpoolSlackBytes < size) {
+        spool.punched = size - on_disk;
+    }
+    const SpoolWork work = plan_spool(size, spool.punched, spool.allocated);
+    if (work.start_again) {
+        if (::ftruncate(spool.fd, 0) == 0) {
+            dropped_bytes += size - spool.punched;
+            spool.punched = spool.allocated = 0;
+        }
+        return;
+    }
+    if (work.punch_to > 0 && ::fallocate(spool.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+                                         static_cast<off_t>(work.punch_to)) == 0) {
+        dropped_bytes += work.punch_to - spool.punched;
+        spool.punched = work.punch_to;
+    }
+    if (work.allocate_to > 0) {
+        const std::uint64_t length = work.allocate_to - size;
+        // Where the disk is full or cannot do it, the service still writes as far as it can; asked
+        // again further on.
+        [[maybe_unused]] const int done = ::fallocate(
+            spool.fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(size), static_cast<off_t>(length));
+        spool.allocated = work.allocate_to;
+    }
+}
+
+}  // namespace thole::keeper

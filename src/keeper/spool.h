@@ -1,0 +1,37 @@
+// Spools: one sparse append-only file per slot and stream. keeper keeps room allocated past the
+// end, so that a full disk does not stop a service from logging at once, and punches out the oldest
+// beyond the cap. Offsets never move.
+#pragma once
+
+#include <cstdint>
+
+namespace thole::keeper {
+
+constexpr std::uint64_t kSpoolBytesMax = 64 * 1024 * 1024;
+constexpr std::uint64_t kSpoolSlackBytes =
+    4 * 1024 * 1024;  // Trimmed in pieces, not at every line.
+constexpr std::uint64_t kSpoolAheadBytes = 256 * 1024;
+constexpr std::uint64_t kSpoolRestartBytes = 1ULL << 40;  // Past this offset it starts again at 0.
+
+// What to do with a spool of this size whose first `punched` bytes are gone.
+struct SpoolWork {
+    bool start_again = false;
+    std::uint64_t punch_to = 0;     // Free everything before; 0: nothing.
+    std::uint64_t allocate_to = 0;  // Keep allocated up to here; 0: nothing.
+};
+SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated);
+
+// One spool of keeper's; the descriptor is its own, opened for appending.
+struct Spool {
+    int fd = -1;
+    std::uint64_t punched = 0;
+    std::uint64_t allocated = 0;
+};
+
+// Opens or makes it; false with errno set.
+bool open_spool(const char* path, Spool& spool);
+void close_spool(Spool& spool);
+// Does what plan_spool says; adds what was dropped to `dropped_bytes`.
+void trim_spool(Spool& spool, std::uint64_t& dropped_bytes);
+
+}  // namespace thole::keeper

@@ -1,0 +1,137 @@
+#include "keeper/start.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "keeper/keeper.h"
+#include "keeper/table.h"
+#include "wire/frame.h"
+#include "wire/keeper.h"
+
+namespace thole::keeper {
+namespace {
+
+constexpr std::int64_t kStartNs = 10'000'000'000;
+
+bool make_folder(const char* path) {
+    Path part;
+    part.set("%s", path);
+    for (char* at = part.text + 1;; ++at) {
+        if (*at != '/' && *at != '\0') continue;
+        const char before = *at;
+        *at = '\0';
+        if (::mkdir(part.text, before == '\0' ? 0700 : 0711) != 0 && errno != EEXIST) return false;
+        *at = before;
+        if (before == '\0') return true;
+    }
+}
+
+// Says Hello and waits for Synced.
+bool keeper_answers(const Options& options) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    const int length =
+        std::snprintf(to.sun_path, sizeof(to.sun_path), "%s/keeper.sock", options.run.text);
+    if (length >= static_cast<int>(sizeof(to.sun_path))) return false;
+    const int link = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (link < 0) return false;
+    bool answers = false;
+    if (::connect(link, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0) {
+        const wire::HelloToKeeper hello{
+            wire::ClientKind::Cli, static_cast<std::uint32_t>(::getpid()), {}};
+        const std::string_view body(reinterpret_cast<const char*>(&hello), sizeof(hello));
+        const wire::FrameHeader header =
+            wire::frame_header(static_cast<std::uint16_t>(wire::KeeperMessage::Hello), body);
+        char frame[sizeof(header) + sizeof(hello)];
+        std::memcpy(frame, &header, sizeof(header));
+        std::memcpy(frame + sizeof(header), &hello, sizeof(hello));
+        ::send(link, frame, sizeof(frame), MSG_NOSIGNAL);
+        static char answer[wire::kFrameBytesMax];
+        pollfd ready{link, POLLIN, 0};
+        while (!answers && ::poll(&ready, 1, 500) > 0) {
+            const ssize_t got = ::recv(link, answer, sizeof(answer), 0);
+            if (got <= 0) break;
+            const auto opened = wire::open_frame({answer, static_cast<std::size_t>(got)});
+            answers =
+                opened && opened->type == static_cast<std::uint16_t>(wire::KeeperMessage::Synced);
+        }
+    }
+    ::close(link);
+    return answers;
+}
+
+// A watch that lives starts the next keeper itself, and has what the last one parked; a second one
+// would not.
+bool watch_lives(const Options& options) {
+    const wire::SlotTable* const table = map_table(options.run.text, MakeTable::No);
+    return table != nullptr &&
+           is_alive(table->slots[static_cast<std::uint32_t>(wire::Role::Watch)].claim);
+}
+
+int explain(const char* what, const Options& options) {
+    std::fprintf(stderr, "keeper: %s: %s\n  try: cat %s/keeper.log\n", what, std::strerror(errno),
+                 options.data.text);
+    return 1;
+}
+
+[[noreturn]] void become_watch(const Options& options) {
+    ::setsid();
+    Path log;
+    log.set("%s/keeper.log", options.data.text);
+    const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int out = ::open(log.text, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    ::dup2(nothing, 0);
+    ::dup2(out >= 0 ? out : nothing, 1);
+    ::dup2(out >= 0 ? out : nothing, 2);
+    // Not the folder of whoever started us: it may be removed or unmounted.
+    if (::chdir("/") != 0) ::_exit(126);
+    const char* arguments[14];
+    write_arguments(options, "watch", arguments);
+    ::execv("/proc/self/exe", const_cast<char* const*>(arguments));
+    ::_exit(126);
+}
+
+}  // namespace
+
+int run_start(const Options& options) {
+    if (keeper_answers(options)) return 0;
+    if (!make_folder(options.run.text)) return explain("cannot make the run folder", options);
+    if (!make_folder(options.data.text)) return explain("cannot make the data folder", options);
+    pid_t child = -1;
+    if (!watch_lives(options)) {
+        child = ::fork();
+        if (child < 0) return explain("cannot fork", options);
+        if (child == 0) become_watch(options);
+    }
+    const std::int64_t deadline = now_nanoseconds() + kStartNs;
+    while (now_nanoseconds() < deadline) {
+        if (keeper_answers(options)) return 0;
+        int status = 0;
+        if (child > 0 && ::waitpid(child, &status, WNOHANG) == child) {
+            // Another keeper may be starting at this very moment; then that one answers soon.
+            const bool rival = WIFEXITED(status) && WEXITSTATUS(status) == kKeeperIsNotNeeded;
+            if (!rival) {
+                std::fprintf(stderr,
+                             "keeper: it ended at once (status %d)\n  try: cat %s/keeper.log\n",
+                             status, options.data.text);
+                return 1;
+            }
+        }
+        ::poll(nullptr, 0, 5);
+    }
+    std::fprintf(stderr, "keeper: does not answer after 10 s\n  try: cat %s/keeper.log\n",
+                 options.data.text);
+    return 1;
+}
+
+}  // namespace thole::keeper

@@ -1,0 +1,215 @@
+#include "keeper/watch.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "keeper/keeper.h"
+#include "keeper/parked.h"
+#include "keeper/roles.h"
+#include "keeper/table.h"
+
+namespace thole::keeper {
+namespace {
+
+class WatchRole {
+public:
+    explicit WatchRole(const Options& options) : options_(options) {}
+    int run();
+
+private:
+    bool start_keeper();
+    void reap();
+    void read_link();
+    void look_at_keeper();
+    void map();
+    void after_keeper(const RoleEnd& end);
+
+    const Options& options_;
+    Parked parked_;
+    wire::SlotTable* table_ = nullptr;
+    wire::TicksPage* ticks_ = nullptr;
+    int link_ = -1;
+    int keeper_pidfd_ = -1;
+    pid_t keeper_ = 0;
+    std::int64_t keeper_started_ns_ = 0;
+    std::int64_t next_start_ns_ = 0;
+    std::uint32_t crashes_ = 0;
+    Silence silence_;
+    bool leaves_ = false;
+    int code_ = 0;
+};
+
+bool WatchRole::start_keeper() {
+    int ends[2];
+    if (!make_link_pair(ends)) return false;
+    const pid_t child = ::fork();
+    if (child < 0) {
+        ::close(ends[0]);
+        ::close(ends[1]);
+        return false;
+    }
+    if (child == 0) {
+        ::setsid();
+        // Not another copy of what is parked: keeper is handed it over the link.
+        const int end = ::fcntl(ends[1], F_DUPFD, 10);
+        ::dup2(end, 3);
+        ::syscall(SYS_close_range, 4, ~0U, 0);
+        sigset_t none;
+        sigemptyset(&none);
+        ::sigprocmask(SIG_SETMASK, &none, nullptr);
+        Options options = options_;
+        options.set_parent(::getppid());
+        const char* arguments[14];
+        write_arguments(options, "run", arguments);
+        ::execv("/proc/self/exe", const_cast<char* const*>(arguments));
+        ::_exit(126);
+    }
+    ::close(ends[1]);
+    if (link_ >= 0) ::close(link_);
+    link_ = ends[0];
+    keeper_ = child;
+    keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+    keeper_started_ns_ = now_nanoseconds();
+    silence_.restart(keeper_started_ns_);
+    send_all(link_, parked_);
+    return true;
+}
+
+void WatchRole::map() {
+    if (table_ == nullptr) table_ = map_table(options_.run.text, MakeTable::No);
+    if (ticks_ == nullptr) ticks_ = map_ticks(options_.run.text, MakeTable::No);
+}
+
+void WatchRole::after_keeper(const RoleEnd& end) {
+    if (keeper_pidfd_ >= 0) ::close(keeper_pidfd_);
+    keeper_pidfd_ = -1;
+    keeper_ = 0;
+    // It said that it ends for good, or found that another keeper holds the lock.
+    const bool exited = WIFEXITED(end.wait_status);
+    if (exited && (WEXITSTATUS(end.wait_status) == kKeeperEnds ||
+                   WEXITSTATUS(end.wait_status) == kKeeperIsNotNeeded ||
+                   WEXITSTATUS(end.wait_status) == kKeeperCannotStart)) {
+        leaves_ = true;
+        code_ = WEXITSTATUS(end.wait_status);
+        return;
+    }
+    crashes_ = crashes_after(crashes_, end);
+    next_start_ns_ = now_nanoseconds() + restart_delay_ns(crashes_);
+}
+
+void WatchRole::reap() {
+    while (true) {
+        int status = 0;
+        const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+        if (pid <= 0) return;
+        if (pid == keeper_) {
+            after_keeper({.wait_status = status,
+                          .oom_kills = 0,
+                          .lived_ns = now_nanoseconds() - keeper_started_ns_});
+            continue;
+        }
+        // What a dead keeper left. The table says which slot it was, if any.
+        map();
+        for (std::uint32_t i = 0; table_ != nullptr && i < wire::kSlotsMax; ++i) {
+            wire::SlotRecord& record = table_->slots[i];
+            if (record.claim.pid != static_cast<std::uint32_t>(pid)) continue;
+            if (record.ended_generation == record.claim.generation) continue;
+            const std::uint32_t failed = record.flags & wire::kSpawnFailed;
+            const bool never_ran = failed != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127;
+            record_end(record, record.claim.generation,
+                       {.wait_status = never_ran ? record.wait_status : status,
+                        .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
+                        .oom_kills = 0});
+        }
+    }
+}
+
+void WatchRole::read_link() {
+    LinkFrame frame{};
+    while (link_ >= 0) {
+        const Received received = receive_link(link_, frame);
+        if (received == Received::Nothing) return;
+        if (received == Received::Closed) {
+            ::close(link_);
+            link_ = -1;
+            return;
+        }
+        if (frame.message == LinkMessage::Park && frame.entry.fd >= 0) parked_.put(frame.entry);
+        if (frame.message == LinkMessage::Drop) parked_.drop(frame.entry.kind, frame.entry.id);
+        if (frame.message == LinkMessage::Leave) leaves_ = true;
+    }
+}
+
+// Kills a keeper that has been silent for five seconds of turns of ours that came on time.
+void WatchRole::look_at_keeper() {
+    map();
+    if (ticks_ == nullptr) return;
+    tick(*ticks_, wire::Role::Watch);
+    if (keeper_ == 0) return;
+    const std::uint64_t last = ticks_->last[static_cast<std::uint32_t>(wire::Role::Keeper)];
+    if (silence_.observe(now_nanoseconds(), last)) {
+        ::syscall(SYS_pidfd_send_signal, keeper_pidfd_, SIGKILL, nullptr, 0);
+        silence_.restart(now_nanoseconds());
+    }
+}
+
+int WatchRole::run() {
+    ::prctl(PR_SET_NAME, "watch");
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::signal(SIGPIPE, SIG_IGN);
+    sigset_t children;
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    ::sigprocmask(SIG_SETMASK, &children, nullptr);
+    const int signals = ::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (options_.has_link()) {
+        link_ = 3;
+        ::fcntl(link_, F_SETFD, FD_CLOEXEC);
+        keeper_ = options_.living_parent();
+        keeper_started_ns_ = now_nanoseconds();
+        silence_.restart(keeper_started_ns_);
+        if (keeper_ != 0) keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, keeper_, 0));
+        // Asked again: the pidfd is keeper's only if keeper is still there now.
+        if (options_.living_parent() == 0) keeper_ = 0;
+    } else if (!start_keeper()) {
+        return kKeeperCannotStart;
+    }
+    const pid_t former_parent = options_.has_link() ? keeper_ : 0;
+    while (!leaves_) {
+        pollfd waits[3] = {{signals, POLLIN, 0}, {link_, POLLIN, 0}, {keeper_pidfd_, POLLIN, 0}};
+        ::poll(waits, 3, static_cast<int>(kTurnNs / 1'000'000));
+        signalfd_siginfo info{};
+        while (::read(signals, &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {}
+        // What keeper said before it died counts.
+        read_link();
+        reap();
+        if (keeper_ != 0 && keeper_ == former_parent && (waits[2].revents & POLLIN) != 0) {
+            // A keeper that was not our child: nobody tells how it ended. Killed is the likely
+            // thing.
+            after_keeper({.wait_status = SIGKILL,
+                          .oom_kills = 0,
+                          .lived_ns = now_nanoseconds() - keeper_started_ns_});
+        }
+        if (!leaves_ && keeper_ == 0 && now_nanoseconds() >= next_start_ns_) start_keeper();
+        look_at_keeper();
+    }
+    return code_;
+}
+
+}  // namespace
+
+int run_watch(const Options& options) {
+    // Large tables: not on the stack, and made once.
+    static WatchRole role(options);
+    return role.run();
+}
+
+}  // namespace thole::keeper

@@ -1,0 +1,97 @@
+"""What every integration test stands on: the release binaries, folders that go away, and no process left behind."""
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import wire
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BINARIES = ROOT / "build"
+PR_SET_CHILD_SUBREAPER = 36
+# What was orphaned comes to us, so that nothing hides below init.
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def until(condition, what, deadline_s=10):
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not in {deadline_s} s"
+        time.sleep(wire.POLL_S)
+
+
+def start_time(pid):
+    """None where there is no such process (0 is none), or only a zombie of it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def processes_of(mark):
+    """Pids of all living processes that carry this text in their arguments or environment."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid() or start_time(entry) is None:
+            continue
+        try:
+            text = Path(f"/proc/{entry}/cmdline").read_bytes() + Path(f"/proc/{entry}/environ").read_bytes()
+        except OSError:
+            continue
+        if mark.encode() in text:
+            found.append(int(entry))
+    return found
+
+
+class System:
+    """One run folder and one data folder, with keeper started on them."""
+
+    def __init__(self, roles, binaries=BINARIES):
+        self.base = Path(tempfile.mkdtemp(prefix="thole-test-", dir="/dev/shm"))
+        self.run = self.base / "run"
+        self.data = self.base / "data"
+        self.roles, self.binaries = roles, binaries
+        self.data.mkdir()
+
+    def command(self):
+        return [str(self.binaries / "lib/thole/keeper"), "start", "--run", str(self.run), "--data", str(self.data),
+                "--binaries", str(self.binaries), "--roles", self.roles]
+
+    def start(self):
+        done = subprocess.run(self.command(), check=False, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 0, done.stderr
+        return wire.Keeper(self.run)
+
+    def pids(self):
+        return processes_of(str(self.base))
+
+    def close(self):
+        # By pid, and only what carries our folder's name.
+        deadline = time.monotonic() + 10
+        while self.pids() and time.monotonic() < deadline:
+            for pid in self.pids():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        shutil.rmtree(self.base, ignore_errors=True)
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    break
+            except ChildProcessError:
+                break
+
+
+@pytest.fixture
+def system():
+    made = System("none")
+    yield made
+    made.close()
