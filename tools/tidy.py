@@ -202,7 +202,7 @@ def check_function_length(path, text):
 def check_header(path, text):
     if path.suffix != ".h":
         return
-    if not re.match(r"// ?\w", text):
+    if not re.match(r"// ?[\w`]", text):
         yield 1, "a header opens with what it is for"
     if "#pragma once" not in text:
         yield 1, "#pragma once"
@@ -349,10 +349,10 @@ def check_file_name(path, text):
 
 def check_sleep(path, text):
     """Waiting for a condition with a deadline is one function of the tests' kit, and its pause is called POLL."""
-    if path.name.startswith("test_") and re.search(r"\bsleep\b", text):
-        yield text[:re.search(r"\bsleep\b", text).start()].count("\n") + 1, "a sleep: wait for a condition"
-    elif re.search(r"\bsleep\((?!POLL)", text):
-        yield text[:re.search(r"\bsleep\((?!POLL)", text).start()].count("\n") + 1, "a sleep: wait for a condition"
+    banned = r"\btime\.sleep\b" if path.name.startswith("test_") else r"\bsleep\((?!(wire\.)?POLL)"
+    found = re.search(banned, text)
+    if found:
+        yield text[:found.start()].count("\n") + 1, "a sleep: wait for a condition"
 
 
 def check_machine_paths(path, text):

@@ -2,11 +2,19 @@
 
 #include <unistd.h>
 
-#include <cstdlib>
+#include <charconv>
 #include <cstring>
 
 namespace thole::keeper {
 namespace {
+
+// The whole text as a pid, or 0.
+int read_pid(const char* text) {
+    int pid = 0;
+    const char* const end = text + std::strlen(text);
+    const auto [rest, error] = std::from_chars(text, end, pid);
+    return error == std::errc{} && rest == end && pid > 1 ? pid : 0;
+}
 
 bool says(const char* argument, const char* name) { return std::strcmp(argument, name) == 0; }
 
@@ -27,7 +35,7 @@ bool read_options(int count, char** arguments, Options& options) {
         } else if (says(name, "--binaries")) {
             options.binaries.set("%s", value);
         } else if (says(name, "--parent")) {
-            options.set_parent(std::atoi(value));
+            options.set_parent(read_pid(value));
         } else if (says(name, "--roles")) {
             options.runs_control = std::strstr(value, "control") != nullptr;
             options.runs_edge = std::strstr(value, "edge") != nullptr;
@@ -47,8 +55,8 @@ bool read_options(int count, char** arguments, Options& options) {
 }
 
 int Options::living_parent() const {
-    const int pid = std::atoi(parent);
-    return pid > 1 && ::getppid() == pid ? pid : 0;
+    const int pid = read_pid(parent);
+    return ::getppid() == pid ? pid : 0;
 }
 
 void Options::set_parent(int pid) { std::snprintf(parent, sizeof(parent), "%d", pid); }
