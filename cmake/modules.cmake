@@ -5,6 +5,7 @@ thole_module(wire LINK thole_base)
 thole_module(env LINK thole_base)
 thole_module(os LINK thole_env)
 thole_module(keeper LINK thole_wire)
+thole_module(edge LINK thole_os thole_wire)
 
 # keeper: from sources, not libraries, so that it is static and holds only what it calls.
 file(GLOB keeper_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/keeper/*.cpp)

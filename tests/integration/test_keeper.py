@@ -1,13 +1,16 @@
 """keeper and watch: one process per slot, adoption after any death, parked listeners, spools, a clean end."""
 import os
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 from pathlib import Path
 
+import pytest
+
 import wire
-from conftest import processes_of, start_time, until
+from conftest import BINARIES, System, processes_of, start_time, until
 
 SLOT = 20
 
@@ -33,6 +36,13 @@ def kill_keeper(keeper):
     keeper.connect()
     assert keeper_pid(keeper) != before
     return keeper_pid(keeper)
+
+
+def is_traced(pid):
+    try:
+        return b"TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_bytes()
+    except FileNotFoundError:
+        return False
 
 
 def watch_pid(keeper):
@@ -318,3 +328,80 @@ def test_random_deaths_never_double_a_slot(system):
         sleepers = [pid for pid in system.pids() if b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert sorted(sleepers) == sorted(state.pid for state in keeper.states.values()
                                           if state.status == wire.RUNNING)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+def test_an_unprivileged_user_without_cgroups_is_served_too():
+    """The tools are installed, the rights are not: it runs, and says what is not promised."""
+    system = System("none")
+    try:
+        nobody = 65534
+        shutil.copytree(BINARIES / "lib", system.base / "lib")
+        system.binaries = system.base
+        for path in (system.base, system.data):
+            os.chown(path, nobody, nobody)
+        before = system.command()
+        system.command = lambda: ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups", *before]
+        keeper = system.start()
+        assert keeper.synced[4] == 0, "no cgroups of its own"
+        pid = keeper.start(SLOT, 1, sleeper(system, uid=nobody))
+        kill_keeper(keeper)
+        assert keeper.states[SLOT].pid == pid
+        # Becoming somebody else is not in its power, and that is said.
+        keeper.spawn(SLOT + 1, 1, sleeper(system, uid=0))
+        assert keeper.wait_ended(SLOT + 1, 1).failed_step()[0] == 8
+        keeper.signal(SLOT, 1, signal.SIGKILL, wire.ALL)
+        keeper.wait_ended(SLOT, 1)
+        keeper.send(wire.SHUTDOWN)
+        until(lambda: not system.pids(), "all processes gone")
+    finally:
+        system.close()
+
+
+@pytest.mark.full
+def test_keeper_may_die_at_any_system_call(system):
+    """strace kills it at its n-th call after a spawn was asked for; the slot must end up with one process."""
+    keeper = system.start()
+    generation = 0
+    for number in range(1, 81):
+        generation += 1
+        before = keeper_pid(keeper)
+        tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-p", str(before),
+                                   "-e", f"inject=all:signal=KILL:when={number}"])
+        # It may die at a call of its own turn before it is asked for anything.
+        until(lambda before=before: start_time(before) is None or is_traced(before), "strace")
+        try:
+            keeper.spawn(SLOT, generation, sleeper(system))
+        except BrokenPipeError:
+            pass
+        until(lambda before=before: start_time(before) is None, "its death", 15)
+        tracer.wait(timeout=10)
+        keeper.connect()
+        keeper.until(lambda generation=generation: keeper.status(SLOT, generation) in (wire.RUNNING, wire.ENDED, None))
+        running = keeper.status(SLOT, generation) == wire.RUNNING
+        if not running:  # It never was, or was taken back: control would try again with the next generation.
+            if SLOT in keeper.states and keeper.states[SLOT].status == wire.ENDED:
+                keeper.forget(SLOT, keeper.states[SLOT].generation)
+            generation += 1
+            keeper.start(SLOT, generation, sleeper(system))
+        sleepers = [pid for pid in system.pids() if b"/bin/sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert sleepers == [keeper.states[SLOT].pid], number
+        keeper.signal(SLOT, generation, signal.SIGKILL)
+        keeper.wait_ended(SLOT, generation)
+        keeper.forget(SLOT, generation)
+        keeper.until(lambda: keeper.states[SLOT].status == wire.FREE)
+
+
+@pytest.mark.full
+def test_a_paced_flood_never_takes_more_than_its_cap(system):
+    """100 MB/s of binary garbage for six seconds."""
+    keeper = system.start()
+    out = system.data / "out"
+    script = "for i in $(seq 60); do head -c 10M /dev/urandom; sleep 0.1; done"
+    keeper.start(SLOT, 1, shell(system, script, out=str(out)))
+    most = 0
+    while keeper.status(SLOT, 1) != wire.ENDED:
+        keeper.read(0.01)
+        most = max(most, out.stat().st_blocks * 512)
+    assert out.stat().st_size == 600 * 1024 * 1024
+    assert most <= 96 * 1024 * 1024

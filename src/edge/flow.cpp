@@ -1,0 +1,51 @@
+#include "edge/flow.h"
+
+#include <algorithm>
+
+namespace thole::edge {
+
+std::uint64_t forwarded(const Flow& flow, std::uint64_t out) {
+    const std::uint64_t body_out = flow.out_start + flow.head_bytes;
+    return out <= body_out ? flow.in_body : flow.in_body + (out - body_out);
+}
+
+std::uint32_t head_left(const Flow& flow, std::uint64_t out) {
+    const std::uint64_t written = out - flow.out_start;
+    return written >= flow.head_bytes ? 0 : flow.head_bytes - static_cast<std::uint32_t>(written);
+}
+
+std::uint64_t limit_of(const Flow& flow, std::uint64_t in) {
+    switch (flow.framing) {
+        case Framing::None: return flow.in_body;
+        case Framing::Length: return std::min(in, flow.in_end);
+        case Framing::Chunked: return std::min(flow.in_parsed, flow.in_end);
+        case Framing::UntilClose: return in;
+    }
+    return flow.in_body;
+}
+
+bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source) {
+    if (head_left(flow, out) > 0) return false;
+    const std::uint64_t passed = forwarded(flow, out);
+    if (flow.framing == Framing::UntilClose) return source == Source::Ended && passed == in;
+    return flow.in_end != kUnknown && passed == flow.in_end;
+}
+
+bool is_cut_short(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source) {
+    if (source == Source::Open || flow.framing == Framing::UntilClose) return false;
+    const bool more_to_come = flow.in_end == kUnknown || in < flow.in_end;
+    return more_to_come && forwarded(flow, out) == limit_of(flow, in);
+}
+
+bool holds(const Flow& flow, std::uint64_t out, std::uint64_t in, std::uint32_t ring_bytes) {
+    if (out < flow.out_start || in < flow.in_body) return false;
+    if (flow.in_end != kUnknown && flow.in_end < flow.in_body) return false;
+    if (flow.framing == Framing::None && flow.in_end != flow.in_body) return false;
+    if (flow.framing == Framing::Chunked && (flow.in_parsed < flow.in_body || flow.in_parsed > in))
+        return false;
+    const std::uint64_t passed = forwarded(flow, out);
+    // More passed on than may be, or more waiting than the ring holds.
+    return passed <= limit_of(flow, in) && in - passed <= ring_bytes;
+}
+
+}  // namespace thole::edge

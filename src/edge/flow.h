@@ -1,0 +1,34 @@
+// One direction of an exchange as an affine map: the rewritten head stands at `out_start` of the
+// output, and after it output byte out_start + head_bytes + n is input byte in_body + n. So how far
+// the output was written, which the kernel knows, is all there is to know. Pure.
+#pragma once
+
+#include <cstdint>
+
+#include "edge/segment.h"
+
+namespace thole::edge {
+
+enum class Source { Open, Ended };
+
+// Input position up to which everything has been passed on, with the output written up to `out`.
+// What is before it may be overwritten.
+std::uint64_t forwarded(const Flow& flow, std::uint64_t out);
+
+// Bytes of the rewritten head that are still to be written.
+std::uint32_t head_left(const Flow& flow, std::uint64_t out);
+
+// Input position up to which bytes may be passed on, with the input read up to `in`.
+std::uint64_t limit_of(const Flow& flow, std::uint64_t in);
+
+// The whole message, head and body, has been written.
+bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source);
+
+// The source ended before the message did: what was passed on is all that will ever come.
+bool is_cut_short(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source);
+
+// Whether positions that the kernel tells can belong to this flow; adoption closes what cannot. A
+// wrong position would send one user's bytes to another.
+bool holds(const Flow& flow, std::uint64_t out, std::uint64_t in, std::uint32_t ring_bytes);
+
+}  // namespace thole::edge

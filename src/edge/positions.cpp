@@ -1,0 +1,79 @@
+#include "edge/positions.h"
+
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+namespace thole::edge {
+namespace {
+
+// As in the kernel's tcp_states.h; glibc's header and the kernel's cannot both be included.
+enum TcpState {
+    kSynSent = 2,
+    kFinWait1 = 4,
+    kFinWait2 = 5,
+    kTimeWait = 6,
+    kClosed = 7,
+    kCloseWait = 8,
+    kLastAck = 9,
+    kClosing = 11,
+};
+
+struct Reading {
+    tcp_info info{};
+    int unread = 0;
+    int unsent = 0;
+};
+
+bool read_info(int fd, tcp_info& info) {
+    socklen_t size = sizeof(info);
+    return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0;
+}
+
+// Before and after agree, so that nothing arrived or left in between.
+std::optional<Reading> read_steadily(int fd) {
+    for (int tries = 0; tries < 1000; ++tries) {
+        Reading reading;
+        tcp_info before{};
+        if (!read_info(fd, before)) return std::nullopt;
+        if (::ioctl(fd, SIOCINQ, &reading.unread) != 0) return std::nullopt;
+        if (::ioctl(fd, SIOCOUTQ, &reading.unsent) != 0) return std::nullopt;
+        if (!read_info(fd, reading.info)) return std::nullopt;
+        if (before.tcpi_bytes_received == reading.info.tcpi_bytes_received &&
+            before.tcpi_bytes_acked == reading.info.tcpi_bytes_acked &&
+            before.tcpi_state == reading.info.tcpi_state) {
+            return reading;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Positions> positions_of(int fd, Opened opened) {
+    const std::optional<Reading> reading = read_steadily(fd);
+    if (!reading || reading->info.tcpi_state == kClosed) return std::nullopt;
+    const int state = reading->info.tcpi_state;
+    Positions positions;
+    if (state == kSynSent) {
+        positions.is_connecting = true;
+        return positions;
+    }
+    positions.has_peer_ended =
+        state == kCloseWait || state == kLastAck || state == kClosing || state == kTimeWait;
+    const bool we_ended =
+        state == kFinWait1 || state == kFinWait2 || state == kLastAck || state == kClosing;
+    // SYN and FIN count as a byte each: the peer's FIN once it was received, our SYN and FIN in
+    // what is acknowledged or waits to be.
+    positions.in = std::uint64_t{reading->info.tcpi_bytes_received} -
+                   static_cast<std::uint64_t>(reading->unread) -
+                   (positions.has_peer_ended ? 1U : 0U);
+    positions.out = std::uint64_t{reading->info.tcpi_bytes_acked} +
+                    static_cast<std::uint64_t>(reading->unsent) -
+                    (opened == Opened::ByUs ? 1U : 0U) - (we_ended ? 1U : 0U);
+    return positions;
+}
+
+}  // namespace thole::edge
