@@ -79,8 +79,7 @@ bool takes_trailers(const MessageHead& head) {
     return false;
 }
 
-void put_framing(Writer& writer, const MessageHead& head, const Edits& edits) {
-    const Framing framing = edits.framing.value_or(head.framing);
+void put_framing(Writer& writer, const MessageHead& head, Framing framing) {
     if (framing == Framing::Chunked) {
         writer.put("Transfer-Encoding: chunked\r\n");
     } else if (framing == Framing::Length || (framing == Framing::None && head.says_length)) {
@@ -92,15 +91,16 @@ void put_framing(Writer& writer, const MessageHead& head, const Edits& edits) {
 
 enum class Trailers : std::uint8_t { No, Welcome };
 
-void put_connection(Writer& writer, const Edits& edits, Trailers trailers) {
+void put_connection(Writer& writer, const Edits& edits, Framing framing, Trailers trailers) {
     std::string_view separator = "Connection: ";
     const auto put_option = [&](std::string_view option) {
         writer.put(separator);
         writer.put(option);
         separator = ", ";
     };
-    if (edits.persistence == Persistence::Close) put_option("close");
-    if (edits.persistence == Persistence::KeepAlive) put_option("keep-alive");
+    const bool closes = framing == Framing::UntilClose || edits.persistence == Persistence::Close;
+    if (closes) put_option("close");
+    if (!closes && edits.persistence == Persistence::KeepAlive) put_option("keep-alive");
     if (!edits.upgrade.empty()) put_option("upgrade");
     if (trailers == Trailers::Welcome) put_option("TE");
     if (separator == ", ") writer.put("\r\n");
@@ -136,8 +136,10 @@ std::optional<std::size_t> emit_request_head(const RequestHead& head, const Edit
     writer.put(head.path);
     writer.put(" HTTP/1.1\r\n");
     writer.put_field("Host", host);
-    put_framing(writer, head, edits);
-    put_connection(writer, edits, takes_trailers(head) ? Trailers::Welcome : Trailers::No);
+    const Framing framing = edits.framing.value_or(head.framing);
+    const Trailers trailers = takes_trailers(head) ? Trailers::Welcome : Trailers::No;
+    put_framing(writer, head, framing);
+    put_connection(writer, edits, framing, trailers);
     Edits rest = edits;
     if (!head.expect_continue) rest.drop_known |= bit_of(Known::Expect);
     put_fields(writer, head, rest);
@@ -153,8 +155,9 @@ std::optional<std::size_t> emit_response_head(const ResponseHead& head, const Ed
     writer.put(" ");
     writer.put(head.reason.empty() ? reason_of(head.status) : head.reason);
     writer.put("\r\n");
-    put_framing(writer, head, edits);
-    put_connection(writer, edits, Trailers::No);
+    const Framing framing = edits.framing.value_or(head.framing);
+    put_framing(writer, head, framing);
+    put_connection(writer, edits, framing, Trailers::No);
     put_fields(writer, head, edits);
     return writer.result();
 }

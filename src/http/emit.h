@@ -5,7 +5,8 @@
 // Always dropped: Connection and what it lists (Host, framing and Authorization cannot be listed
 // away), Keep-Alive, Proxy-*, Upgrade, HTTP2-Settings, TE but for "trailers", Trailer (trailers are
 // not passed on), and Content-Length, Transfer-Encoding and Host as received. Written anew: Host,
-// the framing, Connection, Upgrade. All others keep their order; those set come last.
+// the framing, Connection, Upgrade; "Connection: close" always where the body ends with the
+// connection. All others keep their order; those set come last.
 #pragma once
 
 #include <cstddef>
@@ -31,13 +32,14 @@ enum class Persistence : std::uint8_t {
 struct Edits {
     // Each replaces all fields of its name, or is added. Must be tokens and values; framing fields,
     // Host, Connection and Upgrade are not set this way.
-    std::span<const Field> set;
-    std::span<const std::string_view> drop;  // By name, without case.
-    std::uint32_t drop_known = 0;            // By kind: bit_of(Known::Forwarded) | ...
-    std::optional<Framing> framing;          // Where the body is re-framed; `length` stays.
+    std::span<const Field> set = {};
+    std::span<const std::string_view> drop = {};  // By name, without case.
+    std::uint32_t drop_known = 0;                 // By kind: bit_of(Known::Forwarded) | ...
+    std::optional<Framing> framing = {};          // Where the body is re-framed; `length` stays.
     Persistence persistence = Persistence::Unsaid;
-    std::string_view host;     // Requests: instead of the parsed one.
-    std::string_view upgrade;  // What is asked for or agreed to, or empty: never taken from `head`.
+    std::string_view host = {};  // Requests: instead of the parsed one.
+    std::string_view upgrade =
+        {};  // What is asked for or agreed to, or empty: never taken from `head`.
 };
 
 // The size written, or nothing where it does not fit. A request without a host (HTTP/1.0) needs

@@ -35,8 +35,8 @@ Known known_name(std::string_view name);
 bool is_twin_of_trusted_name(std::string_view name);
 
 struct Field {
-    std::string_view name;
-    std::string_view value;  // Without blanks around it.
+    std::string_view name = {};
+    std::string_view value = {};  // Without blanks around it.
     Known known = Known::Other;
     // Responses only: the value holds CRLF and blanks where it went on in the next line (obs-fold).
     // emit.h writes blanks there; whoever shows the value must do the same.

@@ -137,7 +137,8 @@ Rule parse_field_lines(std::string_view lines, Folding folding, MessageHead& hea
         field.value = trim_folds(line.substr(field.name.size() + 1));
         field.known = known_name(field.name);
         field.is_folded = field.value.find('\r') != std::string_view::npos;
-        if (field.is_folded && decides_framing(field.known)) return Rule::Fold;
+        const bool is_one_line = line.find('\r') == std::string_view::npos;
+        if (!is_one_line && decides_framing(field.known)) return Rule::Fold;
         if (const Rule rule = take_note(field, head, facts); rule != Rule::None) return rule;
         if (head.field_count == kFieldsMax) return Rule::FieldsMany;
         head.fields[head.field_count++] = field;

@@ -77,8 +77,8 @@ struct ResponseHead : MessageHead {
 
 // What was asked: a response cannot be framed without it.
 struct Asked {
-    std::string_view method;
-    std::string_view upgrade;  // As it was sent, or empty: then a 101 is refused.
+    std::string_view method = {};
+    std::string_view upgrade = {};  // As it was sent, or empty: then a 101 is refused.
 };
 
 // Looks for the empty line that ends the head, and refuses stray CR, LF and controls on the way.
