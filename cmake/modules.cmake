@@ -2,6 +2,7 @@
 # #includes against it), and the three programs.
 thole_module(base LINK PkgConfig::FMT PkgConfig::SIMDJSON)
 thole_module(wire LINK thole_base)
+thole_module(http LINK thole_base)
 thole_module(env LINK thole_base)
 thole_module(os LINK thole_env)
 thole_module(keeper LINK thole_wire)
