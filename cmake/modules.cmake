@@ -6,7 +6,8 @@ thole_module(http LINK thole_base)
 thole_module(env LINK thole_base)
 thole_module(os LINK thole_env)
 thole_module(keeper LINK thole_wire)
-thole_module(edge LINK thole_os thole_wire)
+thole_module(model LINK thole_base)
+thole_module(edge LINK thole_os thole_wire thole_http thole_model)
 
 # keeper: from sources, not libraries, so that it is static and holds only what it calls.
 file(GLOB keeper_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/keeper/*.cpp)
@@ -18,3 +19,6 @@ if(THOLE_STATIC_KEEPER)
     target_compile_definitions(keeper PRIVATE THOLE_COUNT_ALLOCATIONS=1)
     target_link_options(keeper PRIVATE -static -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 endif()
+
+add_executable(edge src/app/edge_main.cpp)
+target_link_libraries(edge PRIVATE thole_edge)

@@ -70,9 +70,7 @@ TEST(Latency, EveryDurationIsInABucketOfItsOwnSize) {
     for (std::uint64_t us = 0; us < 5'000'000; us += 1 + us / 50) {
         const std::uint32_t bucket = latency_bucket(us);
         EXPECT_LT(us, latency_bucket_end(bucket)) << us;
-        if (bucket > 0) {
-            EXPECT_GE(us, latency_bucket_end(bucket - 1)) << us;
-        }
+        if (bucket > 0) { EXPECT_GE(us, latency_bucket_end(bucket - 1)) << us; }
         EXPECT_LE(static_cast<double>(latency_bucket_end(bucket)),
                   static_cast<double>(us + 1) * 1.0625)
             << us;

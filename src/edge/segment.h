@@ -11,6 +11,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "http/body.h"
+#include "wire/edge.h"
+#include "wire/slots.h"
+
 namespace thole::edge {
 
 constexpr std::uint32_t kLayoutVersion = 1;
@@ -27,11 +31,6 @@ enum class Phase : std::uint32_t {
 
 enum class Framing : std::uint32_t { None, Length, Chunked, UntilClose };
 
-// Where the parser stands in a chunked body that passes unchanged; http/'s decoder fits in here.
-struct ChunkState {
-    std::uint64_t words[4];
-};
-
 // One direction. Positions are absolute in the stream of the socket they belong to.
 struct Flow {
     std::uint64_t in_body;  // Input position after the head.
@@ -43,9 +42,9 @@ struct Flow {
     std::uint32_t head_bytes;
     Framing framing;
     std::uint32_t reserved;
-    ChunkState chunks;
+    http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed.
 };
-static_assert(sizeof(Flow) == 80);
+static_assert(sizeof(Flow) == 72);
 
 struct Exchange {
     Phase phase;
@@ -57,8 +56,7 @@ struct Exchange {
     std::uint64_t upstream_cookie;
     std::uint64_t upstream_in_start;  // The upstream's input position at attach.
     std::uint64_t in_start;           // The client's input position of this request's first byte.
-    std::uint64_t id_high;            // Of the request.
-    std::uint64_t id_low;
+    wire::RequestId id;
     std::int64_t begun_ns;  // CLOCK_BOOTTIME.
     std::uint32_t flags;    // ExchangeFlags
     std::uint32_t reserved;
@@ -72,7 +70,10 @@ enum ExchangeFlags : std::uint32_t {
     kKeepAlive = 2,    // The client's connection goes on after this.
     kHeadRequest = 4,  // Its response has no body, whatever it says.
     kOwnAnswer = 8,    // The response is our own text; there is no upstream.
-    kHeld = 16,
+    kHttp10 = 16,
+    kUpgradeAsked = 32,
+    kInterim = 64,  // The response under way is 1xx; another follows.
+    kUpstreamCloses = 128,
 };
 
 enum class Kind : std::uint32_t { Free, Client, Busy, Idle };
@@ -104,5 +105,48 @@ void commit(Record& record, Change change) {
     record.commit = record.commit + 1;
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
+
+constexpr std::uint32_t kDescriptorsMax = 16384;
+constexpr std::uint32_t kRings = 2048;
+constexpr std::uint32_t kRingBytes = 32 * 1024;  // A head of the largest allowed size fits.
+constexpr std::uint32_t kHeads = 2048;
+constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
+constexpr std::uint32_t kListenersMax = 1024;
+constexpr std::uint32_t kWorkers = 2;
+constexpr std::uint32_t kSegmentMagic = 0x65676465;
+
+struct EndpointEntry {
+    std::uint32_t generation;
+    std::uint32_t service;
+    std::uint32_t release;
+    std::uint32_t address;
+    std::uint32_t port;
+    std::uint32_t bits;  // 0: serves. Stored last; kBitGone where there is none.
+};
+
+struct ListenerEntry {
+    std::uint32_t id;  // As keeper has parked it; 0: none.
+    std::int32_t fd;
+    std::uint32_t service;
+    std::uint32_t kind;  // wire::ListenerKind
+};
+
+// Untouched pages cost nothing: the memory is a sparse memfd.
+struct Segment {
+    std::uint32_t magic;
+    std::uint32_t layout;
+    std::atomic<std::uint64_t> epoch;  // Edges so far on this segment.
+    std::atomic<std::uint64_t> next_id;
+    std::uint64_t snapshot_version;
+    std::int32_t control_listener;  // Descriptors that every edge here shares.
+    std::int32_t memory;
+    std::atomic<std::uint32_t> ending;  // 1: a clean end; the holder leaves.
+    std::uint32_t listener_count;
+    ListenerEntry listeners[kListenersMax];
+    EndpointEntry endpoints[wire::kSlotsMax];
+    Record records[kDescriptorsMax];
+    char rings[kRings][kRingBytes];
+    char heads[kHeads][kHeadBytes];
+};
 
 }  // namespace thole::edge

@@ -70,6 +70,8 @@ private:
     void obey_slot(std::uint32_t index, const wire::Frame& frame);
     void obey_descriptor(std::uint32_t index, const wire::Frame& frame, int descriptor);
     void ensure_listener(std::uint32_t index, const wire::EnsureListenerRequest& request);
+    void serve_as_edge(std::uint32_t index, const wire::Frame& frame,
+                       const wire::ServeAsEdgeRequest& request);
     void refuse(std::uint32_t index, const wire::Frame& frame, wire::SlotRef at,
                 const char* reason);
     void park(const ParkedEntry& entry);
@@ -373,6 +375,12 @@ void Keeper::obey(std::uint32_t index, const wire::Frame& frame) {
             break;
         case wire::KeeperMessage::TakeListener:
         case wire::KeeperMessage::TakeSegment: obey_descriptor(index, frame, -1); return;
+        case wire::KeeperMessage::ServeAsEdge:
+            if (const auto request = wire::read_message<wire::ServeAsEdgeRequest>(frame.body)) {
+                serve_as_edge(index, frame, *request);
+                return;
+            }
+            break;
         case wire::KeeperMessage::Shutdown:
             if (stopping_since_ns_ == 0) stopping_since_ns_ = now_ns_;
             clients_.answer(index, wire::KeeperMessage::ShuttingDown, {}, -1);
@@ -448,6 +456,24 @@ void Keeper::ensure_listener(std::uint32_t index, const wire::EnsureListenerRequ
     }
     if (entry == nullptr) return;
     clients_.listener_changed(static_cast<std::uint32_t>(entry - parked_.begin()));
+}
+
+// The first edge is our child and has claimed its slot; its successors, holders before, come to be
+// known here.
+void Keeper::serve_as_edge(std::uint32_t index, const wire::Frame& frame,
+                           const wire::ServeAsEdgeRequest& request) {
+    constexpr auto kEdge = static_cast<std::uint32_t>(wire::Role::Edge);
+    wire::SlotRecord& record = slots_.record(kEdge);
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    ::getsockopt(clients_.at(index).fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    const wire::SlotClaim claim = read_claim(record.claim);
+    if (claim.pid != static_cast<std::uint32_t>(peer.pid)) {
+        if (is_alive(claim)) return refuse(index, frame, {}, "another edge lives");
+        claim_for(record, peer.pid);
+        slots_.adopt_one(kEdge);
+    }
+    record.successor = request.holder_pid;
 }
 
 // Roles first, so that nobody starts anything; then what they left; then our own traces.

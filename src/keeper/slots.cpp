@@ -222,6 +222,13 @@ void Slots::adopt_one(std::uint32_t slot) {
         private_[slot].asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
         return;
     }
+    mark(slot);
+    if (parent_of(claim.pid) == static_cast<std::uint32_t>(::getpid())) {
+        // The edge's holder is cloned as our child: we are told how it ends.
+        ::close(pidfd);
+        private_[slot].child = static_cast<pid_t>(claim.pid);
+        return;
+    }
     private_[slot].pidfd = pidfd;
     epoll_event event{};
     event.events = EPOLLIN;

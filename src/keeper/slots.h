@@ -30,6 +30,7 @@ public:
     bool open(const Setting& setting);
     // Finds again what a keeper before us left: watches the living, records the end of the dead.
     void adopt();
+    void adopt_one(std::uint32_t slot);
 
     wire::SlotStatus status(std::uint32_t slot) const;
     wire::SlotState state(std::uint32_t slot) const;
@@ -69,7 +70,6 @@ private:
     void finish(std::uint32_t slot, std::uint32_t generation, const struct Ending& ending);
     void open_spools(std::uint32_t slot, const wire::ImageView& image);
     void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
-    void adopt_one(std::uint32_t slot);
     void kill_group(std::uint32_t slot, int signal);
     void image_path(wire::SlotRef at, Path& path) const;
 

@@ -31,6 +31,7 @@ enum class KeeperMessage : std::uint16_t {
     TakeSegment = 9,  // edge: hand me the parked segment, if any.    -> Handed with the descriptor,
                       // or without
     ParkSegment = 10,  // edge: keep this descriptor for my successor. -> Handed without
+    ServeAsEdge = 11,  // edge: I carry the traffic from now on, and this is my holder.
     // keeper -> client
     State = 32,
     Synced = 33,
@@ -88,6 +89,11 @@ struct DropListenerRequest {
 };
 struct TakeListenerRequest {
     std::uint32_t id;
+};
+
+// The sender's own pid comes from the kernel.
+struct ServeAsEdgeRequest {
+    std::uint32_t holder_pid;
 };
 
 struct HandedEvent {

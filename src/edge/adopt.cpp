@@ -1,0 +1,225 @@
+#include "edge/adopt.h"
+
+#include <dirent.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "edge/flow.h"
+#include "edge/positions.h"
+#include "edge/worker.h"
+
+namespace thole::edge {
+namespace {
+
+std::vector<int> open_descriptors() {
+    std::vector<int> found;
+    DIR* const folder = ::opendir("/proc/self/fd");
+    if (folder == nullptr) return found;
+    while (const dirent* entry = ::readdir(folder)) {
+        int fd = -1;
+        const char* const end = entry->d_name + std::strlen(entry->d_name);
+        const auto [rest, error] = std::from_chars(entry->d_name, end, fd);
+        if (error == std::errc{} && rest == end && fd != ::dirfd(folder)) found.push_back(fd);
+    }
+    ::closedir(folder);
+    return found;
+}
+
+class Adoption {
+public:
+    explicit Adoption(Runtime& runtime)
+        : runtime_(runtime),
+          rings_(kRings, false),
+          heads_(kHeads, false),
+          claimed_(kDescriptorsMax, false) {}
+    Adopted run(std::span<const int> keep);
+
+private:
+    bool is_ours(int fd, std::span<const int> keep) const;
+    void look_at(int fd);
+    std::uint32_t listener_behind(int fd) const;
+    bool exchange_holds(std::uint32_t fd) const;
+    void take_client(std::uint32_t fd);
+    void take_upstream(std::uint32_t fd);
+    void close(std::uint32_t fd);
+    Worker& next_worker() { return *runtime_.workers[turn_++ % runtime_.workers.size()]; }
+
+    Runtime& runtime_;
+    std::vector<bool> rings_, heads_, claimed_;
+    std::size_t turn_ = 0;
+    Adopted adopted_;
+};
+
+bool Adoption::is_ours(int fd, std::span<const int> keep) const {
+    const Segment& segment = runtime_.segment;
+    if (fd <= 2 || fd == segment.control_listener || fd == segment.memory) return true;
+    if (std::find(keep.begin(), keep.end(), fd) != keep.end()) return true;
+    for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
+        if (segment.listeners[i].fd == fd) return true;
+    }
+    return false;
+}
+
+// The id of the listener a connection came by, from its local address; 0 where it is none of ours.
+std::uint32_t Adoption::listener_behind(int fd) const {
+    sockaddr_in local{};
+    socklen_t size = sizeof(local);
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
+        local.sin_family != AF_INET)
+        return 0;
+    for (std::uint32_t i = 0; i < runtime_.segment.listener_count; ++i) {
+        sockaddr_in at{};
+        size = sizeof(at);
+        const ListenerEntry& listener = runtime_.segment.listeners[i];
+        if (::getsockname(listener.fd, reinterpret_cast<sockaddr*>(&at), &size) != 0) continue;
+        const bool same_address =
+            at.sin_addr.s_addr == INADDR_ANY || at.sin_addr.s_addr == local.sin_addr.s_addr;
+        if (at.sin_port == local.sin_port && same_address) return listener.id;
+    }
+    return 0;
+}
+
+void Adoption::close(std::uint32_t fd) {
+    runtime_.record(fd).kind = Kind::Free;
+    runtime_.socket(fd) = Socket{};
+    ::close(static_cast<int>(fd));
+}
+
+void Adoption::look_at(int fd) {
+    const std::uint64_t cookie = cookie_of(fd);
+    int listens = 0;
+    socklen_t size = sizeof(listens);
+    const bool is_socket = ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0;
+    if (fd >= static_cast<int>(kDescriptorsMax) || cookie == 0 || !is_socket || listens != 0) {
+        ::close(fd);  // Epolls, pidfds, eventfds and links of the dead.
+        return;
+    }
+    const auto number = static_cast<std::uint32_t>(fd);
+    Record& record = runtime_.record(number);
+    if (record.kind == Kind::Free || record.cookie != cookie) {
+        const std::optional<Positions> at = positions_of(fd, Opened::ByPeer);
+        const std::uint32_t listener = listener_behind(fd);
+        if (!at || at->is_connecting || at->in != 0 || at->out != 0 || listener == 0) {
+            ::close(fd);
+            return;
+        }
+        open_record(record, fd, Kind::Client, {0, 0});
+        commit(record, [&](Exchange& next) { next.listener = listener; });
+        ++adopted_.fresh;
+    }
+    const Opened opened = record.kind == Kind::Client ? Opened::ByPeer : Opened::ByUs;
+    const std::optional<Positions> at = positions_of(fd, opened);
+    if (!at) {
+        close(number);
+        return;
+    }
+    Socket& socket = runtime_.socket(number);
+    socket = Socket{};
+    socket.in = at->in;
+    socket.out = at->out;
+    socket.is_connecting = at->is_connecting;
+    socket.is_open = true;
+}
+
+// Everything has to fit together: a wrong position would send one user's bytes to another.
+bool Adoption::exchange_holds(std::uint32_t fd) const {
+    const Record& record = runtime_.record(fd);
+    const Exchange& now = current(record);
+    const Socket& client = runtime_.socket(fd);
+    if (client.in < now.in_start || (record.ring != kNone && record.ring >= kRings)) return false;
+    if (now.phase == Phase::Reading) {
+        const std::uint64_t waiting = client.in - now.in_start;
+        return waiting <= kRingBytes && (waiting == 0 || record.ring != kNone);
+    }
+    if ((now.flags & kOwnAnswer) != 0) {
+        return now.response.head < kHeads && holds(now.response, client.out, 0, kRingBytes);
+    }
+    if (now.request.head >= kHeads || client.in < now.request.in_body) return false;
+    if (now.upstream == kNone) return now.phase == Phase::Ready;
+    if (now.upstream >= kDescriptorsMax) return false;
+    const Record& other = runtime_.record(now.upstream);
+    const Socket& upstream = runtime_.socket(now.upstream);
+    if (!upstream.is_open || other.cookie != now.upstream_cookie || other.kind != Kind::Busy)
+        return false;
+    if (other.ring != kNone && other.ring >= kRings) return false;
+    if (!holds(now.request, upstream.out, client.in, kRingBytes)) return false;
+    if (upstream.in < now.upstream_in_start) return false;
+    if (now.phase == Phase::Attached) return upstream.in - now.upstream_in_start <= kRingBytes;
+    return now.response.head < kHeads && holds(now.response, client.out, upstream.in, kRingBytes);
+}
+
+void Adoption::take_client(std::uint32_t fd) {
+    const Record& record = runtime_.record(fd);
+    if (record.shut != 0) {  // All was passed on; it only had to be closed.
+        ::shutdown(static_cast<int>(fd), SHUT_WR);
+        close(fd);
+        return;
+    }
+    if (!exchange_holds(fd)) {
+        ++adopted_.closed;
+        close(fd);
+        return;
+    }
+    const Exchange& now = current(record);
+    ++adopted_.clients;
+    if (record.ring != kNone) rings_[record.ring] = true;
+    const bool is_reading = now.phase == Phase::Reading;
+    if (!is_reading && now.request.head < kHeads) heads_[now.request.head] = true;
+    if (!is_reading && now.response.head < kHeads) heads_[now.response.head] = true;
+    if (now.upstream != kNone) {
+        claimed_[now.upstream] = true;
+        const std::uint32_t ring = runtime_.record(now.upstream).ring;
+        if (ring != kNone) rings_[ring] = true;
+    }
+    next_worker().adopt_client(fd);
+}
+
+void Adoption::take_upstream(std::uint32_t fd) {
+    const Record& record = runtime_.record(fd);
+    const Socket& socket = runtime_.socket(fd);
+    const EndpointEntry& endpoint = runtime_.segment.endpoints[record.slot % wire::kSlotsMax];
+    const bool is_idle = record.kind == Kind::Idle && record.idle_in == socket.in &&
+                         record.idle_out == socket.out && record.ring == kNone &&
+                         endpoint.bits == 0 && endpoint.generation == record.generation;
+    if (!is_idle) {
+        close(fd);
+        return;
+    }
+    ++adopted_.idle;
+    next_worker().adopt_idle(fd);
+}
+
+Adopted Adoption::run(std::span<const int> keep) {
+    for (const int fd : open_descriptors()) {
+        if (!is_ours(fd, keep)) look_at(fd);
+    }
+    for (std::uint32_t fd = 0; fd < kDescriptorsMax; ++fd) {
+        if (runtime_.socket(fd).is_open && runtime_.record(fd).kind == Kind::Client)
+            take_client(fd);
+    }
+    for (std::uint32_t fd = 0; fd < kDescriptorsMax; ++fd) {
+        const bool is_upstream =
+            runtime_.socket(fd).is_open && runtime_.record(fd).kind != Kind::Client;
+        if (is_upstream && !claimed_[fd]) take_upstream(fd);
+    }
+    for (std::uint32_t i = 0; i < kRings; ++i) {
+        if (!rings_[i]) runtime_.workers[i % runtime_.workers.size()]->give_ring(i);
+    }
+    for (std::uint32_t i = 0; i < kHeads; ++i) {
+        if (!heads_[i]) runtime_.workers[i % runtime_.workers.size()]->give_head(i);
+    }
+    return adopted_;
+}
+
+}  // namespace
+
+Adopted adopt_all(Runtime& runtime, std::span<const int> keep) {
+    return Adoption(runtime).run(keep);
+}
+
+}  // namespace thole::edge

@@ -1,0 +1,135 @@
+// An endpoint for a request, and a connection to it: the less loaded of two, an idle connection
+// that is not too old, or a new one.
+#include <arpa/inet.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "edge/worker.h"
+
+namespace thole::edge {
+
+std::uint32_t Worker::pick_endpoint(std::uint32_t service, std::uint32_t avoid) {
+    candidates_.clear();
+    for (const std::uint32_t slot : serving_) {
+        // The bits again, not the list alone: main may have taken one out since the last turn.
+        const EndpointEntry& entry = segment_.endpoints[slot];
+        if (entry.service != service || entry.bits != 0 || slot == avoid) continue;
+        candidates_.push_back({slot, loads_[slot], latencies_[slot]});
+    }
+    if (candidates_.empty()) return kNone;
+    return candidates_[choose(candidates_, random_)].slot;
+}
+
+// The idle connection that was used last, if a request may go out on it.
+std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
+    std::vector<std::uint32_t>& idle = idle_[slot];
+    while (!idle.empty()) {
+        const std::uint32_t fd = idle.back();
+        idle.pop_back();
+        Socket& socket = runtime_.socket(fd);
+        if (!socket.is_open || runtime_.record(fd).kind != Kind::Idle) continue;
+        bool fits = runtime_.record(fd).generation == segment_.endpoints[slot].generation &&
+                    keep_alive_[slot].may_reuse(now_ns_ - socket.since_ns);
+        if (fits && (exchange.flags & kIdempotent) == 0) {
+            // What cannot be sent twice looks first whether the server is just closing.
+            char byte = 0;
+            fits = ::recv(static_cast<int>(fd), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+                   errno == EAGAIN;
+        }
+        if (!fits) {
+            close_socket(fd);
+            continue;
+        }
+        Record& record = runtime_.record(fd);
+        record.kind = Kind::Busy;
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        socket.was_reused = true;
+        return fd;
+    }
+    return kNone;
+}
+
+std::uint32_t Worker::connect_to(std::uint32_t slot) {
+    const EndpointEntry& entry = segment_.endpoints[slot];
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return kNone;
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(entry.address);
+    to.sin_port = htons(static_cast<std::uint16_t>(entry.port));
+    const int one = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
+    if (fd >= static_cast<int>(kDescriptorsMax) || (!connected && errno != EINPROGRESS)) {
+        ::close(fd);
+        return kNone;
+    }
+    const auto number = static_cast<std::uint32_t>(fd);
+    Socket& socket = runtime_.socket(number);
+    socket = Socket{};
+    socket.is_open = true;
+    socket.is_connecting = !connected;
+    open_record(runtime_.record(number), fd, Kind::Busy, {slot, entry.generation});
+    watch(number);
+    return number;
+}
+
+// False where the request has to wait for an endpoint.
+bool Worker::attach(std::uint32_t fd) {
+    Record& record = runtime_.record(fd);
+    const Exchange& now = current(record);
+    const ListenerEntry* const listener = listener_of(now);
+    if (listener == nullptr) return false;
+    const std::uint32_t avoid = now.attempts > 0 ? now.slot : kNone;
+    std::uint32_t slot = pick_endpoint(listener->service, avoid);
+    if (slot == kNone) slot = pick_endpoint(listener->service, kNone);
+    if (slot == kNone) return false;
+    std::uint32_t upstream = take_idle(slot, now);
+    if (upstream == kNone) upstream = connect_to(slot);
+    if (upstream == kNone) return false;
+    Socket& socket = runtime_.socket(upstream);
+    socket.other = fd;
+    socket.since_ns = now_ns_;
+    ++loads_[slot];
+    commit(record, [&](Exchange& next) {
+        next.phase = Phase::Attached;
+        next.attempts += 1;
+        next.slot = slot;
+        next.generation = runtime_.record(upstream).generation;
+        next.upstream = upstream;
+        next.upstream_cookie = runtime_.record(upstream).cookie;
+        next.upstream_in_start = socket.in;
+        next.request.out_start = socket.out;
+    });
+    return true;
+}
+
+void Worker::put_idle(std::uint32_t upstream) {
+    Socket& socket = runtime_.socket(upstream);
+    Record& record = runtime_.record(upstream);
+    std::uint32_t& load = loads_[record.slot];
+    if (load > 0) --load;
+    socket.other = kNone;
+    socket.since_ns = now_ns_;
+    free_ring(record);
+    record.idle_in = socket.in;
+    record.idle_out = socket.out;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    record.kind = Kind::Idle;
+    idle_[record.slot].push_back(upstream);
+}
+
+void Worker::idle_closed(std::uint32_t upstream) {
+    const std::uint32_t slot = runtime_.record(upstream).slot;
+    keep_alive_[slot].closed_after(now_ns_ - runtime_.socket(upstream).since_ns);
+    std::vector<std::uint32_t>& idle = idle_[slot];
+    idle.erase(std::remove(idle.begin(), idle.end(), upstream), idle.end());
+    close_socket(upstream);
+}
+
+}  // namespace thole::edge

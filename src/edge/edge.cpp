@@ -1,0 +1,140 @@
+#include "edge/edge.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+
+#include "base/check.h"
+#include "edge/adopt.h"
+#include "edge/control_link.h"
+#include "edge/keeper_link.h"
+#include "edge/worker.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr int kControlListener = 3;
+
+Result<Segment*> map_segment(int fd) {
+    void* const at = ::mmap(nullptr, sizeof(Segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) return from_errno(errno, "map the segment");
+    ::madvise(at, sizeof(Segment), MADV_DONTDUMP);
+    return static_cast<Segment*>(at);
+}
+
+// A new segment, parked with keeper; or the parked one, whose connections died with the last holder
+// and whose endpoint table and counters go on.
+Result<Segment*> open_segment(KeeperLink& keeper) {
+    Result<os::FileDescriptor> parked = keeper.take_segment();
+    if (parked.ok()) {
+        const Result<Segment*> mapped = map_segment(parked->get());
+        if (mapped.ok() && (*mapped)->magic == kSegmentMagic &&
+            (*mapped)->layout == kLayoutVersion) {
+            Segment* const segment = *mapped;
+            segment->memory = parked->release();
+            for (Record& record : segment->records) record.kind = Kind::Free;
+            segment->listener_count = 0;
+            segment->snapshot_version = 0;
+            return segment;
+        }
+    }
+    os::FileDescriptor memory(static_cast<int>(
+        ::syscall(SYS_memfd_create, "thole-edge", MFD_CLOEXEC | MFD_ALLOW_SEALING)));
+    if (!memory.is_open()) return from_errno(errno, "make the segment");
+    if (::ftruncate(memory.get(), sizeof(Segment)) != 0)
+        return from_errno(errno, "size the segment");
+    ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    Segment* const segment = TRY(map_segment(memory.get()));
+    for (EndpointEntry& entry : segment->endpoints) entry.bits = wire::kBitGone;
+    segment->layout = kLayoutVersion;
+    segment->magic = kSegmentMagic;
+    TRY(keeper.park_segment(memory.get()));
+    segment->memory = memory.release();
+    return segment;
+}
+
+wire::TicksPage* map_ticks(const std::string& run_folder) {
+    const os::FileDescriptor fd(::open((run_folder + "/ticks").c_str(), O_RDWR | O_CLOEXEC));
+    if (!fd.is_open()) return nullptr;
+    void* const at =
+        ::mmap(nullptr, sizeof(wire::TicksPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
+}
+
+// Serves as this process, whatever was before it. The holder must be cloned already.
+[[noreturn]] void serve(Segment& segment, const EdgeOptions& options, wire::TicksPage* ticks,
+                        int own_pidfd, std::uint32_t holder) {
+    auto* const runtime = new Runtime(segment);
+    for (std::uint32_t i = 0; i < kWorkers; ++i)
+        runtime->workers.push_back(std::make_unique<Worker>(*runtime, i));
+    std::vector<int> keep{own_pidfd};
+    for (const std::unique_ptr<Worker>& worker : runtime->workers) {
+        keep.push_back(worker->epoll_descriptor());
+        keep.push_back(worker->wake_descriptor());
+    }
+    adopt_all(*runtime, keep);
+    for (const std::unique_ptr<Worker>& worker : runtime->workers) {
+        std::thread([&worker] { worker->run(); }).detach();
+    }
+    ControlLink control(*runtime, {options.run_folder, options.data_folder}, ticks, holder);
+    control.activate_last();
+    control.run();
+}
+
+// The limit on descriptors bounds the connections; a shared table is grown once, before it is
+// shared, because growing it later waits for the kernel each time.
+void prepare_descriptors() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, kDescriptorsMax + 64);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    const int high =
+        ::fcntl(kControlListener, F_DUPFD_CLOEXEC, static_cast<int>(limit.rlim_cur) - 1);
+    if (high >= 0) ::close(high);
+}
+
+}  // namespace
+
+Status run_edge(const EdgeOptions& options) {
+    ::signal(SIGPIPE, SIG_IGN);
+    ::fcntl(kControlListener, F_SETFD, FD_CLOEXEC);
+    prepare_descriptors();
+    Segment* segment = nullptr;
+    {
+        KeeperLink keeper = TRY(KeeperLink::connect(options.run_folder));
+        segment = TRY(open_segment(keeper));
+    }
+    segment->control_listener = kControlListener;
+    wire::TicksPage* const ticks = map_ticks(options.run_folder);
+    while (true) {
+        segment->epoch.fetch_add(1);
+        // Before the clone: its holder waits on it.
+        const int own_pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+        if (own_pidfd < 0) return from_errno(errno, "pidfd_open");
+        const long holder = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+        if (holder < 0) return from_errno(errno, "clone the holder");
+        if (holder > 0) {
+            ::prctl(PR_SET_NAME, "edge");
+            serve(*segment, options, ticks, own_pidfd, static_cast<std::uint32_t>(holder));
+        }
+        ::prctl(PR_SET_NAME, "holder");
+        pollfd death{own_pidfd, POLLIN, 0};
+        while (::poll(&death, 1, -1) <= 0) {}
+        if (segment->ending.load() != 0) ::_exit(0);
+        // From here on this process is the edge.
+    }
+}
+
+}  // namespace thole::edge

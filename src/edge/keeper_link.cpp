@@ -1,0 +1,121 @@
+#include "edge/keeper_link.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "edge/clock.h"
+#include "wire/frame.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr int kAnswerMs = 5000;
+
+}  // namespace
+
+Result<KeeperLink> KeeperLink::connect(const std::string& run_folder) {
+    const std::string path = run_folder + "/keeper.sock";
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    if (path.size() >= sizeof(to.sun_path)) return invalid("the run folder's path is too long");
+    std::memcpy(to.sun_path, path.c_str(), path.size() + 1);
+    os::FileDescriptor socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (!socket.is_open()) return from_errno(errno, "socket");
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) {
+        return from_errno(errno, "connect to " + path);
+    }
+    KeeperLink link(std::move(socket));
+    const wire::HelloToKeeper hello{
+        wire::ClientKind::Edge, static_cast<std::uint32_t>(::getpid()), {}};
+    TRY(link.send(wire::KeeperMessage::Hello,
+                  {reinterpret_cast<const char*>(&hello), sizeof(hello)}, -1));
+    return link;
+}
+
+Status KeeperLink::send(wire::KeeperMessage type, std::string_view body, int descriptor) {
+    const std::string frame = wire::seal(static_cast<std::uint16_t>(type), body);
+    iovec part{const_cast<char*>(frame.data()), frame.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (descriptor >= 0) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        cmsghdr* const header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        std::memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    if (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0)
+        return from_errno(errno, "send to keeper");
+    return success();
+}
+
+// Skips the news that keeper tells everybody.
+Result<os::FileDescriptor> KeeperLink::wait_for_handed(wire::KeeperMessage request) {
+    static char bytes[wire::kFrameBytesMax];
+    const std::int64_t deadline = now_ns() + std::int64_t{kAnswerMs} * 1'000'000;
+    while (now_ns() < deadline) {
+        pollfd ready{socket_.get(), POLLIN, 0};
+        if (::poll(&ready, 1, kAnswerMs) <= 0) continue;
+        iovec part{bytes, sizeof(bytes)};
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof(control);
+        const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+        if (got <= 0) return unavailable("keeper closed the link");
+        os::FileDescriptor handed;
+        const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+        if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(header), sizeof(int));
+            handed.reset(fd);
+        }
+        const auto frame = wire::open_frame({bytes, static_cast<std::size_t>(got)});
+        if (!frame || frame->type != static_cast<std::uint16_t>(wire::KeeperMessage::Handed))
+            continue;
+        const auto event = wire::read_message<wire::HandedEvent>(frame->body);
+        if (event && event->request == static_cast<std::uint16_t>(request)) return handed;
+    }
+    return timed_out("keeper does not answer");
+}
+
+Result<os::FileDescriptor> KeeperLink::take_segment() {
+    TRY(send(wire::KeeperMessage::TakeSegment, {}, -1));
+    os::FileDescriptor segment = TRY(wait_for_handed(wire::KeeperMessage::TakeSegment));
+    if (!segment.is_open()) return not_found("no segment is parked");
+    return segment;
+}
+
+Status KeeperLink::park_segment(int fd) {
+    TRY(send(wire::KeeperMessage::ParkSegment, {}, fd));
+    TRY(wait_for_handed(wire::KeeperMessage::ParkSegment));
+    return success();
+}
+
+Status KeeperLink::serve_as_edge(std::uint32_t holder_pid) {
+    const wire::ServeAsEdgeRequest request{holder_pid};
+    return send(wire::KeeperMessage::ServeAsEdge,
+                {reinterpret_cast<const char*>(&request), sizeof(request)}, -1);
+}
+
+Result<os::FileDescriptor> KeeperLink::take_listener(std::uint32_t id) {
+    const wire::TakeListenerRequest request{id};
+    TRY(send(wire::KeeperMessage::TakeListener,
+             {reinterpret_cast<const char*>(&request), sizeof(request)}, -1));
+    os::FileDescriptor listener = TRY(wait_for_handed(wire::KeeperMessage::TakeListener));
+    if (!listener.is_open()) return not_found("listener " + std::to_string(id) + " is not parked");
+    return listener;
+}
+
+}  // namespace thole::edge

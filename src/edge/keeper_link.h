@@ -1,0 +1,31 @@
+// What the edge asks of keeper: the listeners it parked, and the segment of the edge before.
+// Blocking, on the main thread, with a limit in time.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "os/fd.h"
+#include "wire/keeper.h"
+
+namespace thole::edge {
+
+class KeeperLink {
+public:
+    static Result<KeeperLink> connect(const std::string& run_folder);
+    // Not found where keeper has parked none.
+    Result<os::FileDescriptor> take_segment();
+    Status park_segment(int fd);
+    // Says that this process carries the traffic now.
+    Status serve_as_edge(std::uint32_t holder_pid);
+    Result<os::FileDescriptor> take_listener(std::uint32_t id);
+
+private:
+    explicit KeeperLink(os::FileDescriptor socket) : socket_(std::move(socket)) {}
+    Status send(wire::KeeperMessage type, std::string_view body, int descriptor);
+    Result<os::FileDescriptor> wait_for_handed(wire::KeeperMessage request);
+
+    os::FileDescriptor socket_;
+};
+
+}  // namespace thole::edge

@@ -1,0 +1,35 @@
+#include "edge/runtime.h"
+
+#include <sys/socket.h>
+
+#include "edge/worker.h"
+
+namespace thole::edge {
+
+Runtime::Runtime(Segment& memory) : segment(memory) {}
+Runtime::~Runtime() = default;
+
+std::uint64_t cookie_of(int fd) {
+    std::uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint) {
+    record.cookie = cookie_of(fd);
+    record.ring = kNone;
+    record.slot = endpoint.slot;
+    record.generation = endpoint.generation;
+    record.shut = 0;
+    record.commit = 0;
+    Exchange& exchange = record.halves[0];
+    exchange = Exchange{};
+    exchange.upstream = kNone;
+    exchange.request.head = kNone;
+    exchange.response.head = kNone;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    record.kind = kind;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+}  // namespace thole::edge

@@ -1,0 +1,30 @@
+// Every default in one place, each with its unit (in the type), reason and source.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace thole::model {
+
+using namespace std::chrono_literals;
+
+// Requests. The limits are those that users of HAProxy, Envoy and nginx set after their first
+// outage.
+constexpr Duration kConnectLimit =
+    1s;  // To an instance on the same machine: it answers in microseconds or never.
+constexpr Duration kRequestHeadLimit = 10s;   // A whole head: slower is an attack (Slowloris).
+constexpr Duration kResponseHeadLimit = 30s;  // Longer than a browser's user waits.
+constexpr Duration kIdleLimit = 60s;          // Between requests, and each pause inside a body.
+constexpr Duration kTunnelLimit = 1h;         // Silence in a tunnel or an event stream.
+constexpr Duration kHoldLimit =
+    30s;  // A restart of a slow service fits; longer is an outage and must be said.
+constexpr std::uint32_t kHeldRequestsMax = 1000;
+constexpr std::uint32_t kHeldBytesMax = 64 * 1024 * 1024;
+constexpr Duration kLingerLimit =
+    1s;  // RFC 9112 section 9.6: so that a last answer is not lost to a reset.
+constexpr std::uint32_t kAttemptsMax =
+    3;  // Of one request, each at another endpoint where there is one.
+
+}  // namespace thole::model

@@ -1,0 +1,206 @@
+"""Control's side of the edge, as its protocol describes it, and a client that checks every byte."""
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import wire
+from backend import expected
+
+HELLO, SNAPSHOT, ENDPOINTS = 1, 2, 3
+WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED = 32, 33, 34
+SERVES, OUT, GONE = 0, 2, 8
+PUBLIC = 1
+
+
+def text(value):
+    data = value.encode()
+    return struct.pack("<I", len(data)) + data
+
+
+def snapshot(version, services, listeners):
+    """services: names by id; listeners: (id, service) of public ones."""
+    limits = struct.pack("<qqqqqII", 10**9, 30 * 10**9, 60 * 10**9, 3600 * 10**9, 30 * 10**9, 1000, 2**26)
+    body = struct.pack("<IIQI", 0x70616E73, 1, version, len(services))
+    for number, name in services.items():
+        body += struct.pack("<I", number) + text(name) + limits
+    body += struct.pack("<I", len(listeners))
+    for number, service in listeners:
+        body += struct.pack("<IIIIII", number, PUBLIC, service, 2**32 - 1, 0, 0)
+    return body + struct.pack("<I", wire.crc32c(body))
+
+
+class Edge:
+    """Control, as far as the edge can tell."""
+
+    def __init__(self, system):
+        self.system, self.sequence, self.link = system, 0, None
+        self.connect()
+
+    def connect(self, deadline_s=10):
+        deadline = time.monotonic() + deadline_s
+        while True:
+            if self.link is not None:
+                self.link.close()
+            self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                self.link.connect(str(self.system.run / "edge.sock"))
+                self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, 0, b"test")))
+                self.welcome = struct.unpack("<IIQQQII32s", self.wait_for(WELCOME, 2))
+                return
+            except (OSError, AssertionError):
+                assert time.monotonic() < deadline, "the edge does not answer"
+                time.sleep(wire.POLL_S)
+
+    @property
+    def pid(self):
+        return self.welcome[1]
+
+    def wait_for(self, kind, wait_s=5):
+        deadline = time.monotonic() + wait_s
+        while True:
+            left = max(0, deadline - time.monotonic())
+            assert select.select([self.link], [], [], left)[0], f"no message {kind} in {wait_s} s"
+            data = self.link.recv(256 * 1024)
+            if not data:
+                raise ConnectionError("the edge closed the link")
+            got, body = wire.open_frame(data)
+            if got == kind:
+                return body
+
+    def activate(self, version, content):
+        folder = self.system.data / "edge"
+        folder.mkdir(exist_ok=True)
+        (folder / f"snapshot.{version}").write_bytes(content)
+        self.sequence += 1
+        self.link.send(wire.seal(SNAPSHOT, struct.pack("<QQ", self.sequence, version)))
+        _, _, error, _, reason = struct.unpack("<QQiI104s", self.wait_for(SNAPSHOT_APPLIED))
+        return error, reason.split(b"\0")[0].decode()
+
+    def endpoints(self, changes, full=False):
+        """changes: (slot, generation, service, port, bits). The ids in flight at endpoints that do not serve. Asked
+        again of the next edge where this one dies before it has acknowledged."""
+        self.sequence += 1
+        body = struct.pack("<QII", self.sequence, len(changes), 1 if full else 0)
+        for slot, generation, service, port, bits in changes:
+            body += struct.pack("<IIIIIHHII", slot, generation, service, 1, 0x7F000001, port, 0, bits, 100)
+        while True:
+            try:
+                self.link.send(wire.seal(ENDPOINTS, body))
+                ids, more = [], 1
+                while more:
+                    answer = self.wait_for(ENDPOINTS_APPLIED)
+                    _, count, more = struct.unpack_from("<QII", answer)
+                    for at in range(count):
+                        slot, generation, high, low = struct.unpack_from("<IIQQ", answer, 16 + at * 24)
+                        ids.append((slot, f"{high:016x}{low:016x}"))
+                return ids
+            except (OSError, AssertionError):
+                self.connect()
+
+
+class Backend:
+    def __init__(self, system, name):
+        self.base = system.base / name
+        self.arrivals, self.allowed = Path(f"{self.base}.arrivals"), Path(f"{self.base}.allowed")
+        port_file = Path(f"{self.base}.port")
+        self.process = subprocess.Popen([sys.executable, str(Path(__file__).parent / "backend.py"), str(port_file),
+                                         str(self.arrivals), str(self.allowed)])
+        deadline = time.monotonic() + 20
+        while not port_file.exists():
+            assert time.monotonic() < deadline, "the backend does not start"
+            time.sleep(wire.POLL_S)
+        self.port = int(port_file.read_text(encoding="utf-8"))
+
+    def lines(self, word):
+        return [line.split()[1:] for line in self.arrivals.read_text(encoding="utf-8").split("\n")
+                if line.startswith(word)]
+
+
+class Client:
+    """One connection to the edge. Every method raises where the answer is not what it must be."""
+
+    def __init__(self, port):
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
+
+    def close(self):
+        self.connection.close()
+
+    def send(self, data):
+        self.connection.sendall(data)
+
+    def more(self):
+        data = self.connection.recv(65536)
+        if not data:
+            raise ConnectionError("closed")
+        self.buffer += data
+
+    def until(self, mark):
+        while mark not in self.buffer:
+            self.more()
+        head, _, self.buffer = self.buffer.partition(mark)
+        return head
+
+    def exactly(self, size):
+        while len(self.buffer) < size:
+            self.more()
+        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        return data
+
+    def head(self):
+        lines = self.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        return int(lines[0].split(" ")[1]), {name.lower(): value.strip() for name, _, value in
+                                             (line.partition(":") for line in lines[1:])}
+
+    def answer(self, method="GET"):
+        status, fields = self.head()
+        if method == "HEAD" or status < 200:
+            return status, fields, b""
+        if fields.get("transfer-encoding") == "chunked":
+            body = b""
+            while True:
+                size = int(self.until(b"\r\n"), 16)
+                body += self.exactly(size)
+                self.until(b"\r\n")
+                if size == 0:
+                    return status, fields, body
+        if "content-length" in fields:
+            return status, fields, self.exactly(int(fields["content-length"]))
+        body = self.buffer
+        while True:
+            data = self.connection.recv(65536)
+            if not data:
+                return status, fields, body
+            body += data
+
+    def request(self, method, target, body=b"", more="", chunked=False):
+        head = f"{method} {target} HTTP/1.1\r\nHost: shop\r\n{more}"
+        if chunked:
+            head += "Transfer-Encoding: chunked\r\n"
+            data = b"".join(b"%x\r\n%s\r\n" % (len(body[at:at + 700]), body[at:at + 700])
+                            for at in range(0, len(body), 700)) + b"0\r\n\r\n"
+        else:
+            head += f"Content-Length: {len(body)}\r\n" if body else ""
+            data = body
+        self.send(head.encode() + b"\r\n" + data)
+        return self.answer(method)
+
+    def expect(self, method, target, **more):
+        status, fields, body = self.request(method, target, **more)
+        assert status == 200, (status, target, body[:100])
+        assert len(fields["x-request-id"]) == 32
+        kind, _, rest = target[1:].partition("/")
+        if kind == "stream":
+            assert body == expected(int(rest), 300000), "the stream's bytes"
+        elif kind == "chunks":
+            assert body == expected(int(rest), 30000), "the chunks' bytes"
+        elif kind == "echo":
+            assert body == more["body"], "the echo's bytes"
+        elif method != "HEAD" and kind in ("get", "post", "slow"):
+            assert body == f"{method} {target}".encode(), body[:100]
+        return fields, body

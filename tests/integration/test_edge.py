@@ -1,0 +1,350 @@
+"""The edge: strict, exact, and its death goes unnoticed. Driven as control drives it, under the real keeper."""
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import wire
+from conftest import System, start_time, until
+from edge import OUT, SERVES, Backend, Client, Edge, snapshot
+
+SERVICE, LISTENER = 1, 100
+
+
+class Stand:
+    """keeper, an edge, one public port and some backends of one service."""
+
+    def __init__(self, backends):
+        self.system = System("edge")
+        self.keeper = self.system.start()
+        self.port = self.keeper.ensure_listener(LISTENER)
+        self.edge = Edge(self.system)
+        assert self.edge.activate(1, snapshot(1, {SERVICE: "shop"}, [(LISTENER, SERVICE)])) == (0, "")
+        self.backends = [Backend(self.system, f"backend{number}") for number in range(backends)]
+        self.edge.endpoints([self.entry(number, SERVES) for number in range(backends)], full=True)
+
+    def entry(self, number, bits, generation=1):
+        return (20 + number, generation, SERVICE, self.backends[number].port, bits)
+
+    def client(self):
+        return Client(self.port)
+
+    def holder(self):
+        return [pid for pid in self.system.pids()
+                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "holder"]
+
+    def close(self):
+        for backend in self.backends:
+            backend.process.kill()
+            backend.process.wait()
+        self.system.close()
+
+
+@pytest.fixture
+def stand():
+    made = Stand(1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def three():
+    made = Stand(3)
+    yield made
+    made.close()
+
+
+def test_every_kind_of_exchange_passes_unchanged(stand):
+    client = stand.client()
+    body = bytes(range(256)) * 2000
+    client.expect("GET", "/get/1")
+    client.expect("HEAD", "/get/1")
+    client.expect("POST", "/post/1", body=b"x" * 100)
+    client.expect("PUT", "/echo/", body=body)
+    client.expect("POST", "/echo/", body=body, chunked=True)
+    client.expect("GET", "/stream/5")
+    client.expect("GET", "/chunks/7")
+    status, fields, _ = client.request("GET", "/hints/")
+    assert (status, fields["link"]) == (103, "</a>")
+    assert client.answer()[0] == 200
+    status, _, body = client.request("GET", "/untilclose/3")
+    assert (status, len(body)) == (200, 50000)
+    assert stand.backends[0].lines("unmarked") == []
+
+
+def test_heads_say_who_asks_and_nothing_that_is_only_for_us(stand):
+    _, body = stand.client().expect(
+        "GET", "/fields/", more="X-Forwarded-For: 6.6.6.6\r\nX-Request-Id: " + "a" * 32 +
+        "\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nForwarded: for=6.6.6.6\r\n")
+    fields = dict(line.split(": ", 1) for line in body.decode().split("\n"))
+    assert fields["x-forwarded-for"] == "127.0.0.1"
+    assert fields["x-request-id"] != "a" * 32
+    assert fields["host"] == "shop"
+    assert "x-hop" not in fields and "forwarded" not in fields
+
+
+@pytest.mark.parametrize("request_text,status", [
+    ("GET / HTTP/1.1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+    ("GET / HTTP/1.1\nHost: a\n\n", 400),
+    ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+    ("GET / HTTP/1.1\r\nHost: a\r\n folded: x\r\n\r\n", 400),
+    ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 501),
+    ("GET /" + "a" * 9000 + " HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+    ("GET / HTTP/1.1\r\nHost: a\r\n" + "a: b\r\n" * 200 + "\r\n", 431),
+])
+def test_what_is_not_http_is_refused_and_the_connection_ends(stand, request_text, status):
+    client = stand.client()
+    client.send(request_text.encode() + b"GET /get/smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+    got, fields, _ = client.answer()
+    assert got == status
+    assert fields["connection"] == "close"
+    assert client.connection.recv(1000) == b""
+    stand.client().expect("GET", "/get/1")
+
+
+def test_an_answer_that_is_not_http_is_a_502_and_one_cut_short_is_cut_short(stand):
+    assert stand.client().request("GET", "/bad/")[0] == 502
+    client = stand.client()
+    with pytest.raises(ConnectionError):
+        client.request("GET", "/cut/")
+
+
+def test_pipelined_requests_are_answered_in_order(stand):
+    client = stand.client()
+    client.send(b"".join(b"GET /get/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(50)))
+    for number in range(50):
+        assert client.answer()[2] == b"GET /get/%d" % number
+
+
+def test_a_request_in_drops_is_one_request(stand):
+    client = stand.client()
+    for byte in b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":
+        client.send(bytes([byte]))
+    assert client.answer()[2] == b"abc"
+
+
+def test_without_an_endpoint_requests_wait_for_one(stand):
+    """The only instance restarts: nobody sees an error."""
+    stand.edge.endpoints([stand.entry(0, OUT)])
+    client = stand.client()
+    client.send(b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.connection.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.more()
+    client.connection.settimeout(10)
+    stand.edge.endpoints([stand.entry(0, SERVES)])
+    assert client.answer()[2] == b"GET /get/1"
+
+
+def test_an_idempotent_request_goes_elsewhere_when_its_instance_dies(three):
+    """A GET that kills each instance it meets ends as 502 after three; the others go on."""
+    for _ in range(20):
+        three.client().expect("GET", "/get/1")
+    three.backends[0].process.kill()
+    three.backends[0].process.wait()
+    for number in range(30):
+        three.client().expect("GET", f"/get/{number}")
+
+
+def test_a_post_on_a_dying_instance_is_never_sent_twice(stand):
+    client = stand.client()
+    assert client.request("POST", "/die/", body=b"x")[0] == 502
+
+
+def test_an_acknowledged_removal_holds(three):
+    """After the acknowledgement not one request reaches the endpoint but those it names."""
+    stop = threading.Event()
+    failures = []
+
+    def load(number):
+        client = None
+        while not stop.is_set():
+            number += 1
+            try:
+                client = three.client() if client is None or number % 2 else client
+                client.expect("GET", f"/get/{number}")
+            except (OSError, AssertionError, ValueError) as problem:
+                failures.append(problem)
+                client = None
+    threads = [threading.Thread(target=load, args=(number * 1000,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(30):
+        number = turn % 3
+        ids = three.edge.endpoints([three.entry(number, OUT)])
+        backend = three.backends[number]
+        named = " ".join(request for slot, request in ids if slot == 20 + number)
+        backend.allowed.with_suffix(".tmp").write_text(named, encoding="utf-8")
+        backend.allowed.with_suffix(".tmp").rename(backend.allowed)
+        three.client().expect("GET", f"/get/{turn}")
+        stop.wait(0.02)
+        backend.allowed.unlink()
+        three.edge.endpoints([three.entry(number, SERVES)])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [backend.lines("forbidden") for backend in three.backends] == [[], [], []]
+
+
+class Load:
+    """Clients of every kind that check every byte while something dies."""
+
+    def __init__(self, stand):
+        self.stand, self.stop, self.failures, self.done = stand, threading.Event(), [], 0
+        self.posts, self.lock, self.longest = [], threading.Lock(), 0.0
+        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(6)]
+        self.threads += [threading.Thread(target=self.tunnel, args=(number,)) for number in range(6)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number):
+        client, turn = None, number * 100_000
+        kinds = [("GET", "/get/", {}), ("POST", "/post/", {"body": b"0123456789"}), ("GET", "/stream/", {}),
+                 ("GET", "/chunks/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": True}),
+                 ("GET", "/get/", {})]
+        while not self.stop.is_set():
+            turn += 1
+            method, target, more = kinds[turn % len(kinds)]
+            if target == "/post/":
+                with self.lock:
+                    self.posts.append(str(turn))
+            began = time.monotonic()
+            try:
+                if client is None or turn % 2:
+                    client = self.stand.client()
+                client.expect(method, target if target == "/echo/" else target + str(turn), **more)
+                self.done += 1
+            except (OSError, AssertionError, ValueError) as problem:
+                self.failures.append((method, target, repr(problem)[:200]))
+                client = None
+            self.longest = max(self.longest, time.monotonic() - began)
+
+    def tunnel(self, number):
+        try:
+            client = self.stand.client()
+            client.send(b"GET /tunnel/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            assert client.head()[0] == 101
+            sequence = 0
+            while not self.stop.is_set():
+                blocks = [f"{number:04d} {sequence + at:058d}\n".encode() for at in range(8)]
+                sequence += 8
+                client.send(b"".join(blocks))
+                for block in blocks:
+                    assert client.exactly(64) == block
+                self.stop.wait(0.01)
+        except (OSError, AssertionError, ValueError) as problem:
+            self.failures.append(("tunnel", number, repr(problem)[:200]))
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+        arrived = [line[0] for backend in self.stand.backends for line in backend.lines("post")]
+        assert self.failures == []
+        assert sorted(arrived) == sorted(self.posts), "each POST exactly once"
+        assert self.done > 20
+
+
+def kill_edge(stand):
+    """SIGKILLs the edge; its holder must be serving within a second."""
+    before = stand.edge.pid
+    os.kill(before, signal.SIGKILL)
+    stand.edge.connect()
+    assert stand.edge.pid != before
+
+
+def test_the_edges_death_goes_unnoticed(three):
+    load = Load(three)
+    for _ in range(15):
+        kill_edge(three)
+        load.stop.wait(0.2)
+    load.end()
+    # keeper knows who carries the traffic, and has started nobody beside it.
+    three.keeper.connect()
+    until(lambda: three.keeper.read(0.05) or three.keeper.roles[3]["pid"] == three.edge.pid, "keeper's view")
+    until(lambda: len(three.holder()) == 1, "one holder")
+
+
+def test_a_removal_outlives_the_edge_that_acknowledged_it(three):
+    ids = three.edge.endpoints([three.entry(0, OUT)])
+    assert ids == []
+    three.backends[0].allowed.write_text("none", encoding="utf-8")
+    for _ in range(3):
+        kill_edge(three)
+        for number in range(10):
+            three.client().expect("GET", f"/get/{number}")
+    assert three.backends[0].lines("forbidden") == []
+
+
+def test_keepers_and_watchs_death_are_nothing_to_the_edge(three):
+    load = Load(three)
+    before = three.edge.pid
+    for _ in range(3):
+        os.kill(three.keeper.synced[5], signal.SIGKILL)
+        three.keeper.connect()
+        load.stop.wait(0.2)
+    load.end()
+    three.edge.connect()
+    assert three.edge.pid == before
+
+
+def test_edge_and_holder_together_refuse_nobody(three):
+    """What was under way breaks; whoever connects waits a moment and is served from the last snapshot."""
+    holder = three.holder()[0]
+    before = three.edge.pid
+    os.kill(holder, signal.SIGKILL)
+    os.kill(before, signal.SIGKILL)
+    client = three.client()
+    client.expect("GET", "/get/1")
+    three.edge.connect()
+    assert three.edge.pid not in (before, holder)
+    assert start_time(before) is None
+
+
+def test_a_snapshot_that_is_damaged_is_refused_and_the_old_one_serves(stand):
+    content = snapshot(2, {SERVICE: "shop"}, [(LISTENER, SERVICE)])
+    error, reason = stand.edge.activate(2, content[:-1] + b"\0")
+    assert error != 0 and "checksum" in reason
+    assert stand.edge.activate(3, content[:10])[0] != 0
+    stand.client().expect("GET", "/get/1")
+
+
+def test_an_endpoint_that_is_gone_takes_nothing(stand):
+    stand.edge.endpoints([], full=True)
+    client = stand.client()
+    client.send(b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.connection.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        client.more()
+    stand.edge.endpoints([stand.entry(0, SERVES, generation=2)], full=True)
+    client.connection.settimeout(10)
+    assert client.answer()[0] == 200
+
+
+def test_garbage_from_control_closes_only_that_link(stand):
+    for junk in (b"x", wire.seal(77), wire.seal(3, b"123"), wire.seal(2, b"")):
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link.connect(str(stand.system.run / "edge.sock"))
+        link.send(junk)
+        link.settimeout(5)
+        assert link.recv(100) == b""
+    stand.edge.connect()
+    stand.client().expect("GET", "/get/1")
+
+
+@pytest.mark.full
+def test_five_hundred_deaths_go_unnoticed(three):
+    """One every 200 ms; the longest wait of any client is printed."""
+    load = Load(three)
+    for _ in range(500):
+        kill_edge(three)
+        load.stop.wait(0.2)
+    load.end()
+    print(f"{load.done} requests, {len(load.posts)} POSTs, longest {load.longest * 1000:.0f} ms")
