@@ -56,7 +56,7 @@ Outcome chunked(std::string_view bytes, Way way) {
     return run(BodyDecoder(Framing::Chunked, 0), bytes, way);
 }
 
-struct Case {
+struct BodyCase {
     Rule rule;
     std::string refused;
     std::string accepted;  // Its nearest neighbour that is right.
@@ -65,7 +65,7 @@ struct Case {
 const std::string kEnd = "0\r\n\r\n";
 const std::string kLong(1021, 'x');
 
-const std::vector<Case> kCases = {
+const std::vector<BodyCase> kBodyCases = {
     {Rule::ChunkSize, "\r\n\r\n", kEnd},
     {Rule::ChunkSize, " 1\r\na\r\n" + kEnd, "1\r\na\r\n" + kEnd},
     {Rule::ChunkSize, "+1\r\na\r\n" + kEnd, "01\r\na\r\n" + kEnd},
@@ -115,7 +115,7 @@ const std::vector<Case> kCases = {
 
 TEST(ChunkedBody, RefusesWhatBreaksARuleAndTakesItsNeighbour) {
     for (const Way way : {Way::Decode, Way::Pass}) {
-        for (const Case& tried : kCases) {
+        for (const BodyCase& tried : kBodyCases) {
             const Outcome bad = chunked(tried.refused, way);
             EXPECT_EQ(bad.state, BodyState::Bad) << tried.refused.substr(0, 100);
             EXPECT_EQ(text_of(bad.rule).id, text_of(tried.rule).id) << tried.refused.substr(0, 100);
@@ -160,7 +160,7 @@ TEST(ChunkedBody, PassesACanonicalBodyInOnePiece) {
 
 TEST(Body, GivesTheSameResultHoweverItIsCut) {
     for (const Way way : {Way::Decode, Way::Pass}) {
-        for (const Case& tried : kCases) {
+        for (const BodyCase& tried : kBodyCases) {
             for (const std::string& text : {tried.refused, tried.accepted + "next"}) {
                 if (text.size() > 2000) continue;
                 const Outcome whole = chunked(text, way);

@@ -33,14 +33,15 @@ public:
         put(value);
         put("\r\n");
     }
-    // obs-fold becomes blanks (9112 5.2).
-    void put_folded(std::string_view name, std::string_view value) {
+    // What may not stand in a value becomes blanks: obs-fold (9112 5.2), and whatever an edit has.
+    void put_cleaned(std::string_view name, std::string_view value) {
         const std::size_t begin = size_ + name.size() + 2;
         put_field(name, value);
         if (!fits_) return;
-        for (std::size_t i = begin; i < begin + value.size(); ++i) {
-            if (to_[i] == '\r' || to_[i] == '\n') to_[i] = ' ';
-        }
+        const auto from = to_.begin() + static_cast<std::ptrdiff_t>(begin);
+        const auto end = from + static_cast<std::ptrdiff_t>(value.size());
+        std::replace_if(
+            from, end, [](char c) { return !is_value_byte(c); }, ' ');
     }
     std::optional<std::size_t> result() const {
         return fits_ ? std::optional<std::size_t>(size_) : std::nullopt;
@@ -112,14 +113,14 @@ void put_fields(Writer& writer, const MessageHead& head, const Edits& edits) {
     for (const Field& field : head.all()) {
         if (is_dropped(field, head, edits)) continue;
         if (field.is_folded) {
-            writer.put_folded(field.name, field.value);
+            writer.put_cleaned(field.name, field.value);
         } else {
             writer.put_field(field.name, field.value);
         }
     }
     for (const Field& field : edits.set) {
-        CHECK(is_token(field.name) && is_value(field.value));
-        writer.put_field(field.name, field.value);
+        CHECK(is_token(field.name));
+        writer.put_cleaned(field.name, field.value);
     }
     writer.put("\r\n");
 }

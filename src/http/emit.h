@@ -30,8 +30,9 @@ enum class Persistence : std::uint8_t {
 };
 
 struct Edits {
-    // Each replaces all fields of its name, or is added. Must be tokens and values; framing fields,
-    // Host, Connection and Upgrade are not set this way.
+    // Each replaces all fields of its name, or is added. Names must be tokens (they are ours);
+    // control characters in a value are written as blanks, so that no value ends a line. Framing
+    // fields, Host, Connection and Upgrade are not set this way.
     std::span<const Field> set = {};
     std::span<const std::string_view> drop = {};  // By name, without case.
     std::uint32_t drop_known = 0;                 // By kind: bit_of(Known::Forwarded) | ...

@@ -80,6 +80,13 @@ TEST(EmitRequest, LetsNobodyListAwayFramingHostOrAuthorization) {
               "X-Request-Id: ours\r\n\r\n");
 }
 
+// A value taken from elsewhere must not become a line of its own.
+TEST(EmitRequest, LetsNoValueThatIsSetEndItsLine) {
+    const std::array<Field, 1> set = {Field{.name = "X", .value = "a\r\nContent-Length: 5\n\x01"}};
+    EXPECT_EQ(written(request("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), {.set = set}),
+              "GET / HTTP/1.1\r\nHost: a\r\nX: a  Content-Length: 5  \r\n\r\n");
+}
+
 TEST(EmitRequest, SaysThatTrailersAreWelcome) {
     const std::string text =
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\nTE: deflate;q=0.5, trailers\r\n\r\n";

@@ -48,14 +48,16 @@ std::string_view as_read_by_others(std::string_view name, std::array<char, kTwin
 }  // namespace
 
 Known known_name(std::string_view name) {
+    if (name.empty()) return Known::Other;
+    const char first = to_lower(name.front());  // Tells most names apart.
     for (const KnownName& known : kNames) {
-        if (known.name.size() == name.size() && known.name.front() == to_lower(name.front()) &&
+        if (known.name.size() == name.size() && known.name.front() == first &&
             same_name(known.name, name)) {
             return known.known;
         }
     }
-    if (has_prefix(name, "x-forwarded-")) return Known::Forwarded;
-    if (has_prefix(name, "proxy-")) return Known::Proxy;
+    if (first == 'x' && has_prefix(name, "x-forwarded-")) return Known::Forwarded;
+    if (first == 'p' && has_prefix(name, "proxy-")) return Known::Proxy;
     return Known::Other;
 }
 

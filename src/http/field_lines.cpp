@@ -134,11 +134,13 @@ Rule parse_field_lines(std::string_view lines, Folding folding, MessageHead& hea
         Field field;
         if (const Rule rule = read_name(line, field.name); rule != Rule::None) return rule;
         if (is_twin_of_trusted_name(field.name)) return Rule::NameTwin;
-        field.value = trim_folds(line.substr(field.name.size() + 1));
+        field.value = trim(line.substr(field.name.size() + 1));
         field.known = known_name(field.name);
-        field.is_folded = field.value.find('\r') != std::string_view::npos;
-        const bool is_one_line = line.find('\r') == std::string_view::npos;
-        if (!is_one_line && decides_framing(field.known)) return Rule::Fold;
+        if (folding == Folding::Kept && line.find('\r') != std::string_view::npos) {
+            if (decides_framing(field.known)) return Rule::Fold;
+            field.value = trim_folds(field.value);
+            field.is_folded = field.value.find('\r') != std::string_view::npos;
+        }
         if (const Rule rule = take_note(field, head, facts); rule != Rule::None) return rule;
         if (head.field_count == kFieldsMax) return Rule::FieldsMany;
         head.fields[head.field_count++] = field;

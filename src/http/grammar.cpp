@@ -27,10 +27,6 @@ bool is_token(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), is_token_byte);
 }
 
-bool is_value(std::string_view text) {
-    return std::all_of(text.begin(), text.end(), is_value_byte);
-}
-
 bool same_name(std::string_view left, std::string_view right) {
     if (left.size() != right.size()) return false;
     for (std::size_t i = 0; i < left.size(); ++i) {

@@ -37,7 +37,6 @@ constexpr int hex_digit(char c) {
 }
 
 bool is_token(std::string_view text);
-bool is_value(std::string_view text);
 // ASCII only: a long s or a dotless i is never the letter it resembles.
 bool same_name(std::string_view left, std::string_view right);
 bool has_prefix(std::string_view name, std::string_view lower_case_prefix);
