@@ -68,7 +68,7 @@ BANNED_IN_HEADERS = [
 ]
 # One word for one thing; ARCHITECTURE.md has the glossary.
 SYNONYMS = {
-    "replica": "instance", "deployment": "deploy", "rollout": "deploy, or rolling replacement", "upstream": "endpoint",
+    "replica": "instance", "deployment": "deploy", "rollout": "deploy, or rolling replacement",
     "backend": "endpoint", "microservice": "service", "outage": "incident", "healthcheck": "probe",
     "blacklist": "say what is refused", "whitelist": "say what is allowed",
 }

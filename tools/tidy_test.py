@@ -80,7 +80,7 @@ CASES = [
     ("parameters", "src/http/a.h", "void a(int b, std::map<int, int> c, int d, int e, int f);\n", [1]),
     ("parameters", "src/http/a.h", "void a(int b, std::map<int, int> c, int d, int e);\n", []),
     ("todo", "src/http/a.cpp", "// TODO: later\n// TODO(#12): later\n", [1]),
-    ("words", "src/http/a.cpp", "int replicas = 1;\nclass Upstream;\n// Starts an instance.\n", [1, 2]),
+    ("words", "src/http/a.cpp", "int replicas = 1;\nclass Backend;\n// Starts an instance.\n", [1, 2]),
     ("file_name", "src/http/parse_utils.cpp", "", [1]),
     ("file_name", "src/common/a.cpp", "", [1]),
     ("file_name", "src/http/Head.cpp", "", [1]),

@@ -21,6 +21,7 @@ struct Socket {
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     bool is_open = false;
     bool can_read = false;
+    bool may_end = false;  // The kernel has told of an end: it is read even after a short read.
     bool can_write = false;
     bool is_connecting = false;
     bool has_ended = false;  // The peer sends no more, and all it sent was read.

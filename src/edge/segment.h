@@ -1,8 +1,7 @@
 // The layout of the memory that outlives an edge: plain data, versioned, one writer a record. A
-// record is indexed by its descriptor and counts only where the cookie is the socket's. See
-// docs/decisions/0001-edge-takeover.md.
+// record is indexed by its descriptor and counts where the cookie is the socket's (decision 1).
 //
-// Order of writes: compiler fences suffice, as a SIGKILL is a crash of the same thread. Opening
+// Order of writes: compiler fences suffice, a SIGKILL being a crash of the same thread. Opening
 // stores `kind` last, closing stores it first. An exchange changes by `commit`: the other copy is
 // written, then one store makes it count.
 #pragma once

@@ -137,6 +137,7 @@ void Worker::on_ready(std::uint32_t fd, std::uint32_t events) {
     Socket& socket = runtime_.socket(fd);
     if (!socket.is_open) return;
     if ((events & kEnded) != 0) socket.can_read = true;
+    if ((events & kEnded & ~std::uint32_t{EPOLLIN}) != 0) socket.may_end = true;
     if ((events & EPOLLOUT) != 0) {
         socket.can_write = true;
         socket.is_connecting = false;
@@ -251,8 +252,9 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
         socket.has_ended = true;
         return true;
     }
-    // Less than asked for: the kernel has no more now, and tells when it has.
-    if (static_cast<std::uint64_t>(got) < space) socket.can_read = false;
+    // Less than asked for: the kernel has no more now, and tells when it has; but an end it told of
+    // already.
+    if (static_cast<std::uint64_t>(got) < space && !socket.may_end) socket.can_read = false;
     socket.in += static_cast<std::uint64_t>(got);
     socket.since_ns = now_ns_;
     return true;

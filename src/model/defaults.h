@@ -18,8 +18,7 @@ constexpr Duration kRequestHeadLimit = 10s;   // A whole head: slower is an atta
 constexpr Duration kResponseHeadLimit = 30s;  // Longer than a browser's user waits.
 constexpr Duration kIdleLimit = 60s;          // Between requests, and each pause inside a body.
 constexpr Duration kTunnelLimit = 1h;         // Silence in a tunnel or an event stream.
-constexpr Duration kHoldLimit =
-    30s;  // A restart of a slow service fits; longer is an outage and must be said.
+constexpr Duration kHoldLimit = 30s;  // A restart of a slow service fits; longer must be said.
 constexpr std::uint32_t kHeldRequestsMax = 1000;
 constexpr std::uint32_t kHeldBytesMax = 64 * 1024 * 1024;
 constexpr Duration kLingerLimit =

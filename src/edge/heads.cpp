@@ -1,0 +1,178 @@
+// Heads as they leave: requests and responses rewritten with what the edge knows, and answers of
+// its own.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdio>
+#include <cstring>
+#include <span>
+
+#include "edge/worker.h"
+#include "http/emit.h"
+#include "http/trace.h"
+#include "wire/snapshot.h"
+
+namespace thole::edge {
+
+// The id that a caller inside gave is kept; what comes from outside is replaced.
+wire::RequestId Worker::id_for(const http::RequestHead& head, const ListenerEntry& listener) {
+    const http::Field* const given = head.find("x-request-id");
+    if (listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call) && given != nullptr &&
+        given->value.size() == 32) {
+        wire::RequestId id{0, 0};
+        bool is_ours = true;
+        for (std::size_t i = 0; i < 32; ++i) {
+            const char c = given->value[i];
+            const int digit = c >= '0' && c <= '9'   ? c - '0'
+                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                     : -1;
+            if (digit < 0) is_ours = false;
+            std::uint64_t& half = i < 16 ? id.high : id.low;
+            half = half << 4 | static_cast<std::uint64_t>(digit & 15);
+        }
+        if (is_ours) return id;
+    }
+    return {random_.next(), segment_.next_id.fetch_add(1, std::memory_order_relaxed)};
+}
+
+namespace {
+
+struct IdText {
+    char text[32];
+    explicit IdText(wire::RequestId id) {
+        static constexpr char kDigits[] = "0123456789abcdef";
+        for (std::size_t i = 0; i < 32; ++i) {
+            const std::uint64_t half = i < 16 ? id.high : id.low;
+            text[i] = kDigits[half >> (60 - 4 * (i % 16)) & 15];
+        }
+    }
+    std::string_view view() const { return {text, sizeof(text)}; }
+};
+
+// The peer's address as text.
+class AddressText {
+public:
+    explicit AddressText(std::uint32_t fd) {
+        sockaddr_in at{};
+        socklen_t size = sizeof(at);
+        ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
+        if (::inet_ntop(AF_INET, &at.sin_addr, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
+    }
+    std::string_view view() const { return text_; }
+
+private:
+    char text_[INET_ADDRSTRLEN] = {};
+};
+
+http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, std::uint64_t parent,
+                            bool trusts) {
+    std::uint8_t trace_bytes[16], parent_bytes[8];
+    std::memcpy(trace_bytes, &id, sizeof(trace_bytes));
+    std::memcpy(parent_bytes, &parent, sizeof(parent_bytes));
+    const http::Field* const given = head.find("traceparent");
+    if (trusts && given != nullptr && http::is_traceparent(given->value)) {
+        return http::continue_traceparent(given->value, http::ParentIdBytes(parent_bytes));
+    }
+    return http::make_traceparent(http::TraceIdBytes(trace_bytes),
+                                  http::ParentIdBytes(parent_bytes), http::Sampled::Yes);
+}
+
+}  // namespace
+
+// The rewritten head into a block; kNone where there is no block, or it does not fit (bytes 0).
+std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t fd,
+                                    wire::RequestId id, std::uint32_t& bytes) {
+    if (heads_.empty()) return kNone;
+    const ListenerEntry* const listener = listener_of(current(runtime_.record(fd)));
+    const bool trusts = listener != nullptr &&
+                        listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
+    const IdText id_text(id);
+    const http::Traceparent trace = trace_for(head, id, random_.next(), trusts);
+    const AddressText peer(fd);
+    // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
+    // on.
+    const http::Field set[] = {{"X-Request-Id", id_text.view()},
+                               {"traceparent", trace.view()},
+                               {"X-Forwarded-For", peer.view()},
+                               {"X-Forwarded-Proto", "http"},
+                               {"X-Forwarded-Host", head.host}};
+    static constexpr std::string_view kClaims[] = {"Forwarded", "X-Real-Ip", "tracestate",
+                                                   "baggage"};
+    http::Edits edits;
+    edits.set = std::span(set).first(trusts || head.host.empty() ? 2 : 5);
+    if (!trusts) edits.drop = kClaims;
+    if (head.upgrade != "h2c")
+        edits.upgrade = head.upgrade;  // Would smuggle requests past us (RFC 9113 has dropped it).
+    if (head.host.empty()) edits.host = "localhost";
+    const std::optional<std::size_t> size =
+        http::emit_request_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
+    bytes = static_cast<std::uint32_t>(size.value_or(0));
+    if (!size) return kNone;
+    const std::uint32_t block = heads_.back();
+    heads_.pop_back();
+    return block;
+}
+
+std::uint32_t Worker::write_response(const http::ResponseHead& head, const Exchange& exchange,
+                                     std::uint32_t& bytes) {
+    if (heads_.empty()) return kNone;
+    const IdText id_text(exchange.id);
+    const http::Field set[] = {{"X-Request-Id", id_text.view()}};
+    http::Edits edits;
+    edits.set = set;
+    edits.upgrade = head.status == 101 ? head.upgrade : std::string_view{};
+    const bool stays = (exchange.flags & kKeepAlive) != 0;
+    if (!stays) edits.persistence = http::Persistence::Close;
+    if (stays && (exchange.flags & kHttp10) != 0) edits.persistence = http::Persistence::KeepAlive;
+    const std::optional<std::size_t> size =
+        http::emit_response_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
+    bytes = static_cast<std::uint32_t>(size.value_or(0));
+    if (!size) return kNone;
+    const std::uint32_t block = heads_.back();
+    heads_.pop_back();
+    return block;
+}
+
+namespace {
+
+std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::uint16_t status,
+                             std::string_view why) {
+    const bool has_body = (exchange.flags & kHeadRequest) == 0;
+    const std::string_view reason = http::reason_of(status);
+    const IdText id(exchange.id);
+    const int size =
+        std::snprintf(to.data(), to.size(),
+                      "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s\r\n%.*s",
+                      status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
+                      status == 503 ? "Retry-After: 1\r\n" : "",
+                      has_body ? static_cast<int>(why.size()) : 0, why.data());
+    return static_cast<std::size_t>(size);
+}
+
+}  // namespace
+
+// An answer of our own, after which the connection ends.
+void Worker::answer(std::uint32_t fd, std::uint16_t status, std::string_view why) {
+    Record& record = runtime_.record(fd);
+    const Exchange before = current(record);
+    if (before.response.head != kNone || heads_.empty()) return close_client(fd);
+    const std::uint32_t block = heads_.back();
+    const std::size_t size =
+        write_own_answer({segment_.heads[block], kHeadBytes}, before, status, why);
+    heads_.pop_back();
+    const std::uint64_t out_start = runtime_.socket(fd).out;
+    commit(record, [&](Exchange& next) {
+        next.phase = Phase::Answering;
+        next.upstream = kNone;
+        next.flags = (next.flags & ~(kKeepAlive | kInterim)) | kOwnAnswer;
+        next.response = Flow{};
+        next.response.head = block;
+        next.response.head_bytes = static_cast<std::uint32_t>(size);
+        next.response.out_start = out_start;
+    });
+    drop_upstream(before.upstream);
+}
+
+}  // namespace thole::edge
