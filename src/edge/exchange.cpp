@@ -56,10 +56,7 @@ void Worker::step(std::uint32_t fd) {
         bool moved = false;
         switch (current(record).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
-            case Phase::Ready:
-                moved = attach(fd);
-                if (!moved) held_.push_back(fd);
-                break;
+            case Phase::Ready: moved = attach(fd) || hold(fd); break;
             case Phase::Attached: moved = step_attached(fd); break;
             case Phase::Answering: moved = step_answering(fd); break;
             case Phase::Tunnel: return tunnel(fd);
@@ -67,6 +64,18 @@ void Worker::step(std::uint32_t fd) {
         if (!moved) return;
     }
     again_.push_back(fd);
+}
+
+// No endpoint serves: the request waits until one does, or its time is over. True where too many
+// wait already.
+bool Worker::hold(std::uint32_t fd) {
+    if (std::find(held_.begin(), held_.end(), fd) != held_.end()) return false;
+    if (held_.size() >= model::kHeldRequestsMax / kWorkers) {
+        answer(fd, 503, "too many requests wait for an instance of this service");
+        return true;
+    }
+    held_.push_back(fd);
+    return false;
 }
 
 bool Worker::step_reading(std::uint32_t fd) {

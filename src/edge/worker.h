@@ -60,6 +60,7 @@ private:
 
     // exchange.cpp: one request after the other.
     void step(std::uint32_t fd);
+    bool hold(std::uint32_t fd);
     bool step_reading(std::uint32_t fd);
     bool step_attached(std::uint32_t fd);
     bool step_answering(std::uint32_t fd);

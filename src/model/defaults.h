@@ -10,8 +10,7 @@ namespace thole::model {
 
 using namespace std::chrono_literals;
 
-// Requests. The limits are those that users of HAProxy, Envoy and nginx set after their first
-// outage.
+// Requests. The limits are those that users of HAProxy, Envoy and nginx set after a bad night.
 constexpr Duration kConnectLimit =
     1s;  // To an instance on the same machine: it answers in microseconds or never.
 constexpr Duration kRequestHeadLimit = 10s;   // A whole head: slower is an attack (Slowloris).
