@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "keeper/open_files.h"
 #include "keeper/table.h"
 
 namespace thole::keeper {
@@ -59,7 +60,10 @@ bool place_descriptors(const ChildPlan& plan) {
     if (nothing < 0 || out < 0 || err < 0 || (plan.inherited >= 0 && extra < 0)) return false;
     if (::dup2(nothing, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) return false;
     if (extra >= 0 && ::dup2(extra, 3) < 0) return false;
-    return ::syscall(SYS_close_range, extra >= 0 ? 4 : 3, ~0U, 0) == 0;
+    if (::syscall(SYS_close_range, extra >= 0 ? 4 : 3, ~0U, 0) != 0) return false;
+    // Not earlier: with a small limit there was no number left to copy to.
+    restore_open_files();
+    return true;
 }
 
 bool limit(__rlimit_resource_t which, std::uint64_t most) {

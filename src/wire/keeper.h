@@ -31,6 +31,8 @@ enum class KeeperMessage : std::uint16_t {
     TakeSegment = 9,  // edge: hand me the parked segment, if any.    -> Handed with the descriptor,
                       // or without
     ParkSegment = 10,  // edge: keep this descriptor for my successor. -> Handed without
+    ParkListener =
+        11,  // edge: the listener of this id, for a keeper that lost it. -> Handed without
     // keeper -> client
     State = 32,
     Synced = 33,
@@ -90,8 +92,14 @@ struct TakeListenerRequest {
     std::uint32_t id;
 };
 
+// After the deaths of both keeper and watch, of each listener that keeper does not say is parked.
+// Until then EnsureListener of its port fails with EADDRINUSE. One that is parked already stays.
+struct ParkListenerRequest {
+    std::uint32_t id;
+};
+
 struct HandedEvent {
-    std::uint16_t request;  // TakeListener, TakeSegment or ParkSegment.
+    std::uint16_t request;  // TakeListener, TakeSegment, ParkSegment or ParkListener.
     std::uint16_t has_descriptor;
     std::uint32_t id;  // Of the listener.
 };

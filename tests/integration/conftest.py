@@ -50,6 +50,12 @@ def processes_of(mark):
     return found
 
 
+def strike(system, pid, number):
+    """Signals a process of this test's own, and nobody else: a wrong number in a test must not reach a stranger."""
+    assert pid > 1 and pid in system.pids(), f"{pid} is not a process of this test"
+    os.kill(pid, number)
+
+
 class System:
     """One run folder and one data folder, with keeper started on them."""
 
