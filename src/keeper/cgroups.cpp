@@ -112,12 +112,11 @@ bool Cgroups::signal_all(std::uint32_t slot, int signal) const {
     static char text[256 * 1024];
     read_text(path.text, text, sizeof(text));
     for (char* at = text; *at != '\0';) {
-        char* end = at;
-        const auto pid = static_cast<pid_t>(std::strtol(at, &end, 10));
-        if (end == at) break;
+        pid_t pid = 0;
+        for (; *at >= '0' && *at <= '9'; ++at) pid = pid * 10 + (*at - '0');
         // 0 is a process of another PID namespace.
         if (pid > 1) ::kill(pid, signal);
-        at = *end == '\0' ? end : end + 1;
+        if (*at != '\0') ++at;
     }
     return true;
 }

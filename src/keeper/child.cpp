@@ -15,6 +15,7 @@
 
 #include "keeper/open_files.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -96,6 +97,7 @@ bool become_user(const wire::ImageHeader& header) {
     const bool has_cgroup = plan.cgroups != nullptr && plan.cgroups->available();
     if (has_cgroup && !plan.cgroups->enter(plan.at.slot))
         fail(plan, wire::SpawnStep::Cgroup, errno);
+    FAULT_POINT("child, in its cgroup");
     if (!place_descriptors(plan)) fail(plan, wire::SpawnStep::Spool, errno);
     if (!apply_limits(image.header(), has_cgroup)) fail(plan, wire::SpawnStep::Limits, errno);
     if (!become_user(image.header())) fail(plan, wire::SpawnStep::User, errno);
@@ -104,6 +106,7 @@ bool become_user(const wire::ImageHeader& header) {
     // The image's own limit on strings keeps these on the stack.
     static const char* argv[wire::kImageStringsMax + 1];
     static const char* envp[wire::kImageStringsMax + 1];
+    FAULT_POINT("child, about to exec");
     image.fill(argv, envp);
     ::execve(argv[0], const_cast<char* const*>(argv), const_cast<char* const*>(envp));
     fail(plan, wire::SpawnStep::Exec, errno);
@@ -115,7 +118,9 @@ void become(const ChildPlan& plan) {
     if (plan.lock >= 0) ::close(plan.lock);
     ::setsid();
     restore_signals();
+    FAULT_POINT("child, not claimed");
     claim(plan);
+    FAULT_POINT("child, claimed");
     if (plan.image != nullptr) become_instance(plan);
     if (!place_descriptors(plan)) fail(plan, wire::SpawnStep::Spool, errno);
     ::execv(plan.arguments[0], const_cast<char* const*>(plan.arguments));

@@ -19,6 +19,7 @@
 #include "keeper/root.h"
 #include "keeper/sockets.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 
@@ -86,8 +87,10 @@ void Keeper::set_link(int link) {
 }
 
 bool Keeper::park(const ParkedEntry& entry) {
+    FAULT_POINT("park, not kept");
     if (!parked_.put(entry)) return false;
     ParkedEntry* const placed = parked_.find(entry.kind, entry.id);
+    FAULT_POINT("park, watch has no copy");
     // A watch that does not take it is of no use: the next one gets everything anew.
     if (link_ >= 0 && !send_link(link_, LinkMessage::Park, *placed))
         roles_.replace(static_cast<std::uint32_t>(wire::Role::Watch));
@@ -99,6 +102,7 @@ void Keeper::drop(ParkedKind kind, std::uint32_t id) {
     ParkedEntry gone;
     gone.kind = kind;
     gone.id = id;
+    FAULT_POINT("drop, kept by both");
     parked_.drop(kind, id);
     if (link_ >= 0) send_link(link_, LinkMessage::Drop, gone);
 }
@@ -106,9 +110,13 @@ void Keeper::drop(ParkedKind kind, std::uint32_t id) {
 // A listening unix socket of ours; the one that was parked goes on where there is one, else the one
 // that its role still holds.
 bool Keeper::open_socket(const RoleSocket& wanted) {
-    if (parked_.find(wanted.kind, 0) != nullptr) return true;
     Path path;
     path.set("%s/%s", options_.run.text, wanted.name);
+    if (parked_.find(wanted.kind, 0) != nullptr) {
+        if (::access(path.text, F_OK) == 0) return true;
+        // A keeper that was killed while it shut down deleted the name: nobody comes by it.
+        drop(wanted.kind, 0);
+    }
     ParkedEntry entry;
     entry.kind = wanted.kind;
     const auto role = static_cast<std::uint32_t>(wanted.role);
@@ -147,6 +155,7 @@ int Keeper::run() {
     ::sigprocmask(SIG_SETMASK, &taken, nullptr);
     signals_ = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
     if (!take_lock()) return kKeeperIsNotNeeded;
+    FAULT_POINT("start, locked");
     raise_open_files();
     // Whoever held the lock before us may have just deleted it.
     ::mkdir(options_.run.text, 0700);
@@ -171,7 +180,9 @@ int Keeper::run() {
             claim_for(slots_.record(static_cast<std::uint32_t>(wire::Role::Watch)), watch);
         take_over();
     }
+    FAULT_POINT("start, nothing adopted");
     slots_.adopt();
+    FAULT_POINT("start, adopted");
     if (!open_sockets()) {
         std::fprintf(stderr, "keeper: cannot listen in %s: %s\n", options_.run.text,
                      std::strerror(errno));
@@ -277,6 +288,7 @@ void Keeper::shut_down() {
     const std::int64_t since = now_ns_ - stopping_since_ns_;
     if (!roles_.stop(since < kStopRolesNs ? RoleTable::Stop::Ask : RoleTable::Stop::Force)) return;
     if (!slots_.kill_everything() && since < kStopAllNs) return;
+    FAULT_POINT("stop, instances gone");
     // Whoever left its session came to us, or to watch, when its parent died.
     const wire::SlotClaim watch =
         read_claim(slots_.record(static_cast<std::uint32_t>(wire::Role::Watch)).claim);
@@ -286,8 +298,11 @@ void Keeper::shut_down() {
     reap();
     if (!none && since < kStopAllNs) return;
     slots_.cgroups().close();
+    FAULT_POINT("stop, folder there");
     delete_run_folder();
+    FAULT_POINT("stop, folder gone");
     if (link_ >= 0) send_link(link_, LinkMessage::Leave, ParkedEntry{});
+    FAULT_POINT("stop, watch told");
     // One that was stopped would stay for ever.
     if (watch_pid > 1) ::kill(watch_pid, SIGCONT);
     over_ = true;

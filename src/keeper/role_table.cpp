@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -123,7 +124,9 @@ bool RoleTable::start(std::uint32_t role) {
         inherited = socket == nullptr ? -1 : socket->fd;
     }
     const std::int64_t now_ns = now_nanoseconds();
+    FAULT_POINT("role, not started");
     const pid_t child = slots_.spawn_role(role, arguments, inherited);
+    FAULT_POINT("role, started");
     if (pair[1] >= 0) ::close(pair[1]);
     if (child == 0) {
         if (pair[0] >= 0) ::close(pair[0]);

@@ -16,6 +16,7 @@
 #include "keeper/remains.h"
 #include "keeper/roles.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -111,6 +112,7 @@ bool Slots::arm(wire::SlotRef at) {
     wire::SlotRecord& slot_record = record(at.slot);
     const wire::SlotClaim seen = read_claim(slot_record.claim);
     if (!exchange_claim(slot_record.claim, seen, {at.generation, 0, 0})) return false;
+    FAULT_POINT("arm, flags of the last generation");
     // After the swap: before it they still say how the generation before ended.
     slot_record.flags = 0;
     return true;
@@ -129,6 +131,7 @@ pid_t Slots::start(std::uint32_t slot, ChildPlan& plan) {
                {.wait_status = why, .flags = wire::kSpawnFailed, .oom_kills = 0});
         return 0;
     }
+    FAULT_POINT("spawn, forked");
     private_[slot].child = child;
     mark(slot);
     return child;
@@ -147,7 +150,9 @@ const char* Slots::spawn(wire::SlotRef at) {
     image_path(at, path);
     const LoadedImage image(path.text);
     if (image.view() == nullptr) return "its image is missing or damaged";
+    FAULT_POINT("spawn, not armed");
     if (!arm(at)) return "the slot changed at this moment";
+    FAULT_POINT("spawn, armed");
     open_spools(at.slot, *image.view());
     ChildPlan plan;
     plan.at = at;
@@ -157,6 +162,7 @@ const char* Slots::spawn(wire::SlotRef at) {
     if (image.view()->cgroup()[0] != '\0' && cgroups_.make(at.slot)) plan.cgroups = &cgroups_;
     // A folder left by the generation before goes when this one does not live in it.
     private_[at.slot].cleans = plan.cgroups == nullptr && cgroups_.has(at.slot);
+    FAULT_POINT("spawn, about to fork");
     start(at.slot, plan);
     return nullptr;
 }
@@ -187,7 +193,9 @@ pid_t Slots::spawn_role(std::uint32_t slot, const char* const* arguments, int in
 }
 
 void Slots::finish(std::uint32_t slot, std::uint32_t generation, const Ending& ending) {
+    FAULT_POINT("end, not recorded");
     record_end(record(slot), generation, ending);
+    FAULT_POINT("end, recorded");
     mark(slot);
 }
 
@@ -236,7 +244,9 @@ void Slots::adopt_one(std::uint32_t slot) {
     if (claim.pid == 0) {
         // Its keeper died before the child came. It may still come: whoever swaps first has
         // decided.
+        FAULT_POINT("adopt, unclaimed");
         if (exchange_claim(slot_record.claim, claim, {claim.generation, wire::kNobody, 0})) {
+            FAULT_POINT("adopt, taken from the late");
             const auto why =
                 static_cast<std::int32_t>(static_cast<unsigned>(wire::SpawnStep::Claim) << 16U |
                                           static_cast<unsigned>(ECANCELED));
@@ -374,8 +384,11 @@ const char* Slots::forget(wire::SlotRef at) {
     if (claim.generation != at.generation) return "this generation is not here";
     if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
     if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
+    FAULT_POINT("forget, nothing killed");
     signal_group(at.slot, SIGKILL);
+    FAULT_POINT("forget, not marked");
     slot_record.flags |= wire::kForgotten;
+    FAULT_POINT("forget, image there");
     Path path;
     image_path(at, path);
     ::unlink(path.text);

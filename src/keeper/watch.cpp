@@ -18,6 +18,7 @@
 #include "keeper/parked.h"
 #include "keeper/roles.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -56,6 +57,7 @@ private:
 bool WatchRole::start_keeper() {
     int ends[2];
     if (!make_link_pair(ends)) return false;
+    FAULT_POINT("watch, keeper not started");
     const pid_t child = ::fork();
     if (child < 0) {
         ::close(ends[0]);
@@ -86,6 +88,7 @@ bool WatchRole::start_keeper() {
     keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
     keeper_started_ns_ = now_nanoseconds();
     silence_.restart(keeper_started_ns_);
+    FAULT_POINT("watch, nothing handed over");
     send_all(link_, parked_);
     return true;
 }
@@ -128,6 +131,7 @@ void WatchRole::after_keeper(const RoleEnd& end) {
         code_ = code;
         return;
     }
+    FAULT_POINT("watch, keeper gone");
     crashes_ = crashes_after(crashes_, end);
     next_start_ns_ = now_nanoseconds() + restart_delay_ns(crashes_);
 }
@@ -152,6 +156,7 @@ void WatchRole::reap() {
             const wire::SlotClaim claim = read_claim(record.claim);
             if (claim.pid != static_cast<std::uint32_t>(pid)) continue;
             if (record.ended_generation == claim.generation) continue;
+            FAULT_POINT("watch, end not recorded");
             const std::uint32_t failed = record.flags & wire::kSpawnFailed;
             const bool never_ran = failed != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127;
             record_end(record, claim.generation,
