@@ -87,6 +87,8 @@ class System:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
+        log = self.data / "keeper.log"
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         shutil.rmtree(self.base, ignore_errors=True)
         while True:
             try:
@@ -94,6 +96,8 @@ class System:
                     break
             except ChildProcessError:
                 break
+        # The next keeper would hide that the one before was ended by its sanitizer.
+        assert "Sanitizer" not in said and "runtime error" not in said, said
 
 
 @pytest.fixture
