@@ -7,7 +7,7 @@ set_source_files_properties(src/http/corpus_test.cpp PROPERTIES COMPILE_DEFINITI
 thole_module(http LINK thole_base)
 thole_module(env LINK thole_base)
 thole_module(os LINK thole_env)
-thole_module(keeper LINK thole_wire)
+thole_module(keeper LINK thole_os thole_wire)
 thole_module(model LINK thole_base)
 thole_module(edge LINK thole_os thole_wire thole_http thole_model)
 
@@ -15,7 +15,8 @@ thole_module(edge LINK thole_os thole_wire thole_http thole_model)
 file(GLOB keeper_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/keeper/*.cpp)
 list(FILTER keeper_sources EXCLUDE REGEX "_test\\.cpp$")
 add_executable(keeper src/app/keeper_main.cpp ${keeper_sources} src/wire/frame.cpp src/wire/image_view.cpp
-    src/base/bytes.cpp src/base/check.cpp)
+    src/base/bytes.cpp src/base/check.cpp
+    src/os/fault_point.cpp)
 target_link_libraries(keeper PRIVATE thole_flags)
 if(THOLE_STATIC_KEEPER)
     target_compile_definitions(keeper PRIVATE THOLE_COUNT_ALLOCATIONS=1)

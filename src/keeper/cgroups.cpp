@@ -1,6 +1,7 @@
 #include "keeper/cgroups.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -102,6 +103,28 @@ bool Cgroups::kill_all(std::uint32_t slot) const {
     Path path;
     file(slot, "cgroup.kill", path);
     return available() && write_text(path.text, "1");
+}
+
+bool Cgroups::signal_all(std::uint32_t slot, int signal) const {
+    if (!has(slot)) return false;
+    Path path;
+    file(slot, "cgroup.procs", path);
+    static char text[256 * 1024];
+    read_text(path.text, text, sizeof(text));
+    for (char* at = text; *at != '\0';) {
+        pid_t pid = 0;
+        for (; *at >= '0' && *at <= '9'; ++at) pid = pid * 10 + (*at - '0');
+        // 0 is a process of another PID namespace.
+        if (pid > 1) ::kill(pid, signal);
+        if (*at != '\0') ++at;
+    }
+    return true;
+}
+
+bool Cgroups::has(std::uint32_t slot) const {
+    Path path;
+    file(slot, "", path);
+    return available() && ::access(path.text, F_OK) == 0;
 }
 
 bool Cgroups::is_empty(std::uint32_t slot) const {

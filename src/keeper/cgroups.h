@@ -20,6 +20,9 @@ public:
     bool enter(std::uint32_t slot) const;
     // Kills all that is in it.
     bool kill_all(std::uint32_t slot) const;
+    // Signals all that is in it; false where there is no such cgroup.
+    bool signal_all(std::uint32_t slot, int signal) const;
+    bool has(std::uint32_t slot) const;
     bool is_empty(std::uint32_t slot) const;
     std::uint32_t oom_kills(std::uint32_t slot) const;
     // Empty ones only.

@@ -13,7 +13,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "keeper/open_files.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -59,7 +61,10 @@ bool place_descriptors(const ChildPlan& plan) {
     if (nothing < 0 || out < 0 || err < 0 || (plan.inherited >= 0 && extra < 0)) return false;
     if (::dup2(nothing, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) return false;
     if (extra >= 0 && ::dup2(extra, 3) < 0) return false;
-    return ::syscall(SYS_close_range, extra >= 0 ? 4 : 3, ~0U, 0) == 0;
+    if (::syscall(SYS_close_range, extra >= 0 ? 4 : 3, ~0U, 0) != 0) return false;
+    // Not earlier: with a small limit there was no number left to copy to.
+    restore_open_files();
+    return true;
 }
 
 bool limit(__rlimit_resource_t which, std::uint64_t most) {
@@ -92,6 +97,7 @@ bool become_user(const wire::ImageHeader& header) {
     const bool has_cgroup = plan.cgroups != nullptr && plan.cgroups->available();
     if (has_cgroup && !plan.cgroups->enter(plan.at.slot))
         fail(plan, wire::SpawnStep::Cgroup, errno);
+    FAULT_POINT("child, in its cgroup");
     if (!place_descriptors(plan)) fail(plan, wire::SpawnStep::Spool, errno);
     if (!apply_limits(image.header(), has_cgroup)) fail(plan, wire::SpawnStep::Limits, errno);
     if (!become_user(image.header())) fail(plan, wire::SpawnStep::User, errno);
@@ -100,6 +106,7 @@ bool become_user(const wire::ImageHeader& header) {
     // The image's own limit on strings keeps these on the stack.
     static const char* argv[wire::kImageStringsMax + 1];
     static const char* envp[wire::kImageStringsMax + 1];
+    FAULT_POINT("child, about to exec");
     image.fill(argv, envp);
     ::execve(argv[0], const_cast<char* const*>(argv), const_cast<char* const*>(envp));
     fail(plan, wire::SpawnStep::Exec, errno);
@@ -111,7 +118,9 @@ void become(const ChildPlan& plan) {
     if (plan.lock >= 0) ::close(plan.lock);
     ::setsid();
     restore_signals();
+    FAULT_POINT("child, not claimed");
     claim(plan);
+    FAULT_POINT("child, claimed");
     if (plan.image != nullptr) become_instance(plan);
     if (!place_descriptors(plan)) fail(plan, wire::SpawnStep::Spool, errno);
     ::execv(plan.arguments[0], const_cast<char* const*>(plan.arguments));

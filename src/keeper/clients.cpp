@@ -34,7 +34,11 @@ bool Clients::accept(int listener) {
 }
 
 void Clients::close(std::uint32_t index) {
-    if (clients_[index].fd >= 0) ::close(std::exchange(clients_[index].fd, -1));
+    if (clients_[index].fd >= 0) {
+        // Said first: a child between fork and exec may hold a copy, and would keep it in the set.
+        ::epoll_ctl(epoll_, EPOLL_CTL_DEL, clients_[index].fd, nullptr);
+        ::close(std::exchange(clients_[index].fd, -1));
+    }
     clients_[index].greeted = false;
 }
 

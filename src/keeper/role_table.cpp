@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -67,17 +68,32 @@ void RoleTable::ended(std::uint32_t role, std::int64_t now_ns) {
     changed_ |= 1U << role;
 }
 
+// The pid of the process that becomes this role when it dies; 0 where there is none.
+std::uint32_t RoleTable::holder_of(std::uint32_t role) {
+    const wire::SlotRecord& record = slots_.record(role);
+    if (role != kEdge || record.successor <= 1) return 0;
+    const std::uint64_t start_time = start_time_of(record.successor);
+    const bool is_it =
+        start_time != 0 && static_cast<std::uint32_t>(start_time) == record.successor_start;
+    return is_it ? record.successor : 0;
+}
+
 // The edge's holder is becoming the edge: it will claim the slot itself. If it does not, it is
 // killed, too.
 bool RoleTable::successor_lives(std::uint32_t role, std::int64_t now_ns) {
-    if (role != kEdge) return false;
-    wire::SlotRecord& record = slots_.record(role);
-    const auto holder = static_cast<pid_t>(record.successor);
-    if (holder == 0 || start_time_of(record.successor) == 0) return false;
+    const std::uint32_t holder = holder_of(role);
+    if (holder == 0) return false;
     if (now_ns - rows_[role].changed_ns < kSuccessorNs) return true;
-    ::kill(holder, SIGKILL);
-    record.successor = 0;
+    ::kill(static_cast<pid_t>(holder), SIGKILL);
     return false;
+}
+
+void RoleTable::replace(std::uint32_t role) {
+    if (const std::uint32_t holder = holder_of(role); holder != 0)
+        ::kill(static_cast<pid_t>(holder), SIGKILL);
+    if (slots_.status(role) != wire::SlotStatus::Running) return;
+    if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
+        ::kill(static_cast<pid_t>(pid), SIGKILL);
 }
 
 bool RoleTable::start(std::uint32_t role) {
@@ -108,7 +124,9 @@ bool RoleTable::start(std::uint32_t role) {
         inherited = socket == nullptr ? -1 : socket->fd;
     }
     const std::int64_t now_ns = now_nanoseconds();
+    FAULT_POINT("role, not started");
     const pid_t child = slots_.spawn_role(role, arguments, inherited);
+    FAULT_POINT("role, started");
     if (pair[1] >= 0) ::close(pair[1]);
     if (child == 0) {
         if (pair[0] >= 0) ::close(pair[0]);
@@ -128,15 +146,19 @@ int RoleTable::take_new_link() { return std::exchange(new_link_, -1); }
 
 bool RoleTable::stop(Stop how) {
     is_stopping_ = true;
+    const bool asks = how == Stop::Ask && !std::exchange(has_asked_, true);
     bool none = true;
     for (std::uint32_t role = kControl; role < wire::kRoleSlots; ++role) {
-        if (slots_.status(role) != wire::SlotStatus::Running) continue;
+        const wire::SlotStatus status = slots_.status(role);
+        // One that was just forked counts: it would run on after us.
+        if (status == wire::SlotStatus::Starting) none = false;
+        if (status != wire::SlotStatus::Running) continue;
         none = false;
-        const auto pid = static_cast<pid_t>(slots_.state(role).pid);
-        if (role == kEdge && slots_.record(role).successor != 0) {
-            ::kill(static_cast<pid_t>(slots_.record(role).successor), SIGKILL);
-        }
-        ::kill(pid, how == Stop::Ask ? SIGTERM : SIGKILL);
+        if (!asks && how == Stop::Ask) continue;
+        if (const std::uint32_t holder = holder_of(role); holder != 0)
+            ::kill(static_cast<pid_t>(holder), SIGKILL);
+        if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
+            ::kill(static_cast<pid_t>(pid), how == Stop::Ask ? SIGTERM : SIGKILL);
     }
     return none;
 }

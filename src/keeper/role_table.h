@@ -18,9 +18,11 @@ public:
     std::uint32_t turn(std::int64_t now_ns, const wire::TicksPage& ticks);
     // The process of a role ended.
     void ended(std::uint32_t role, std::int64_t now_ns);
-    // From now on nothing is started; SIGTERM goes to all, or SIGKILL. True once none runs.
+    // From now on nothing is started; SIGTERM goes to all, once, or SIGKILL. True once none runs.
     enum class Stop { Ask, Force };
     bool stop(Stop how);
+    // Killed, and its successor; the next one starts as after any death from outside.
+    void replace(std::uint32_t role);
     // Since the last turn; nothing where this role is not keeper's to run.
     bool state(std::uint32_t role, wire::RoleState& state) const;
     // The link to a watch that was just started, or -1.
@@ -39,6 +41,7 @@ private:
         Silence silence;
     };
     bool start(std::uint32_t role);
+    std::uint32_t holder_of(std::uint32_t role);
     bool successor_lives(std::uint32_t role, std::int64_t now_ns);
 
     const Options& options_;
@@ -48,6 +51,7 @@ private:
     std::uint32_t changed_ = 0;
     int new_link_ = -1;
     bool is_stopping_ = false;
+    bool has_asked_ = false;
     bool is_open_ = false;
 };
 

@@ -9,10 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "keeper/remains.h"
+#include "keeper/roles.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -20,23 +24,29 @@ namespace {
 // How long watch is given to say how a process ended that it, not we, could wait for.
 constexpr std::int64_t kAskWatchNs = 1'000'000'000;
 
-// An image in memory, for as long as a spawn takes.
-class MappedImage {
+constexpr std::int64_t kAwaitingNs = 5'000'000;
+constexpr std::int64_t kFloodNs = 50'000'000;
+
+// An image in memory, for as long as a spawn takes. Read, not mapped: a file that is cut short
+// under a mapping kills whoever looks.
+class LoadedImage {
 public:
-    explicit MappedImage(const char* path) {
+    explicit LoadedImage(const char* path) {
         const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         struct stat info {};
         if (fd < 0) return;
         if (::fstat(fd, &info) == 0 && info.st_size > 0 && info.st_size <= wire::kImageBytesMax) {
             size_ = static_cast<std::size_t>(info.st_size);
-            at_ = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+            at_ =
+                ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (at_ == MAP_FAILED) at_ = nullptr;
         }
+        const bool whole = at_ != nullptr && ::read(fd, at_, size_) == static_cast<ssize_t>(size_);
         ::close(fd);
-        good_ = at_ != nullptr && view_.open({static_cast<const char*>(at_), size_});
+        good_ = whole && view_.open({static_cast<const char*>(at_), size_});
     }
-    MappedImage(const MappedImage&) = delete;
-    ~MappedImage() {
+    LoadedImage(const LoadedImage&) = delete;
+    ~LoadedImage() {
         if (at_ != nullptr) ::munmap(at_, size_);
     }
     const wire::ImageView* view() const { return good_ ? &view_ : nullptr; }
@@ -101,8 +111,11 @@ wire::SlotState Slots::state(std::uint32_t slot) const {
 bool Slots::arm(wire::SlotRef at) {
     wire::SlotRecord& slot_record = record(at.slot);
     const wire::SlotClaim seen = read_claim(slot_record.claim);
+    if (!exchange_claim(slot_record.claim, seen, {at.generation, 0, 0})) return false;
+    FAULT_POINT("arm, flags of the last generation");
+    // After the swap: before it they still say how the generation before ended.
     slot_record.flags = 0;
-    return exchange_claim(slot_record.claim, seen, {at.generation, 0, 0});
+    return true;
 }
 
 pid_t Slots::start(std::uint32_t slot, ChildPlan& plan) {
@@ -118,6 +131,7 @@ pid_t Slots::start(std::uint32_t slot, ChildPlan& plan) {
                {.wait_status = why, .flags = wire::kSpawnFailed, .oom_kills = 0});
         return 0;
     }
+    FAULT_POINT("spawn, forked");
     private_[slot].child = child;
     mark(slot);
     return child;
@@ -134,9 +148,11 @@ const char* Slots::spawn(wire::SlotRef at) {
     if (status(at.slot) != wire::SlotStatus::Free) return "the slot is taken";
     Path path;
     image_path(at, path);
-    const MappedImage image(path.text);
+    const LoadedImage image(path.text);
     if (image.view() == nullptr) return "its image is missing or damaged";
+    FAULT_POINT("spawn, not armed");
     if (!arm(at)) return "the slot changed at this moment";
+    FAULT_POINT("spawn, armed");
     open_spools(at.slot, *image.view());
     ChildPlan plan;
     plan.at = at;
@@ -144,7 +160,9 @@ const char* Slots::spawn(wire::SlotRef at) {
     plan.out = private_[at.slot].spools[0].fd;
     plan.err = private_[at.slot].spools[1].fd;
     if (image.view()->cgroup()[0] != '\0' && cgroups_.make(at.slot)) plan.cgroups = &cgroups_;
-    private_[at.slot].cleans = false;
+    // A folder left by the generation before goes when this one does not live in it.
+    private_[at.slot].cleans = plan.cgroups == nullptr && cgroups_.has(at.slot);
+    FAULT_POINT("spawn, about to fork");
     start(at.slot, plan);
     return nullptr;
 }
@@ -154,7 +172,12 @@ void Slots::open_spools(std::uint32_t slot, const wire::ImageView& image) {
     const char* const paths[2] = {image.out(), image.err()};
     for (int i = 0; i < 2; ++i) {
         close_spool(own.spools[i]);
-        if (paths[i][0] != '\0') open_spool(paths[i], own.spools[i]);
+        if (paths[i][0] == '\0' || !open_spool(paths[i], own.spools[i])) continue;
+        adopt_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+        // So that it may open /dev/stdout again, as many programs do.
+        if (::geteuid() != 0) continue;
+        [[maybe_unused]] const int owned =
+            ::fchown(own.spools[i].fd, image.header().uid, image.header().gid);
     }
 }
 
@@ -170,13 +193,28 @@ pid_t Slots::spawn_role(std::uint32_t slot, const char* const* arguments, int in
 }
 
 void Slots::finish(std::uint32_t slot, std::uint32_t generation, const Ending& ending) {
+    FAULT_POINT("end, not recorded");
     record_end(record(slot), generation, ending);
+    FAULT_POINT("end, recorded");
     mark(slot);
 }
 
-std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
+// The slot whose process this is: started by us, or a role's successor, who claimed the slot
+// itself and is our child by CLONE_PARENT.
+std::uint32_t Slots::slot_of(pid_t pid) const {
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
-        if (private_[slot].child != pid) continue;
+        if (private_[slot].child == pid) return slot;
+    }
+    for (std::uint32_t slot = 0; slot < wire::kRoleSlots; ++slot) {
+        if (read_claim(table_->slots[slot].claim).pid == static_cast<std::uint32_t>(pid))
+            return slot;
+    }
+    return wire::kSlotsMax;
+}
+
+std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
+    const std::uint32_t slot = slot_of(pid);
+    if (slot < wire::kSlotsMax) {
         private_[slot].child = 0;
         wire::SlotRecord& slot_record = record(slot);
         wire::SlotClaim claim = read_claim(slot_record.claim);
@@ -184,6 +222,9 @@ std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
         if (claim.pid == 0) {
             exchange_claim(slot_record.claim, claim, {claim.generation, wire::kNobody, 0});
             claim = read_claim(slot_record.claim);
+        } else if (claim.pid != static_cast<std::uint32_t>(pid)) {
+            mark(slot);  // Its successor is there already: the slot never stood empty.
+            return slot;
         }
         const bool never_ran =
             (slot_record.flags & wire::kSpawnFailed) != 0 && WIFEXITED(wait_status);
@@ -191,9 +232,8 @@ std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
                {.wait_status = never_ran ? slot_record.wait_status : wait_status,
                 .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
                 .oom_kills = cgroups_.oom_kills(slot)});
-        return slot;
     }
-    return wire::kSlotsMax;
+    return slot;
 }
 
 void Slots::adopt_one(std::uint32_t slot) {
@@ -204,7 +244,9 @@ void Slots::adopt_one(std::uint32_t slot) {
     if (claim.pid == 0) {
         // Its keeper died before the child came. It may still come: whoever swaps first has
         // decided.
+        FAULT_POINT("adopt, unclaimed");
         if (exchange_claim(slot_record.claim, claim, {claim.generation, wire::kNobody, 0})) {
+            FAULT_POINT("adopt, taken from the late");
             const auto why =
                 static_cast<std::int32_t>(static_cast<unsigned>(wire::SpawnStep::Claim) << 16U |
                                           static_cast<unsigned>(ECANCELED));
@@ -214,54 +256,87 @@ void Slots::adopt_one(std::uint32_t slot) {
         }
         claim = read_claim(slot_record.claim);
     }
+    Private& own = private_[slot];
+    if (own.pidfd >= 0) ::close(std::exchange(own.pidfd, -1));
+    own.watched = claim;
     const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, claim.pid, 0));
     // The start time is looked at after the pidfd is held: from then on the pid cannot be
     // another's.
     if (pidfd < 0 || !is_alive(claim)) {
         if (pidfd >= 0) ::close(pidfd);
-        private_[slot].asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
+        own.asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
         return;
     }
-    mark(slot);
-    if (parent_of(claim.pid) == static_cast<std::uint32_t>(::getpid())) {
-        // The edge's holder is cloned as our child: we are told how it ends.
-        ::close(pidfd);
-        private_[slot].child = static_cast<pid_t>(claim.pid);
-        return;
-    }
-    private_[slot].pidfd = pidfd;
+    own.pidfd = pidfd;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = setting_.pidfd_tag | slot;
     ::epoll_ctl(setting_.epoll, EPOLL_CTL_ADD, pidfd, &event);
     Path path;
     image_path(at, path);
-    const MappedImage image(path.text);
+    const LoadedImage image(path.text);
     if (slot >= wire::kRoleSlots && image.view() != nullptr) open_spools(slot, *image.view());
     mark(slot);
 }
 
 void Slots::adopt() {
-    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) adopt_one(slot);
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        adopt_one(slot);
+        // The keeper before us may have died between the end of an instance and its cgroup's.
+        const bool is_free = status(slot) == wire::SlotStatus::Free;
+        if (slot < wire::kRoleSlots || !is_free || !cgroups_.has(slot)) continue;
+        cgroups_.kill_all(slot);
+        private_[slot].cleans = true;
+    }
+}
+
+// A role's successor claims the slot itself, whoever its parent is.
+void Slots::adopt_successor(std::uint32_t role) {
+    const wire::SlotClaim claim = read_claim(record(role).claim);
+    const Private& own = private_[role];
+    const bool is_known =
+        claim.pid == static_cast<std::uint32_t>(own.child) ||
+        (claim.pid == own.watched.pid && claim.generation == own.watched.generation);
+    if (is_known || claim.pid == 0 || claim.pid == static_cast<std::uint32_t>(::getpid())) return;
+    adopt_one(role);
 }
 
 void Slots::adopted_ended(std::uint32_t slot) {
     Private& own = private_[slot];
     if (own.pidfd < 0) return;
     ::close(std::exchange(own.pidfd, -1));
+    mark(slot);
+    const wire::SlotClaim claim = read_claim(record(slot).claim);
+    if (is_over(record(slot), claim)) return;
+    if (claim.generation != own.watched.generation) return adopt_one(slot);
     // Only its parent can say how it ended, and only watch tells us. A zombie still names its
     // parent.
-    const wire::SlotClaim claim = read_claim(record(slot).claim);
     const std::uint32_t parent = parent_of(claim.pid);
     const std::uint32_t watch =
         read_claim(record(static_cast<std::uint32_t>(wire::Role::Watch)).claim).pid;
-    if (parent != 0 && parent != watch) {
+    if (parent != 0 && parent != watch && parent != static_cast<std::uint32_t>(::getpid())) {
         finish(slot, claim.generation,
                {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
         return;
     }
     own.asked_ns = now_nanoseconds();
     turn(own.asked_ns);
+}
+
+// Adopted and ended: watch may still write how; after a while nobody will.
+void Slots::await_end(std::uint32_t slot, std::int64_t now_ns) {
+    Private& own = private_[slot];
+    const wire::SlotClaim claim = read_claim(record(slot).claim);
+    const bool over = is_over(record(slot), claim);
+    const bool succeeded = claim.generation != own.watched.generation;
+    const bool too_late = now_ns - own.asked_ns > kAskWatchNs;
+    if (over || succeeded) mark(slot);
+    if (!over && !succeeded && too_late) {
+        finish(slot, claim.generation,
+               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+    }
+    if (over || succeeded || too_late) own.asked_ns = 0;
+    if (own.asked_ns != 0) next_turn_ns_ = kAwaitingNs;
 }
 
 void Slots::read_claims() {
@@ -271,13 +346,13 @@ void Slots::read_claims() {
     }
 }
 
-void Slots::kill_group(std::uint32_t slot, int signal) {
-    const wire::SlotClaim claim = read_claim(record(slot).claim);
-    if (claim.pid == 0 || claim.pid == wire::kNobody) return;
-    if (signal == SIGKILL && cgroups_.kill_all(slot)) return;
-    // Every child of keeper leads a session and a process group of its own.
-    ::kill(-static_cast<pid_t>(claim.pid), signal);
-    if (is_alive(claim)) ::kill(static_cast<pid_t>(claim.pid), signal);
+// All that belongs to the slot's last process, which may have ended.
+void Slots::signal_group(std::uint32_t slot, int signal) {
+    if (status(slot) == wire::SlotStatus::Free) return;
+    const bool done =
+        signal == SIGKILL ? cgroups_.kill_all(slot) : cgroups_.signal_all(slot, signal);
+    // Every child of keeper leads a session of its own.
+    if (!done) signal_session(read_claim(record(slot).claim), signal);
 }
 
 const char* Slots::signal(const wire::SignalRequest& request) {
@@ -287,7 +362,7 @@ const char* Slots::signal(const wire::SignalRequest& request) {
     const wire::SlotClaim claim = read_claim(record(request.at.slot).claim);
     if (claim.generation != request.at.generation) return "this generation is not here";
     if (request.scope == wire::SignalScope::All) {
-        kill_group(request.at.slot, request.signal);
+        signal_group(request.at.slot, request.signal);
         return nullptr;
     }
     if (status(request.at.slot) != wire::SlotStatus::Running) return "it is not running";
@@ -309,8 +384,11 @@ const char* Slots::forget(wire::SlotRef at) {
     if (claim.generation != at.generation) return "this generation is not here";
     if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
     if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
-    kill_group(at.slot, SIGKILL);
+    FAULT_POINT("forget, nothing killed");
+    signal_group(at.slot, SIGKILL);
+    FAULT_POINT("forget, not marked");
     slot_record.flags |= wire::kForgotten;
+    FAULT_POINT("forget, image there");
     Path path;
     image_path(at, path);
     ::unlink(path.text);
@@ -321,23 +399,17 @@ const char* Slots::forget(wire::SlotRef at) {
 }
 
 void Slots::turn(std::int64_t now_ns) {
+    next_turn_ns_ = kTurnNs;
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         Private& own = private_[slot];
-        if (own.asked_ns != 0) {
-            const wire::SlotClaim claim = read_claim(record(slot).claim);
-            const bool over = is_over(record(slot), claim);
-            if (over) mark(slot);
-            if (!over && now_ns - own.asked_ns > kAskWatchNs) {
-                finish(slot, claim.generation,
-                       {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
-            }
-            if (over || now_ns - own.asked_ns > kAskWatchNs) own.asked_ns = 0;
-        }
+        if (own.asked_ns != 0) await_end(slot, now_ns);
+        if (slot < wire::kRoleSlots) adopt_successor(slot);
         for (int i = 0; i < 2; ++i) {
-            if (own.spools[i].fd < 0) continue;
-            trim_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+            const Trimmed done = trim_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+            if (done == Trimmed::Flood) next_turn_ns_ = std::min(next_turn_ns_, kFloodNs);
         }
-        if (own.cleans && cgroups_.is_empty(slot) && cgroups_.remove(slot)) own.cleans = false;
+        if (!own.cleans) continue;
+        if (cgroups_.is_empty(slot) && cgroups_.remove(slot)) own.cleans = false;
     }
 }
 
@@ -345,8 +417,10 @@ bool Slots::kill_everything() {
     bool all_gone = true;
     for (std::uint32_t slot = wire::kRoleSlots; slot < wire::kSlotsMax; ++slot) {
         const wire::SlotStatus now = status(slot);
-        if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Ended)
-            kill_group(slot, SIGKILL);
+        if (now == wire::SlotStatus::Running) signal_group(slot, SIGKILL);
+        // Forked, and has not claimed its slot yet: no image runs there.
+        if (now == wire::SlotStatus::Starting && private_[slot].child > 1)
+            ::kill(private_[slot].child, SIGKILL);
         if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Starting) all_gone = false;
         if (now == wire::SlotStatus::Ended)
             forget({slot, read_claim(record(slot).claim).generation});

@@ -54,6 +54,8 @@ public:
     void read_claims();
     // Every turn: exit statuses that watch may still write, spools, cgroups to be removed.
     void turn(std::int64_t now_ns);
+    // When the next turn should come, after this one: sooner while something is awaited.
+    std::int64_t next_turn_ns() const { return next_turn_ns_; }
     // Kills all instances and what they left; true once nothing is left.
     bool kill_everything();
 
@@ -61,6 +63,7 @@ private:
     struct Private {
         pid_t child = 0;            // Ours, not yet reaped.
         int pidfd = -1;             // Adopted ones.
+        wire::SlotClaim watched{};  // Whose pidfd that is, or was.
         std::int64_t asked_ns = 0;  // Adopted and ended; waiting for watch to write how. 0: not.
         Spool spools[2];
         bool cleans = false;  // Its cgroup is to be removed once empty.
@@ -70,7 +73,10 @@ private:
     void finish(std::uint32_t slot, std::uint32_t generation, const struct Ending& ending);
     void open_spools(std::uint32_t slot, const wire::ImageView& image);
     void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
-    void kill_group(std::uint32_t slot, int signal);
+    void adopt_successor(std::uint32_t role);
+    void await_end(std::uint32_t slot, std::int64_t now_ns);
+    void signal_group(std::uint32_t slot, int signal);
+    std::uint32_t slot_of(pid_t pid) const;
     void image_path(wire::SlotRef at, Path& path) const;
 
     Setting setting_{};
@@ -78,6 +84,7 @@ private:
     Cgroups cgroups_;
     int claims_[2] = {-1, -1};
     SlotBits changed_{};
+    std::int64_t next_turn_ns_ = 0;
     Private private_[wire::kSlotsMax];
 };
 

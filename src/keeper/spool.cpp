@@ -1,9 +1,11 @@
 #include "keeper/spool.h"
+#include "os/fault_point.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace thole::keeper {
@@ -35,26 +37,32 @@ void close_spool(Spool& spool) {
     if (spool.fd >= 0) ::close(std::exchange(spool.fd, -1));
 }
 
-void trim_spool(Spool& spool, std::uint64_t& dropped_bytes) {
+void adopt_spool(Spool& spool, std::uint64_t& dropped_bytes) {
+    // SEEK_DATA fails on an empty file, and says 0 where holes are not known.
+    const off_t first = ::lseek(spool.fd, 0, SEEK_DATA);
+    spool.punched = first > 0 ? static_cast<std::uint64_t>(first) : 0;
+    dropped_bytes = std::max(dropped_bytes, spool.punched);
+}
+
+Trimmed trim_spool(Spool& spool, std::uint64_t& dropped_bytes) {
     struct stat info {};
-    if (spool.fd < 0 || ::fstat(spool.fd, &info) != 0) return;
+    if (spool.fd < 0 || ::fstat(spool.fd, &info) != 0) return Trimmed::Calm;
     const auto size = static_cast<std::uint64_t>(info.st_size);
-    const auto on_disk = static_cast<std::uint64_t>(info.st_blocks) * 512;
-    // A successor knows nothing of what was punched: a file that takes less than it should is taken
-    // as trimmed.
-    if (spool.punched == 0 && size > kSpoolBytesMax && on_disk + kSpoolSlackBytes < size) {
-        spool.punched = size - on_disk;
-    }
+    // The app truncated it: it begins anew, and nothing of the new is gone.
+    if (size < spool.size) spool.punched = spool.allocated = 0;
+    const bool is_flood = size > spool.size + kSpoolFloodBytes;
+    spool.size = size;
     const SpoolWork work = plan_spool(size, spool.punched, spool.allocated);
     if (work.start_again) {
         if (::ftruncate(spool.fd, 0) == 0) {
             dropped_bytes += size - spool.punched;
-            spool.punched = spool.allocated = 0;
+            spool.punched = spool.allocated = spool.size = 0;
         }
-        return;
+        return Trimmed::Flood;
     }
     if (work.punch_to > 0 && ::fallocate(spool.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
                                          static_cast<off_t>(work.punch_to)) == 0) {
+        FAULT_POINT("spool, punched and not counted");
         dropped_bytes += work.punch_to - spool.punched;
         spool.punched = work.punch_to;
     }
@@ -66,6 +74,7 @@ void trim_spool(Spool& spool, std::uint64_t& dropped_bytes) {
             spool.fd, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(size), static_cast<off_t>(length));
         spool.allocated = work.allocate_to;
     }
+    return is_flood ? Trimmed::Flood : Trimmed::Calm;
 }
 
 }  // namespace thole::keeper

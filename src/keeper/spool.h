@@ -10,6 +10,7 @@ namespace thole::keeper {
 constexpr std::uint64_t kSpoolBytesMax = 64 * 1024 * 1024;
 constexpr std::uint64_t kSpoolSlackBytes =
     4 * 1024 * 1024;  // Trimmed in pieces, not at every line.
+constexpr std::uint64_t kSpoolFloodBytes = 4 * 1024 * 1024;  // Grown so much in one turn.
 constexpr std::uint64_t kSpoolAheadBytes = 256 * 1024;
 constexpr std::uint64_t kSpoolRestartBytes = 1ULL << 40;  // Past this offset it starts again at 0.
 
@@ -26,12 +27,18 @@ struct Spool {
     int fd = -1;
     std::uint64_t punched = 0;
     std::uint64_t allocated = 0;
+    std::uint64_t size = 0;  // When it was last looked at.
 };
 
 // Opens or makes it; false with errno set.
 bool open_spool(const char* path, Spool& spool);
 void close_spool(Spool& spool);
-// Does what plan_spool says; adds what was dropped to `dropped_bytes`.
-void trim_spool(Spool& spool, std::uint64_t& dropped_bytes);
+// Takes over a spool that was trimmed before: finds where its data begins. What a keeper punched
+// out and did not live to count is counted now.
+void adopt_spool(Spool& spool, std::uint64_t& dropped_bytes);
+// Does what plan_spool says; adds what was dropped to `dropped_bytes`. Flood: it grew so much since
+// the last time that it wants to be looked at again soon.
+enum class Trimmed { Calm, Flood };
+Trimmed trim_spool(Spool& spool, std::uint64_t& dropped_bytes);
 
 }  // namespace thole::keeper

@@ -108,14 +108,15 @@ int run_start(const Options& options) {
     if (!make_folder(options.run.text)) return explain("cannot make the run folder", options);
     if (!make_folder(options.data.text)) return explain("cannot make the data folder", options);
     pid_t child = -1;
-    if (!watch_lives(options)) {
-        child = ::fork();
-        if (child < 0) return explain("cannot fork", options);
-        if (child == 0) become_watch(options);
-    }
     const std::int64_t deadline = now_nanoseconds() + kStartNs;
     while (now_nanoseconds() < deadline) {
         if (keeper_answers(options)) return 0;
+        // None, or one that was leaving when we came: an earlier system is just shutting down.
+        if (child < 0 && !watch_lives(options)) {
+            child = ::fork();
+            if (child < 0) return explain("cannot fork", options);
+            if (child == 0) become_watch(options);
+        }
         int status = 0;
         if (child > 0 && ::waitpid(child, &status, WNOHANG) == child) {
             // Another keeper may be starting at this very moment; then that one answers soon.
@@ -126,6 +127,7 @@ int run_start(const Options& options) {
                              status, options.data.text);
                 return 1;
             }
+            child = -1;
         }
         ::poll(nullptr, 0, 5);
     }

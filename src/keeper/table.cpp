@@ -81,22 +81,31 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at) {
     return claim;
 }
 
-std::uint64_t start_time_of(std::uint32_t pid) {
+ProcessFacts facts_of(std::uint32_t pid) {
+    ProcessFacts facts;
     char text[1024];
-    const char* at = read_stat(pid, text, sizeof(text));
-    if (at == nullptr || *at == 'Z' || *at == 'X') return 0;
-    for (int field = 3; field < 22 && at != nullptr; ++field) {
-        at = std::strchr(at, ' ');
-        if (at != nullptr) ++at;
-    }
-    return at == nullptr ? 0 : std::strtoull(at, nullptr, 10);
+    const char* const state = read_stat(pid, text, sizeof(text));
+    if (state == nullptr) return facts;
+    // Fields 4 (parent) to 22 (start time); 3 is the state's letter.
+    std::uint64_t fields[19] = {};
+    char* at = const_cast<char*>(state) + 1;
+    for (std::uint64_t& field : fields) field = std::strtoull(at, &at, 10);
+    facts.is_there = fields[18] != 0;
+    facts.has_ended = *state == 'Z' || *state == 'X';
+    facts.pid = pid;
+    facts.parent = static_cast<std::uint32_t>(fields[0]);
+    facts.group = static_cast<std::uint32_t>(fields[1]);
+    facts.session = static_cast<std::uint32_t>(fields[2]);
+    facts.start_time = fields[18];
+    return facts;
 }
 
-std::uint32_t parent_of(std::uint32_t pid) {
-    char text[1024];
-    const char* const at = read_stat(pid, text, sizeof(text));
-    return at == nullptr ? 0 : static_cast<std::uint32_t>(std::strtoul(at + 1, nullptr, 10));
+std::uint64_t start_time_of(std::uint32_t pid) {
+    const ProcessFacts facts = facts_of(pid);
+    return facts.has_ended ? 0 : facts.start_time;
 }
+
+std::uint32_t parent_of(std::uint32_t pid) { return facts_of(pid).parent; }
 
 bool is_alive(const wire::SlotClaim& claim) {
     return claim.pid != 0 && claim.pid != wire::kNobody && claim.start_time != 0 &&

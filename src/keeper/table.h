@@ -16,8 +16,19 @@ bool exchange_claim(wire::SlotClaim& at, const wire::SlotClaim& expected,
                     const wire::SlotClaim& wanted);
 wire::SlotClaim read_claim(const wire::SlotClaim& at);
 
-// Field 22 of /proc/<pid>/stat: clock ticks since boot; 0 where there is no such process or it is a
-// zombie.
+// One process as /proc/<pid>/stat has it. All zero where there is none.
+struct ProcessFacts {
+    bool is_there = false;
+    bool has_ended = false;  // A zombie: still named, no longer running.
+    std::uint32_t pid = 0;
+    std::uint32_t parent = 0;
+    std::uint32_t group = 0;
+    std::uint32_t session = 0;
+    std::uint64_t start_time = 0;  // Field 22: clock ticks since boot.
+};
+ProcessFacts facts_of(std::uint32_t pid);
+
+// 0 where there is no such process or it is a zombie.
 std::uint64_t start_time_of(std::uint32_t pid);
 // The parent's pid, 0 where there is no such process.
 std::uint32_t parent_of(std::uint32_t pid);

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,9 +14,11 @@
 #include <cerrno>
 
 #include "keeper/keeper.h"
+#include "keeper/open_files.h"
 #include "keeper/parked.h"
 #include "keeper/roles.h"
 #include "keeper/table.h"
+#include "os/fault_point.h"
 
 namespace thole::keeper {
 namespace {
@@ -30,12 +34,15 @@ private:
     void read_link();
     void look_at_keeper();
     void map();
+    bool another_keeper_lives();
     void after_keeper(const RoleEnd& end);
 
     const Options& options_;
     Parked parked_;
     wire::SlotTable* table_ = nullptr;
     wire::TicksPage* ticks_ = nullptr;
+    ino_t ticks_inode_ = 0;
+    bool had_keeper_ = false;  // One that got as far as its sockets.
     int link_ = -1;
     int keeper_pidfd_ = -1;
     pid_t keeper_ = 0;
@@ -50,6 +57,7 @@ private:
 bool WatchRole::start_keeper() {
     int ends[2];
     if (!make_link_pair(ends)) return false;
+    FAULT_POINT("watch, keeper not started");
     const pid_t child = ::fork();
     if (child < 0) {
         ::close(ends[0]);
@@ -62,6 +70,7 @@ bool WatchRole::start_keeper() {
         const int end = ::fcntl(ends[1], F_DUPFD, 10);
         ::dup2(end, 3);
         ::syscall(SYS_close_range, 4, ~0U, 0);
+        restore_open_files();
         sigset_t none;
         sigemptyset(&none);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -79,13 +88,35 @@ bool WatchRole::start_keeper() {
     keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
     keeper_started_ns_ = now_nanoseconds();
     silence_.restart(keeper_started_ns_);
+    FAULT_POINT("watch, nothing handed over");
     send_all(link_, parked_);
     return true;
 }
 
+// A run folder that was deleted and made again has other files of the same names.
 void WatchRole::map() {
+    Path path;
+    path.set("%s/ticks", options_.run.text);
+    struct stat info {};
+    const ino_t now = ::stat(path.text, &info) == 0 ? info.st_ino : 0;
+    if (now != ticks_inode_) {
+        if (table_ != nullptr) ::munmap(table_, sizeof(*table_));
+        if (ticks_ != nullptr) ::munmap(ticks_, sizeof(*ticks_));
+        table_ = nullptr;
+        ticks_ = nullptr;
+        ticks_inode_ = now;
+        silence_.restart(now_nanoseconds());
+    }
     if (table_ == nullptr) table_ = map_table(options_.run.text, MakeTable::No);
     if (ticks_ == nullptr) ticks_ = map_ticks(options_.run.text, MakeTable::No);
+}
+
+// The lock alone does not say so: a child that a dead keeper forked a moment ago holds it, too.
+bool WatchRole::another_keeper_lives() {
+    map();
+    return table_ != nullptr &&
+           is_alive(
+               read_claim(table_->slots[static_cast<std::uint32_t>(wire::Role::Keeper)].claim));
 }
 
 void WatchRole::after_keeper(const RoleEnd& end) {
@@ -93,14 +124,14 @@ void WatchRole::after_keeper(const RoleEnd& end) {
     keeper_pidfd_ = -1;
     keeper_ = 0;
     // It said that it ends for good, or found that another keeper holds the lock.
-    const bool exited = WIFEXITED(end.wait_status);
-    if (exited && (WEXITSTATUS(end.wait_status) == kKeeperEnds ||
-                   WEXITSTATUS(end.wait_status) == kKeeperIsNotNeeded ||
-                   WEXITSTATUS(end.wait_status) == kKeeperCannotStart)) {
+    const int code = WIFEXITED(end.wait_status) ? WEXITSTATUS(end.wait_status) : -1;
+    if (code == kKeeperEnds || (code == kKeeperIsNotNeeded && another_keeper_lives()) ||
+        (code == kKeeperCannotStart && !had_keeper_)) {
         leaves_ = true;
-        code_ = WEXITSTATUS(end.wait_status);
+        code_ = code;
         return;
     }
+    FAULT_POINT("watch, keeper gone");
     crashes_ = crashes_after(crashes_, end);
     next_start_ns_ = now_nanoseconds() + restart_delay_ns(crashes_);
 }
@@ -121,10 +152,14 @@ void WatchRole::reap() {
         for (std::uint32_t i = 0; table_ != nullptr && i < wire::kSlotsMax; ++i) {
             wire::SlotRecord& record = table_->slots[i];
             if (record.claim.pid != static_cast<std::uint32_t>(pid)) continue;
-            if (record.ended_generation == record.claim.generation) continue;
+            // Read once and whole: a role's successor may claim the slot at this moment.
+            const wire::SlotClaim claim = read_claim(record.claim);
+            if (claim.pid != static_cast<std::uint32_t>(pid)) continue;
+            if (record.ended_generation == claim.generation) continue;
+            FAULT_POINT("watch, end not recorded");
             const std::uint32_t failed = record.flags & wire::kSpawnFailed;
             const bool never_ran = failed != 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127;
-            record_end(record, record.claim.generation,
+            record_end(record, claim.generation,
                        {.wait_status = never_ran ? record.wait_status : status,
                         .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
                         .oom_kills = 0});
@@ -142,7 +177,10 @@ void WatchRole::read_link() {
             link_ = -1;
             return;
         }
-        if (frame.message == LinkMessage::Park && frame.entry.fd >= 0) parked_.put(frame.entry);
+        if (frame.message == LinkMessage::Park && frame.entry.fd >= 0) {
+            parked_.put(frame.entry);
+            had_keeper_ = true;
+        }
         if (frame.message == LinkMessage::Drop) parked_.drop(frame.entry.kind, frame.entry.id);
         if (frame.message == LinkMessage::Leave) leaves_ = true;
     }
@@ -165,6 +203,7 @@ int WatchRole::run() {
     ::prctl(PR_SET_NAME, "watch");
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::signal(SIGPIPE, SIG_IGN);
+    raise_open_files();
     sigset_t children;
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);

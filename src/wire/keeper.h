@@ -32,6 +32,8 @@ enum class KeeperMessage : std::uint16_t {
                       // or without
     ParkSegment = 10,  // edge: keep this descriptor for my successor. -> Handed without
     ServeAsEdge = 11,  // edge: I carry the traffic from now on, and this is my holder.
+    ParkListener =
+        12,  // edge: the listener of this id, for a keeper that lost it. -> Handed without
     // keeper -> client
     State = 32,
     Synced = 33,
@@ -96,8 +98,14 @@ struct ServeAsEdgeRequest {
     std::uint32_t holder_pid;
 };
 
+// After the deaths of both keeper and watch, of each listener that keeper does not say is parked.
+// Until then EnsureListener of its port fails with EADDRINUSE. One that is parked already stays.
+struct ParkListenerRequest {
+    std::uint32_t id;
+};
+
 struct HandedEvent {
-    std::uint16_t request;  // TakeListener, TakeSegment or ParkSegment.
+    std::uint16_t request;  // TakeListener, TakeSegment, ParkSegment or ParkListener.
     std::uint16_t has_descriptor;
     std::uint32_t id;  // Of the listener.
 };

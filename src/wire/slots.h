@@ -52,9 +52,10 @@ struct SlotRecord {
     std::int64_t ended_time;               // Nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];  // stdout, stderr: punched out from the front, whole life
                                            // of the spool.
-    std::uint32_t
-        successor;  // The edge's slot: pid of its holder, who becomes the edge when it dies.
-    std::uint32_t reserved;
+    // The edge's slot: its holder, who becomes the edge when it dies by claiming the slot with the
+    // next generation. The low half of its start time tells that the pid is still its own.
+    std::uint32_t successor;
+    std::uint32_t successor_start;
 };
 static_assert(sizeof(SlotRecord) == 64);
 static_assert(std::is_trivially_copyable_v<SlotRecord>);

@@ -50,6 +50,12 @@ def processes_of(mark):
     return found
 
 
+def strike(system, pid, number):
+    """Signals a process of this test's own, and nobody else: a wrong number in a test must not reach a stranger."""
+    assert pid > 1 and pid in system.pids(), f"{pid} is not a process of this test"
+    os.kill(pid, number)
+
+
 class System:
     """One run folder and one data folder, with keeper started on them."""
 
@@ -81,6 +87,8 @@ class System:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
+        log = self.data / "keeper.log"
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         shutil.rmtree(self.base, ignore_errors=True)
         while True:
             try:
@@ -88,6 +96,8 @@ class System:
                     break
             except ChildProcessError:
                 break
+        # The next keeper would hide that the one before was ended by its sanitizer.
+        assert "Sanitizer" not in said and "runtime error" not in said, said
 
 
 @pytest.fixture

@@ -1,0 +1,99 @@
+#include "keeper/remains.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "keeper/table.h"
+
+namespace thole::keeper {
+namespace {
+
+// A folder's names one after another, without opendir, which allocates.
+class Names {
+public:
+    explicit Names(const char* path) : fd_(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {}
+    Names(const Names&) = delete;
+    ~Names() {
+        if (fd_ >= 0) ::close(fd_);
+    }
+    int fd() const { return fd_; }
+    const char* next() {
+        if (at_ >= got_) {
+            got_ = fd_ < 0 ? 0 : ::syscall(SYS_getdents64, fd_, bytes_, sizeof(bytes_));
+            at_ = 0;
+            if (got_ <= 0) return nullptr;
+        }
+        const auto* const entry = reinterpret_cast<const dirent64*>(bytes_ + at_);
+        at_ += entry->d_reclen;
+        return entry->d_name;
+    }
+
+private:
+    int fd_;
+    long at_ = 0;
+    long got_ = 0;
+    alignas(dirent64) char bytes_[8192];
+};
+
+// Calls `signal` for each living process that `belongs`; how many there were.
+template <typename Belongs>
+int signal_all(int signal, Belongs belongs) {
+    int count = 0;
+    Names names("/proc");
+    while (const char* const name = names.next()) {
+        const auto pid = static_cast<std::uint32_t>(std::strtoul(name, nullptr, 10));
+        if (pid <= 1 || !belongs(facts_of(pid))) continue;
+        // Held first, then looked at again: what is signalled is what was looked at.
+        const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+        if (pidfd < 0) continue;
+        if (belongs(facts_of(pid))) {
+            ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+            ++count;
+        }
+        ::close(pidfd);
+    }
+    return count;
+}
+
+}  // namespace
+
+void signal_session(const wire::SlotClaim& leader, int signal) {
+    if (leader.pid <= 1 || leader.pid == wire::kNobody) return;
+    const ProcessFacts first = facts_of(leader.pid);
+    if (first.is_there && first.start_time != leader.start_time) return;
+    const auto belongs = [&leader](const ProcessFacts& facts) {
+        return facts.is_there && !facts.has_ended && facts.start_time >= leader.start_time &&
+               (facts.session == leader.pid || facts.group == leader.pid);
+    };
+    // Again while there is somebody: they may fork while we look. SIGKILL alone ends that.
+    for (int round = 0; round < (signal == SIGKILL ? 8 : 1); ++round) {
+        if (signal_all(signal, belongs) == 0) return;
+    }
+}
+
+bool kill_children(pid_t parent, pid_t spared) {
+    const auto from = static_cast<std::uint32_t>(parent);
+    const auto left_out = static_cast<std::uint32_t>(spared);
+    return parent <= 1 || signal_all(SIGKILL, [from, left_out](const ProcessFacts& facts) {
+                              return facts.is_there && !facts.has_ended && facts.parent == from &&
+                                     facts.pid != left_out;
+                          }) == 0;
+}
+
+void delete_folder(const char* path) {
+    {
+        Names names(path);
+        while (const char* const name = names.next()) {
+            if (name[0] != '.') ::unlinkat(names.fd(), name, 0);
+        }
+    }
+    ::rmdir(path);
+}
+
+}  // namespace thole::keeper

@@ -1,0 +1,22 @@
+// What an ended process left behind, found in /proc by session, group or parent: for machines and
+// users without cgroups, and for the last moments of a shutdown. Allocates nothing.
+#pragma once
+
+#include <sys/types.h>
+
+#include "wire/slots.h"
+
+namespace thole::keeper {
+
+// Signals all in the session or process group that this claim's process led, itself included.
+// Nobody where its pid is another process's by now: then nothing of it is left, as a number is not
+// given again while a session or group carries it.
+void signal_session(const wire::SlotClaim& leader, int signal);
+
+// SIGKILLs every child of `parent` but `spared`. True where there was none.
+bool kill_children(pid_t parent, pid_t spared);
+
+// Deletes every file in this folder, and the folder.
+void delete_folder(const char* path);
+
+}  // namespace thole::keeper
