@@ -25,4 +25,16 @@ constexpr Duration kLingerLimit =
 constexpr std::uint32_t kAttemptsMax =
     3;  // Of one request, each at another endpoint where there is one.
 
+// Instances.
+constexpr Duration kStartupLimit = 60s;  // Slow runtimes load in half of it.
+constexpr Duration kStopGrace = 10s;     // From SIGTERM to SIGKILL, as Docker and Compose have it.
+constexpr Duration kDrainLimit = 30s;    // For what is under way when an instance is to go.
+constexpr Duration kSingleDrainLimit = 5s;  // The same where its successor waits for it.
+constexpr Duration kRestartDelayMin = 100ms;  // Doubles with each failure in a row, with jitter.
+constexpr Duration kRestartDelayMax = 30s;    // So long a crash loop waits at most.
+constexpr Duration kRecoveredAfter = 10s;     // Ready for so long: earlier failures are forgotten.
+constexpr Duration kProbePause = 100ms;       // Between two probes of one that starts.
+constexpr Duration kProbeLimit = 1s;          // For one probe's answer.
+constexpr int kScaleMax = 64;
+
 }  // namespace thole::model
