@@ -6,9 +6,17 @@ thole_module(wire LINK thole_base)
 set_source_files_properties(src/http/corpus_test.cpp PROPERTIES COMPILE_DEFINITIONS THOLE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 thole_module(http LINK thole_base)
 thole_module(env LINK thole_base)
-thole_module(os LINK thole_env)
+thole_module(os LINK thole_env PkgConfig::CRYPTO)
 thole_module(keeper LINK thole_os thole_wire)
 thole_module(model LINK thole_base)
+thole_module(web LINK thole_http thole_env TEST_LINK thole_os)
+thole_module(sim LINK thole_env)
+thole_module(manifest LINK thole_model PkgConfig::YAML)
+thole_module(recovery LINK thole_model)
+thole_module(deploy LINK thole_model)
+thole_module(control LINK thole_web thole_wire thole_manifest thole_recovery thole_deploy PkgConfig::SQLITE
+    TEST_LINK thole_sim thole_os)
+thole_module(cli LINK thole_web thole_model TEST_LINK thole_os)
 thole_module(edge LINK thole_os thole_wire thole_http thole_model)
 
 # keeper: from sources, not libraries, so that it is static and holds only what it calls.

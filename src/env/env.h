@@ -6,7 +6,9 @@
 #include "env/background.h"
 #include "env/files.h"
 #include "env/network.h"
+#include "env/processes.h"
 #include "env/timers.h"
+#include "env/trees.h"
 
 namespace thole::env {
 
@@ -17,6 +19,8 @@ struct Env {
     Files& files;
     Network& network;
     Background& background;
+    Trees& trees;
+    Processes& processes;
 };
 
 }  // namespace thole::env

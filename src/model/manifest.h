@@ -42,9 +42,9 @@ struct HealthSpec {
 
 struct ServiceSpec {
     std::string name;
-    std::string path;      // Of its sources, relative to the manifest's folder.
-    Command build;         // Empty: nothing to build.
-    Command run;           // Never empty.
+    std::string path;  // Of its sources, relative to the manifest's folder.
+    Command build;     // Empty: nothing to build.
+    Command run;       // Never empty.
     PortUse port_use = PortUse::Given;
     std::uint16_t port = 0;  // Fixed only.
     std::optional<PublicSpec> at_public;

@@ -5,6 +5,8 @@
 #include "os/linux_background.h"
 #include "os/linux_files.h"
 #include "os/linux_network.h"
+#include "os/linux_processes.h"
+#include "os/linux_trees.h"
 #include "os/loop.h"
 
 namespace thole::os {
@@ -17,7 +19,8 @@ public:
     explicit LinuxEnv(Loop& loop)
         : random_(random_seed()), network_(loop), background_(loop), env_{loop,     loop,
                                                                           random_,  files_,
-                                                                          network_, background_} {}
+                                                                          network_, background_,
+                                                                          trees_,   processes_} {}
     env::Env& env() { return env_; }
 
 private:
@@ -25,6 +28,8 @@ private:
     LinuxFiles files_;
     LinuxNetwork network_;
     LinuxBackground background_;
+    LinuxTrees trees_;
+    LinuxProcesses processes_;
     env::Env env_;
 };
 

@@ -41,7 +41,8 @@ struct ExchangeLimits {
 // Where `on_part` is set the body goes there piece by piece (of a 2xx only) and Response::body
 // stays empty: for streams.
 struct ExchangeEvents {
-    std::function<void(Result<Response>)> done = nullptr;  // Exactly once; may destroy the exchange.
+    std::function<void(Result<Response>)> done =
+        nullptr;  // Exactly once; may destroy the exchange.
     std::function<void(std::string_view)> on_part = nullptr;
 };
 
@@ -51,8 +52,12 @@ public:
     virtual ~Exchange() = default;
 };
 
+struct ExchangeOptions {
+    ExchangeLimits limits;
+    ExchangeEvents events;
+};
+
 std::unique_ptr<Exchange> start_exchange(env::Env& env, std::unique_ptr<env::Stream> stream,
-                                         const Request& request, const ExchangeLimits& limits,
-                                         ExchangeEvents events);
+                                         const Request& request, ExchangeOptions options);
 
 }  // namespace thole::web

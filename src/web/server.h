@@ -18,7 +18,7 @@ namespace thole::web {
 
 struct ServerRequest {
     std::string method;
-    std::string path;                                       // Percent-decoded, without the query.
+    std::string path;                                        // Percent-decoded, without the query.
     std::vector<std::pair<std::string, std::string>> query;  // Decoded.
     std::string body;
     env::Peer peer;
