@@ -48,6 +48,7 @@ struct SlotRow {
     std::uint32_t slot = 0;
     std::uint32_t service = 0;
     std::uint32_t generation = 0;  // The last one that was used.
+    bool is_build = false;         // Its builds run here, not its instances.
     bool operator==(const SlotRow&) const = default;
 };
 

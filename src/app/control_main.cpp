@@ -1,0 +1,64 @@
+#include "app/control_main.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "control/control.h"
+#include "os/fd.h"
+#include "os/linux_env.h"
+#include "wire/slots.h"
+
+namespace thole::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+// keeper ends a role that has not turned for 5 s.
+constexpr Duration kTick = 250ms;
+
+wire::TicksPage* map_ticks(const std::string& run_folder) {
+    const os::FileDescriptor fd(::open((run_folder + "/ticks").c_str(), O_RDWR | O_CLOEXEC));
+    if (!fd.is_open()) return nullptr;
+    void* const at = ::mmap(nullptr, sizeof(wire::TicksPage), PROT_READ | PROT_WRITE, MAP_SHARED,
+                            fd.get(), 0);
+    return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
+}
+
+std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+int run_control(const std::string& run_folder, const std::string& data_folder) {
+    ::signal(SIGPIPE, SIG_IGN);
+    ::umask(022);
+    wire::TicksPage* const ticks = map_ticks(run_folder);
+    os::Loop loop;
+    os::LinuxEnv env(loop);
+    Result<std::unique_ptr<control::Control>> control = control::Control::start(
+        env.env(), {.run = run_folder, .data = data_folder, .id = last_part(run_folder)});
+    if (!control) {
+        std::fprintf(stderr, "control: %s\n", control.error().text().c_str());
+        return 1;
+    }
+    env::Timer tick;
+    const std::function<void()> beat = [&] {
+        if (ticks != nullptr)
+            __atomic_store_n(&ticks->last[static_cast<std::uint32_t>(wire::Role::Control)],
+                             static_cast<std::uint64_t>(nanoseconds_of(os::boot_now())),
+                             __ATOMIC_RELAXED);
+    };
+    std::function<void()> again = [&] {
+        beat();
+        tick = loop.after(kTick, [&] { again(); });
+    };
+    again();
+    loop.run();
+    return 0;
+}
+
+}  // namespace thole::app

@@ -1,0 +1,279 @@
+#include "control/api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/json.h"
+#include "base/parse.h"
+
+namespace thole::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kBase = "/api/v1";
+constexpr Duration kBeat = 15s;
+constexpr Duration kReadPause = 100ms;
+constexpr std::size_t kBodyBytesMax = 64 * 1024 * 1024;
+constexpr std::size_t kReadBytes = 256 * 1024;
+
+Result<std::int64_t> number(const web::ServerRequest& request, std::string_view name,
+                            std::int64_t otherwise) {
+    const std::string_view text = request.parameter(name);
+    if (text.empty()) return otherwise;
+    Result<std::int64_t> read = parse_integer(text, 0, std::int64_t{1} << 62);
+    if (!read) return Error{read.error()}.within(name);
+    return read;
+}
+
+}  // namespace
+
+Api::Api(Control& control) : control_(control) {
+    server_ = std::make_unique<web::Server>(
+        control_.env_, web::ServerOptions{.body_bytes_max = kBodyBytesMax},
+        [this](const web::ServerRequest& request, const web::Responder& to) {
+            handle(request, to);
+        });
+    auto listening = control_.env_.network.listen_inherited(
+        control_.options_.api_descriptor,
+        [this](std::unique_ptr<env::Stream> stream) { accept(std::move(stream)); });
+    if (listening) listening_ = std::move(*listening);
+    beat_ = control_.env_.timers.after(kBeat, [this] { beat(); });
+}
+
+// Root, or who runs thole; a service with a user of its own is neither.
+void Api::accept(std::unique_ptr<env::Stream> stream) {
+    const std::uint32_t uid = stream->peer().uid;
+    if (uid == 0 || uid == control_.env_.processes.self().uid) server_->accept(std::move(stream));
+}
+
+void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
+    const std::string& path = request.path;
+    if (!path.starts_with(kBase)) return to.refuse(not_found("no such path: " + path));
+    const std::string rest = path.substr(kBase.size());
+    if (request.method == "GET") return get(request, to);
+    if (request.method == "PUT" && rest == "/manifest") return put_manifest(request, to);
+    if (request.method == "POST" && rest == "/down") return post_down(to);
+    if (request.method == "POST" && rest.starts_with("/services/")) return post_service(request, to);
+    to.refuse(not_found(fmt::format("no such request: {} {}", request.method, path)));
+}
+
+void Api::get(const web::ServerRequest& request, const web::Responder& to) {
+    const std::string rest = request.path.substr(kBase.size());
+    if (rest == "/version") return to.answer(200, R"({"version":"0.1.0"})");
+    if (rest == "/timeline") return get_timeline(request, to);
+    if (rest == "/logs") return get_logs(request, to);
+    if (rest != "/system") return to.refuse(not_found("no such path: " + request.path));
+    const SystemSaid said{
+        .id = control_.options_.id,
+        .trouble = control_.store_->trouble(),
+        .now = control_.env_.clock.now(),
+        .wall = control_.env_.clock.wall(),
+        .last_lines = [this](const Service& service) { return last_lines(service); }};
+    to.answer(200, system_json(control_.world_, said));
+}
+
+// Of the build where that is what went wrong, else of its newest instance.
+std::vector<std::string> Api::last_lines(const Service& service) {
+    constexpr std::size_t kLines = 20;
+    const bool is_build = service.deploy && service.deploy->status == "broken";
+    std::vector<std::string> lines;
+    const std::uint32_t id = service.row.id;
+    std::string newest;
+    for (const auto& [number, slot] : control_.world_.slots) {
+        if (slot.row.service == id && slot.row.is_build == is_build)
+            newest = control_.spool_of(service, slot.row);
+    }
+    if (newest.empty()) return lines;
+    for (const char* end : {".out", ".err"}) {
+        SpoolTail tail(control_.env_.files, {.path = newest + end});
+        for (LogLine& line : tail.last_lines(kLines)) lines.push_back(std::move(line.text));
+    }
+    if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
+    return lines;
+}
+
+void Api::put_manifest(const web::ServerRequest& request, const web::Responder& to) {
+    const Result<Json> body = parse_json(request.body);
+    if (!body) return to.refuse(body.error());
+    const Result<std::string> folder = body->text_at("folder");
+    const Result<std::string> text = body->text_at("text");
+    const Json* const files = body->find("files");
+    const Json* const prune = body->find("prune");
+    if (!folder) return to.refuse(folder.error());
+    if (!text) return to.refuse(text.error());
+    if (files == nullptr || files->array() == nullptr)
+        return to.refuse(invalid("files: must be a list of names"));
+    if (!folder->starts_with('/')) return to.refuse(invalid("folder: must be an absolute path"));
+    std::string list;
+    for (const Json& name : *files->array()) {
+        if (name.text() == nullptr) return to.refuse(invalid("files: must be a list of names"));
+        list += *name.text() + '\0';
+    }
+    // Before the commit that names it: whoever comes after us finds it.
+    const std::int64_t revision = control_.world_.revision + 1;
+    const std::string path = fmt::format("{}/files", control_.options_.data);
+    Status kept = control_.env_.files.make_folder(path, 0700);
+    if (kept)
+        kept = control_.env_.files.replace(fmt::format("{}/{}", path, revision), list,
+                                           env::Durability::Synced, 0600);
+    if (!kept) return to.refuse(kept.error());
+    std::vector<std::string> notes;
+    const bool prunes = prune != nullptr && prune->boolean() != nullptr && *prune->boolean();
+    const Status applied = control_.apply(*folder, *text, prunes, notes);
+    if (!applied) return to.refuse(applied.error());
+    JsonWriter json;
+    json.begin_object().member("revision", revision).key("notes").begin_array();
+    for (const std::string& note : notes) json.value(note);
+    json.end_array().end_object();
+    control_.stage_all();
+    control_.after_commit([to, answer = json.take()] { to.answer(200, answer); });
+    control_.mark_all();
+}
+
+void Api::post_service(const web::ServerRequest& request, const web::Responder& to) {
+    const std::string rest = request.path.substr(kBase.size() + std::string("/services/").size());
+    const std::string name = rest.substr(0, rest.find('/'));
+    const std::string verb = rest.substr(std::min(rest.size(), name.size() + 1));
+    Service* const service = find_service(control_.world_, name);
+    if (service == nullptr) return to.refuse(not_found(fmt::format("there is no service '{}'", name)).with_hint("thole ps"));
+    if (control_.world_.is_down)
+        return to.refuse(conflict("the system is stopping").with_hint("thole up"));
+    if (verb == "restart") {
+        service->row.restart += 1;
+        service->failures = {};
+        control_.say({.kind = "restart asked", .service = name, .text = "by thole restart"});
+    } else if (verb == "scale") {
+        const Result<Json> body = parse_json(request.body);
+        if (!body) return to.refuse(body.error());
+        const Result<std::int64_t> count = body->integer_at("instances");
+        if (!count) return to.refuse(count.error());
+        if (*count < 1 || *count > model::kScaleMax)
+            return to.refuse(invalid(fmt::format("instances: must be 1 to {}", model::kScaleMax)));
+        if (service->spec.is_single() && *count > 1)
+            return to.refuse(invalid(fmt::format(
+                "{} keeps state or has a fixed port: two copies would share it", name)));
+        service->row.scale = static_cast<std::int32_t>(*count);
+        control_.say({.kind = "scale asked",
+                      .service = name,
+                      .text = fmt::format("to {}, by thole scale", *count)});
+    } else {
+        return to.refuse(not_found("no such request: " + request.path));
+    }
+    control_.put(service->row);
+    control_.after_commit([to] { to.answer(200, "{}"); });
+    control_.mark_all();
+}
+
+void Api::post_down(const web::Responder& to) {
+    if (!control_.world_.is_down)
+        control_.say({.kind = "down asked", .text = "everything ends, callers first"});
+    control_.world_.is_down = true;
+    control_.had_instances_ = true;
+    control_.put(model::NumberRow{"is_down", 1});
+    control_.after_commit([to] { to.answer(200, "{}"); });
+    control_.mark_all();
+}
+
+void Api::get_timeline(const web::ServerRequest& request, const web::Responder& to) {
+    const Result<std::int64_t> after = number(request, "after", 0);
+    const Result<std::int64_t> limit = number(request, "limit", 1000);
+    if (!after) return to.refuse(after.error());
+    if (!limit) return to.refuse(limit.error());
+    if (request.parameter("watch") == "1") return watch_timeline(request, to);
+    control_.store_->read_timeline(
+        {*after, *limit, std::string(request.parameter("service"))},
+        [to](Result<std::vector<model::TimelineRow>> rows) {
+            if (!rows) return to.refuse(rows.error());
+            JsonWriter json;
+            json.begin_object().key("entries").begin_array();
+            for (const model::TimelineRow& row : *rows) json.raw(timeline_json(row));
+            to.answer(200, json.end_array().end_object().take());
+        });
+}
+
+void Api::watch_timeline(const web::ServerRequest& request, const web::Responder& to) {
+    const auto watcher = std::make_shared<Watcher>(
+        Watcher{to, std::string(request.parameter("service")), number(request, "after", 0).value_or(0), false, {}});
+    to.begin(200, "application/x-ndjson");
+    watchers_.push_back(watcher);
+    control_.store_->read_timeline(
+        {watcher->after, number(request, "limit", 1000).value_or(1000), watcher->service},
+        [watcher](Result<std::vector<model::TimelineRow>> rows) {
+            std::vector<model::TimelineRow> all;
+            if (rows) all = std::move(*rows);
+            const std::int64_t last = all.empty() ? watcher->after : all.back().sequence;
+            for (const model::TimelineRow& row : watcher->waiting) {
+                if (row.sequence > last) all.push_back(row);
+            }
+            for (const model::TimelineRow& row : all) watcher->to.part(timeline_json(row) + "\n");
+            watcher->has_begun = true;
+            watcher->waiting.clear();
+        });
+}
+
+void Api::said(const model::TimelineRow& row) {
+    for (const std::shared_ptr<Watcher>& watcher : watchers_) {
+        if (!watcher->service.empty() && watcher->service != row.service) continue;
+        if (watcher->has_begun) {
+            watcher->to.part(timeline_json(row) + "\n");
+        } else {
+            watcher->waiting.push_back(row);
+        }
+    }
+}
+
+// So that a dead peer is noticed, and a living one knows that we live.
+void Api::beat() {
+    std::erase_if(watchers_, [](const auto& watcher) { return !watcher->to.is_open(); });
+    for (const std::shared_ptr<Watcher>& watcher : watchers_) watcher->to.part("\n");
+    beat_ = control_.env_.timers.after(kBeat, [this] { beat(); });
+}
+
+void Api::get_logs(const web::ServerRequest& request, const web::Responder& to) {
+    const std::string wanted(request.parameter("service"));
+    const Result<std::int64_t> lines = number(request, "lines", 200);
+    if (!lines) return to.refuse(lines.error());
+    if (!wanted.empty() && find_service(control_.world_, wanted) == nullptr)
+        return to.refuse(not_found(fmt::format("there is no service '{}'", wanted)).with_hint("thole ps"));
+    const bool of_build = request.parameter("build") == "1";
+    to.begin(200, "application/x-ndjson");
+    Reader reader{to, {}};
+    for (const auto& [number, slot] : control_.world_.slots) {
+        const auto service = control_.world_.services.find(slot.row.service);
+        if (service == control_.world_.services.end() || slot.row.is_build != of_build) continue;
+        const std::string& name = service->second.row.name;
+        if (!wanted.empty() && name != wanted) continue;
+        const std::string path = control_.spool_of(service->second, slot.row);
+        for (const char* stream : {"out", "err"}) {
+            auto tail = std::make_unique<SpoolTail>(
+                control_.env_.files,
+                SpoolSource{.service = name,
+                            .instance = of_build ? name + "-build"
+                                                 : fmt::format("{}-{}", name, number),
+                            .stream = stream,
+                            .path = path + "." + stream});
+            for (const LogLine& line : tail->last_lines(static_cast<std::size_t>(*lines)))
+                to.part(log_line_json(line) + "\n");
+            reader.tails.push_back(std::move(tail));
+        }
+    }
+    if (request.parameter("follow") != "1") return to.end();
+    readers_.push_back(std::move(reader));
+    read_ = control_.env_.timers.after(kReadPause, [this] { read_on(); });
+}
+
+void Api::read_on() {
+    std::erase_if(readers_, [](const Reader& reader) { return !reader.to.is_open(); });
+    for (Reader& reader : readers_) {
+        for (const std::unique_ptr<SpoolTail>& tail : reader.tails) {
+            for (const LogLine& line : tail->read_new(kReadBytes, control_.env_.clock.now()))
+                reader.to.part(log_line_json(line) + "\n");
+        }
+    }
+    if (!readers_.empty())
+        read_ = control_.env_.timers.after(kReadPause, [this] { read_on(); });
+}
+
+}  // namespace thole::control

@@ -1,0 +1,225 @@
+#include "control/control.h"
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "control/api.h"
+#include "wire/slots.h"
+
+namespace thole::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Everything is looked at again so often, whatever was heard: the safety net.
+constexpr Duration kResync = 1s;
+// After a start into a system that is down: so long for somebody to say `up`.
+constexpr Duration kDownLinger = 3s;
+
+std::string_view role_name(std::uint32_t role) {
+    switch (static_cast<wire::Role>(role)) {
+        case wire::Role::Keeper: return "keeper";
+        case wire::Role::Watch: return "watch";
+        case wire::Role::Control: return "control";
+        case wire::Role::Edge: return "edge";
+        case wire::Role::Telemetry: return "telemetry";
+    }
+    return "role";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) {
+    TRY(env.files.make_folder(options.data, 0711));
+    TRY(env.files.make_folder(options.run + "/control", 0700));
+    std::unique_ptr<Store> store = TRY(Store::open(env, options.data + "/state.db"));
+    std::unique_ptr<Control> control(new Control(env, std::move(options), std::move(store)));
+    Stored stored = control->store_->take_stored();
+    control->sequence_ = stored.timeline_last;
+    for (const model::NumberRow& row : stored.numbers) {
+        if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
+    }
+    TRY(fill(control->world_, std::move(stored)));
+    control->snapshot_written_ = control->snapshot_;
+    control->connect();
+    return control;
+}
+
+Control::Control(env::Env& env, Options options, std::unique_ptr<Store> store)
+    : env_(env), options_(std::move(options)), store_(std::move(store)) {
+    // Two systems on one machine begin at different places.
+    next_port_ = static_cast<std::uint16_t>(20000 + crc32c(options_.id) % 10000);
+}
+
+Control::~Control() { *alive_ = false; }
+
+void Control::connect() {
+    keeper_ = std::make_unique<KeeperClient>(
+        env_, options_.run + "/keeper.sock",
+        KeeperEvents{
+            .synced = [this](const auto& event, const auto& slots) { on_synced(event, slots); },
+            .slot = [this](const wire::SlotState& state) { on_slot(state); },
+            .listener = [this](const wire::ListenerState& state) { on_listener(state); },
+            .role = [this](const wire::RoleState& state) { on_role(state); },
+            .refused = [this](const wire::RefusedEvent& event) { on_refused(event); },
+            .lost = [this] { say({.kind = "keeper lost", .text = "keeper is being replaced"}); },
+        });
+    edge_ = std::make_unique<EdgeClient>(
+        env_, options_.run + "/edge.sock",
+        EdgeEvents{
+            .connected = [this](const wire::Welcome& welcome) { on_edge(welcome); },
+            .lost = [this] { say({.kind = "edge lost", .text = "the edge is being replaced"}); },
+            .snapshot_applied =
+                [this](const wire::SnapshotApplied& applied) {
+                    if (applied.error != 0)
+                        say({.kind = "snapshot refused", .text = std::string(applied.reason)});
+                },
+            .applied = [this](std::uint64_t sequence,
+                              const auto& in_flight) { on_applied(sequence, in_flight); },
+            .cut_done =
+                [this](const wire::CutDone& done) {
+                    Instance* const instance = instance_at(done.at);
+                    if (instance == nullptr) return;
+                    instance->is_cut = true;
+                    const Service& service = world_.services[instance->service];
+                    if (done.cut > 0)
+                        say({.kind = "requests cut",
+                             .service = service.row.name,
+                             .instance = model::name_of(service.row.name, instance->id),
+                             .text = fmt::format("{} still open at the drain deadline", done.cut)});
+                    mark(instance->service);
+                },
+            .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
+            .broken = [this](const auto& rows) { on_broken(rows); },
+        });
+    api_ = std::make_unique<Api>(*this);
+    say({.kind = "control started",
+         .text = fmt::format("control knows {} services", world_.services.size())});
+    resync_ = env_.timers.after(kResync, [this] { mark_all(); });
+}
+
+void Control::mark(std::uint32_t service) {
+    dirty_.insert(service);
+    turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
+}
+
+void Control::mark_all() {
+    if (keeper_->is_synced() && !world_.listener_errors.empty()) ensure_listeners();
+    for (const auto& [id, service] : world_.services) dirty_.insert(id);
+    turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
+    resync_ = env_.timers.after(kResync, [this] { mark_all(); });
+}
+
+void Control::turn() {
+    if (was_adopted_) {
+        const std::set<std::uint32_t> dirty = std::move(dirty_);
+        dirty_.clear();
+        for (const std::uint32_t id : dirty) {
+            const auto service = world_.services.find(id);
+            if (service != world_.services.end()) run_service(service->second);
+        }
+        if (snapshot_is_stale_) publish_snapshot();
+        look_for_the_end();
+    }
+    edge_->flush();
+    if (batch_.empty() && after_commit_.empty()) return;
+    Batch batch = std::move(batch_);
+    batch_.clear();
+    std::vector<std::function<void()>> acts = std::move(after_commit_);
+    after_commit_.clear();
+    store_->commit(std::move(batch), [this, acts = std::move(acts)] {
+        for (const std::function<void()>& act : acts) act();
+        if (!acts.empty()) mark_all();
+    });
+}
+
+void Control::say(Said said) {
+    model::TimelineRow row{.sequence = ++sequence_,
+                           .time = env_.clock.wall(),
+                           .kind = std::move(said.kind),
+                           .service = std::move(said.service),
+                           .instance = std::move(said.instance),
+                           .text = std::move(said.text)};
+    if (api_) api_->said(row);
+    put(std::move(row));
+    turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
+}
+
+void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::SlotState>& slots) {
+    world_.keeper = event;
+    std::set<std::uint32_t> told;
+    for (const wire::SlotState& state : slots) {
+        told.insert(state.at.slot);
+        const auto known = world_.instances.find(state.at.slot);
+        const bool is_known =
+            known != world_.instances.end() && known->second.id.generation == state.at.generation;
+        if (!is_known && state.at.slot >= wire::kRoleSlots) adopt(state);
+        on_slot(state);
+    }
+    // What keeper does not name: it never heard of it, or it ended and was forgotten.
+    for (auto& [number, slot] : world_.slots) {
+        if (told.contains(number)) continue;
+        const auto instance = world_.instances.find(number);
+        if (instance == world_.instances.end()) {
+            slot.use = SlotUse::Free;
+        } else if (instance->second.pid == 0) {
+            keeper_->spawn({number, instance->second.id.generation});
+        } else {
+            on_end(instance->second, {.is_known = false});
+        }
+    }
+    ensure_listeners();
+    if (!was_adopted_) {
+        for (const auto& [slot, intent] : world_.intents) {
+            if (instance_at({slot, intent.generation}) == nullptr)
+                put(RemoveIntent{slot, intent.generation});
+        }
+        world_.intents.clear();
+        was_adopted_ = true;
+        had_instances_ = !world_.instances.empty();
+        edge_->begin();
+        stage_all();
+    }
+    mark_all();
+}
+
+void Control::on_role(const wire::RoleState& state) {
+    const wire::RoleState before = world_.roles[state.role];
+    world_.roles[state.role] = state;
+    const std::string role(role_name(state.role));
+    if (state.event == wire::RoleEvent::Running && before.pid != 0 && before.pid != state.pid)
+        say({.kind = "role started", .text = fmt::format("{} runs again", role)});
+    if (state.event == wire::RoleEvent::Ended && before.event != state.event) {
+        const model::End end{.wait_status = state.wait_status};
+        say({.kind = "role ended", .text = fmt::format("{}: {}", role, model::describe(end))});
+    }
+    if (state.event == wire::RoleEvent::KilledForSilence && before.event != state.event)
+        say({.kind = "role killed", .text = fmt::format("{} did not turn for 5 s", role)});
+}
+
+void Control::on_refused(const wire::RefusedEvent& event) {
+    Instance* const instance = instance_at(event.at);
+    const bool is_spawn = event.request == static_cast<std::uint16_t>(wire::KeeperMessage::Spawn);
+    if (!is_spawn || instance == nullptr || instance->pid != 0) return;
+    on_end(*instance, {.never_ran = true, .wait_status = 1 << 16});
+}
+
+// `down`: when nothing runs any more keeper ends all the rest, and us.
+void Control::look_for_the_end() {
+    if (!world_.is_down || !world_.instances.empty()) return;
+    for (const auto& [number, slot] : world_.slots) {
+        if (slot.use != SlotUse::Free) return;
+    }
+    if (is_ending_) return;
+    is_ending_ = true;
+    const Duration wait = had_instances_ ? Duration::zero() : kDownLinger;
+    end_ = env_.timers.after(wait, [this] {
+        is_ending_ = false;
+        if (!world_.is_down || !world_.instances.empty()) return;
+        // The last words first.
+        after_commit([this] { keeper_->shut_down(); });
+        mark_all();
+    });
+}
+
+}  // namespace thole::control

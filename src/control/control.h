@@ -1,0 +1,148 @@
+// Control as a whole: hears keeper, the edge, the disk and the API, lets the pure controllers
+// decide, and does what they say. Everything on one loop; nothing here blocks it.
+//
+// Whatever happens only marks a service dirty; run_service() looks at what is, so that a lost event
+// heals itself at the next look.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/edge_client.h"
+#include "control/keeper_client.h"
+#include "control/store.h"
+#include "control/world.h"
+#include "env/env.h"
+#include "web/server.h"
+
+namespace thole::control {
+
+struct Options {
+    std::string run;   // The run folder, on tmpfs.
+    std::string data;  // The data folder.
+    std::string id;    // Of the system.
+    int api_descriptor = 3;
+    // So long what leaves may wait for the disk before a slot is forgotten all the same.
+    Duration forget_limit = std::chrono::milliseconds(30);
+};
+
+class Control {
+public:
+    // Reads the state; an error where that is not possible.
+    static Result<std::unique_ptr<Control>> start(env::Env& env, Options options);
+    ~Control();
+    Control(const Control&) = delete;
+
+private:
+    friend class Api;
+    Control(env::Env& env, Options options, std::unique_ptr<Store> store);
+
+    // control.cpp: turns, commits, what is said.
+    void mark(std::uint32_t service);
+    void mark_all();
+    void turn();
+    void put(Change change) { batch_.push_back(std::move(change)); }
+    // Once everything that was put until now is on the disk.
+    void after_commit(std::function<void()> act) { after_commit_.push_back(std::move(act)); }
+    struct Said {
+        std::string kind;
+        std::string service = {};
+        std::string instance = {};
+        std::string text = {};
+    };
+    void say(Said said);
+    void connect();
+    void on_synced(const wire::SyncedEvent& event, const std::vector<wire::SlotState>& slots);
+    void on_role(const wire::RoleState& state);
+    void on_refused(const wire::RefusedEvent& event);
+    void look_for_the_end();
+
+    // services.cpp: one service's turn.
+    void run_service(Service& service);
+    void judge(Service& service, bool is_settled);
+    void say_state(Service& service);
+
+    // instances.cpp: one instance's life.
+    bool start_instance(Service& service, model::Version version);
+    Slot* slot_for(Service& service);
+    Status write_image(const Service& service, const Instance& instance);
+    void adopt(const wire::SlotState& state);
+    void on_slot(const wire::SlotState& state);
+    void on_running(Instance& instance, std::uint32_t pid);
+    void on_probe(std::uint32_t slot, const Status& status);
+    void explain_silence(std::uint32_t slot);
+    void became_ready(Instance& instance);
+    void kill_all(model::InstanceId id);
+    void on_end(Instance& instance, const model::End& end);
+    void forget(model::InstanceId id);
+    void note_slot(model::InstanceId id, std::string_view stage);
+    std::uint16_t choose_port();
+
+    // leaving.cpp: its way out; what the edge says of endpoints.
+    void leave(Instance& instance, std::string reason);
+    void step_leaving(Instance& instance);
+    void route(Instance& instance, std::uint32_t bits);
+    void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
+    void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);
+    void on_broken(const std::vector<wire::BrokenRequest>& rows);
+
+    // routes.cpp: listeners, the snapshot.
+    void ensure_listeners();
+    void on_listener(const wire::ListenerState& state);
+    bool has_listeners(const Service& service) const;
+    void publish_snapshot();
+    void on_edge(const wire::Welcome& welcome);
+    Instance* instance_at(wire::SlotRef at);
+
+    // staging.cpp: from a manifest to releases that can run.
+    Status apply(const std::string& folder, const std::string& text, bool prune,
+                 std::vector<std::string>& notes);
+    std::uint32_t add_service(const model::ServiceSpec& spec);
+    void stage_all();
+    void stage(std::uint32_t service);
+    void on_digest(std::uint32_t service, std::int64_t revision, const Result<std::string>& digest);
+    void begin_release(Service& service, const std::string& digest);
+    void on_copied(std::uint32_t service, const Status& copied);
+    void build(Service& service);
+    void on_build_end(Service& service, const model::End& end);
+    void release_is_built(Service& service);
+    void release_is_broken(Service& service, std::string reason);
+    void want_release(Service& service, std::uint32_t number);
+    void is_staged(Service& service);
+    std::string release_folder(const Service& service, std::uint32_t number) const;
+    std::string state_folder(const Service& service) const;
+    // Without ".out" and ".err".
+    std::string spool_of(const Service& service, const model::SlotRow& slot) const;
+    env::Owner owner_of(const Service& service) const;
+
+    env::Env& env_;
+    Options options_;
+    World world_;
+    std::unique_ptr<Store> store_;
+    std::unique_ptr<KeeperClient> keeper_;
+    std::unique_ptr<EdgeClient> edge_;
+    std::unique_ptr<class Api> api_;
+    Batch batch_;
+    std::vector<std::function<void()>> after_commit_;
+    std::set<std::uint32_t> dirty_;
+    env::Timer turn_soon_;
+    env::Timer resync_;
+    env::Timer end_;
+    env::Timer again_;  // The snapshot.
+    std::int64_t sequence_ = 0;  // Of the timeline.
+    std::uint16_t next_port_ = 0;
+    bool was_adopted_ = false;  // keeper told what runs.
+    bool had_instances_ = false;
+    bool is_ending_ = false;
+    bool snapshot_is_stale_ = true;
+    std::uint64_t snapshot_ = 0;          // Version that was written last.
+    std::uint64_t snapshot_written_ = 0;  // On the disk.
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace thole::control

@@ -1,0 +1,160 @@
+#include "control/edge_client.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "wire/frame.h"
+
+namespace thole::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kConnectAgain = 20ms;
+
+// The header, then so many rows of one kind; nothing where the sizes do not agree.
+template <typename Header, typename Row>
+std::optional<std::pair<Header, std::vector<Row>>> read_rows(std::string_view body) {
+    if (body.size() < sizeof(Header)) return std::nullopt;
+    std::pair<Header, std::vector<Row>> read;
+    std::memcpy(&read.first, body.data(), sizeof(Header));
+    body.remove_prefix(sizeof(Header));
+    if (body.size() != std::size_t{read.first.count} * sizeof(Row)) return std::nullopt;
+    read.second.resize(read.first.count);
+    if (!body.empty()) std::memcpy(read.second.data(), body.data(), body.size());
+    return read;
+}
+
+}  // namespace
+
+EdgeClient::EdgeClient(env::Env& env, std::string path, EdgeEvents events)
+    : env_(env), path_(std::move(path)), events_(std::move(events)) {
+    connect();
+}
+
+void EdgeClient::connect() {
+    in_flight_.clear();
+    link_ = env_.network.connect_link(path_);
+    link_->set_events({.received = [this](std::string_view datagram) { received(datagram); },
+                       .closed = [this](const Error&) { lost(); }});
+    const wire::HelloToEdge hello{1, 0, {}};
+    link_->send(wire::seal_message(wire::EdgeMessage::Hello, hello));
+}
+
+void EdgeClient::lost() {
+    const bool was_connected = std::exchange(is_connected_, false);
+    again_ = env_.timers.after(kConnectAgain, [this] { connect(); });
+    if (was_connected) events_.lost();
+}
+
+void EdgeClient::begin() {
+    if (std::exchange(has_begun_, true)) return;
+    if (is_connected_) send_all();
+}
+
+// Nothing is left of what an earlier control, or this one to an earlier edge, has said.
+void EdgeClient::send_all() {
+    changed_.clear();
+    std::vector<wire::EndpointChange> all;
+    for (const auto& [slot, change] : table_) all.push_back(change);
+    send_endpoints(all, 1);
+}
+
+std::uint64_t EdgeClient::set(const wire::EndpointChange& change) {
+    table_[change.at.slot] = change;
+    changed_.push_back(change.at.slot);
+    // The one that flush() will use; or a later one, where everything is said again.
+    return sequence_ + 1;
+}
+
+void EdgeClient::flush() {
+    if (!is_connected_ || !has_begun_ || changed_.empty()) return;
+    std::sort(changed_.begin(), changed_.end());
+    changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
+    std::vector<wire::EndpointChange> changes;
+    for (const std::uint32_t slot : changed_) {
+        if (const auto row = table_.find(slot); row != table_.end()) changes.push_back(row->second);
+    }
+    changed_.clear();
+    if (!changes.empty()) send_endpoints(changes, 0);
+}
+
+void EdgeClient::send_endpoints(const std::vector<wire::EndpointChange>& changes,
+                                std::uint32_t full) {
+    wire::EndpointsHeader header{++sequence_, static_cast<std::uint32_t>(changes.size()), full};
+    std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
+    body.append(reinterpret_cast<const char*>(changes.data()),
+                changes.size() * sizeof(wire::EndpointChange));
+    for (const wire::EndpointChange& change : changes) {
+        if ((change.bits & wire::kBitGone) != 0) gone_[change.at.slot] = sequence_;
+    }
+    link_->send(wire::seal(static_cast<std::uint16_t>(wire::EdgeMessage::Endpoints), body));
+}
+
+void EdgeClient::activate(std::uint64_t version) {
+    if (!is_connected_) return;
+    link_->send(wire::seal_message(wire::EdgeMessage::Snapshot,
+                                   wire::SnapshotRequest{++sequence_, version}));
+}
+
+void EdgeClient::cut(wire::SlotRef at) {
+    if (is_connected_)
+        link_->send(wire::seal_message(wire::EdgeMessage::Cut, wire::CutRequest{sequence_, at}));
+}
+
+void EdgeClient::received(std::string_view datagram) {
+    const std::optional<wire::Frame> frame = wire::open_frame(datagram);
+    if (frame) obey(frame->type, frame->body);
+}
+
+void EdgeClient::obey(std::uint16_t type, std::string_view body) {
+    switch (static_cast<wire::EdgeMessage>(type)) {
+        case wire::EdgeMessage::Welcome:
+            if (const auto welcome = wire::read_message<wire::Welcome>(body)) {
+                is_connected_ = true;
+                // Another edge, or the same: all of the table, so that nothing is left from before.
+                sequence_ = std::max(sequence_, welcome->endpoints_sequence);
+                events_.connected(*welcome);
+                if (has_begun_) send_all();
+            }
+            return;
+        case wire::EdgeMessage::SnapshotApplied:
+            if (const auto applied = wire::read_message<wire::SnapshotApplied>(body))
+                events_.snapshot_applied(*applied);
+            return;
+        case wire::EdgeMessage::EndpointsApplied: obey_applied(body); return;
+        case wire::EdgeMessage::CutDone:
+            if (const auto done = wire::read_message<wire::CutDone>(body)) events_.cut_done(*done);
+            return;
+        case wire::EdgeMessage::Stats: obey_stats(body); return;
+        case wire::EdgeMessage::Broken:
+            if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
+                events_.broken(rows->second);
+            return;
+        default: return;
+    }
+}
+
+void EdgeClient::obey_applied(std::string_view body) {
+    const auto rows = read_rows<wire::EndpointsAppliedHeader, wire::InFlight>(body);
+    if (!rows) return;
+    in_flight_.insert(in_flight_.end(), rows->second.begin(), rows->second.end());
+    if (rows->first.more != 0) return;
+    const std::vector<wire::InFlight> in_flight = std::move(in_flight_);
+    in_flight_.clear();
+    for (auto at = gone_.begin(); at != gone_.end();) {
+        const auto row = table_.find(at->first);
+        const bool is_over = at->second <= rows->first.sequence;
+        if (is_over && row != table_.end() && (row->second.bits & wire::kBitGone) != 0)
+            table_.erase(row);
+        at = is_over ? gone_.erase(at) : std::next(at);
+    }
+    events_.applied(rows->first.sequence, in_flight);
+}
+
+void EdgeClient::obey_stats(std::string_view body) {
+    if (const auto rows = read_rows<wire::StatsHeader, wire::EndpointStats>(body))
+        events_.stats(rows->first, rows->second);
+}
+
+}  // namespace thole::control

@@ -1,0 +1,70 @@
+// Control's link to the edge. It holds the endpoint table as control wants it; whatever edge is
+// there, it is told all of it first and then each change, and its acknowledgements are counted by
+// sequence.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "env/env.h"
+#include "wire/edge.h"
+
+namespace thole::control {
+
+struct EdgeEvents {
+    std::function<void(const wire::Welcome&)> connected;
+    std::function<void()> lost;
+    std::function<void(const wire::SnapshotApplied&)> snapshot_applied;
+    // All of the acknowledgement: every change up to this sequence holds in every worker.
+    std::function<void(std::uint64_t sequence, const std::vector<wire::InFlight>&)> applied;
+    std::function<void(const wire::CutDone&)> cut_done;
+    std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
+    std::function<void(const std::vector<wire::BrokenRequest>&)> broken;
+};
+
+class EdgeClient {
+public:
+    EdgeClient(env::Env& env, std::string path, EdgeEvents events);
+    EdgeClient(const EdgeClient&) = delete;
+
+    bool is_connected() const { return is_connected_; }
+    // Nothing is said of endpoints before this: the edge goes on with what it knows until control
+    // knows what runs.
+    void begin();
+    // The change goes out with the next flush(); the answer is the sequence whose acknowledgement
+    // covers it.
+    std::uint64_t set(const wire::EndpointChange& change);
+    // One that is gone needs no row any more, once that is acknowledged.
+    void flush();
+    void activate(std::uint64_t version);
+    void cut(wire::SlotRef at);
+
+private:
+    void connect();
+    void lost();
+    void received(std::string_view datagram);
+    void obey(std::uint16_t type, std::string_view body);
+    void obey_applied(std::string_view body);
+    void obey_stats(std::string_view body);
+    void send_all();
+    void send_endpoints(const std::vector<wire::EndpointChange>& changes, std::uint32_t full);
+
+    env::Env& env_;
+    std::string path_;
+    EdgeEvents events_;
+    std::unique_ptr<env::Link> link_;
+    env::Timer again_;
+    bool is_connected_ = false;
+    bool has_begun_ = false;
+    std::uint64_t sequence_ = 0;
+    std::map<std::uint32_t, wire::EndpointChange> table_;  // By slot.
+    std::vector<std::uint32_t> changed_;                   // Slots to be told.
+    std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
+    std::vector<wire::InFlight> in_flight_;                // Pages of one acknowledgement.
+};
+
+}  // namespace thole::control

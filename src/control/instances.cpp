@@ -1,0 +1,373 @@
+// One instance's life: its slot and image, starting, ready, its end.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/parse.h"
+#include "control/command_line.h"
+#include "control/control.h"
+#include "wire/image.h"
+#include "wire/slots.h"
+
+namespace thole::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
+constexpr std::uint16_t kPortCount = 10000;
+constexpr Duration kNoPortReady = 1s;   // One that listens nowhere has started when it lived so long.
+constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
+
+wire::SlotRef ref(model::InstanceId id) { return {id.slot, id.generation}; }
+
+}  // namespace
+
+// nullptr: wait, one is just becoming free.
+Slot* Control::slot_for(Service& service) {
+    bool one_is_coming = false;
+    std::uint32_t highest = wire::kRoleSlots - 1;
+    for (auto& [number, slot] : world_.slots) {
+        highest = std::max(highest, number);
+        if (slot.row.service != service.row.id || slot.row.is_build) continue;
+        if (slot.use == SlotUse::Free) return &slot;
+        one_is_coming = one_is_coming || slot.use == SlotUse::Forgetting;
+    }
+    if (one_is_coming || highest + 1 >= wire::kSlotsMax) return nullptr;
+    Slot& made = world_.slots[highest + 1];
+    made.row.slot = highest + 1;
+    made.row.service = service.row.id;
+    return &made;
+}
+
+std::uint16_t Control::choose_port() {
+    for (int i = 0; i < kPortCount; ++i) {
+        next_port_ = static_cast<std::uint16_t>(kPortFirst +
+                                                (next_port_ - kPortFirst + 1) % kPortCount);
+        const bool is_used =
+            std::any_of(world_.instances.begin(), world_.instances.end(),
+                        [&](const auto& each) { return each.second.port == next_port_; });
+        if (is_used) continue;
+        // Somebody else's? Then a listener could not be bound.
+        const auto probe = env_.network.listen({.port = next_port_}, [](auto) {});
+        if (probe) return next_port_;
+    }
+    return 0;
+}
+
+bool Control::start_instance(Service& service, model::Version version) {
+    const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
+    if (spec == nullptr || !has_listeners(service)) return false;
+    Slot* const slot = slot_for(service);
+    if (slot == nullptr) return false;
+    Instance made;
+    made.id = {slot->row.slot, slot->row.generation + 1};
+    made.service = service.row.id;
+    made.version = version;
+    made.since = made.spawned = env_.clock.now();
+    if (spec->port_use == model::PortUse::Given) made.port = choose_port();
+    if (spec->port_use == model::PortUse::Fixed) made.port = spec->port;
+    if (const Status written = write_image(service, made); !written) {
+        service.trouble = written.error().message;
+        return false;
+    }
+    service.trouble.clear();
+    slot->row.generation = made.id.generation;
+    slot->use = SlotUse::Taken;
+    put(slot->row);
+    note_slot(made.id, "starting");
+    say({.kind = "instance starting",
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, made.id),
+         .text = fmt::format("v{}{}", version.release,
+                             made.port == 0 ? "" : fmt::format(" on port {}", made.port))});
+    const model::InstanceId id = made.id;
+    world_.instances[id.slot] = std::move(made);
+    keeper_->spawn(ref(id));
+    return true;
+}
+
+Status Control::write_image(const Service& service, const Instance& instance) {
+    const model::ServiceSpec& spec = *spec_of(world_, service, instance.version.release);
+    const std::string folder = release_folder(service, instance.version.release);
+    const env::Owner owner = owner_of(service);
+    Variables variables = {{"PATH", kSearchPath}, {"HOME", folder}, {"LANG", "C.UTF-8"}};
+    variables.insert(variables.end(), spec.environment.begin(), spec.environment.end());
+    if (instance.port != 0) {
+        variables.push_back({"PORT", std::to_string(instance.port)});
+        variables.push_back({"HOST", "127.0.0.1"});
+    }
+    for (const auto& [id, listener] : world_.listeners) {
+        if (listener.caller != service.row.id) continue;
+        variables.push_back({model::url_variable(world_.services[listener.service].row.name),
+                             fmt::format("http://127.0.0.1:{}", listener.port)});
+    }
+    if (spec.state_bytes > 0) variables.push_back({"STATE_DIR", state_folder(service)});
+    variables.push_back({"THOLE_SERVICE", service.row.name});
+    variables.push_back({"THOLE_RELEASE", std::to_string(instance.version.release)});
+    variables.push_back({"THOLE_INSTANCE", model::name_of(service.row.name, instance.id)});
+    variables.push_back({"THOLE_RESTART", std::to_string(instance.version.restart)});
+    const auto package = env_.files.read(folder + "/package.json", 1024 * 1024);
+    const model::Command run = without_npm(spec.run, package ? *package : std::string());
+    const std::string spool = spool_of(service, {.slot = instance.id.slot});
+    wire::ImageSource source;
+    source.cwd = folder;
+    source.cgroup = fmt::format("{}-{}", service.row.name, instance.id.slot);
+    source.out = spool + ".out";
+    source.err = spool + ".err";
+    source.argv = command_line(run, [this](const std::string& name) {
+        return env_.processes.find_program(name);
+    });
+    source.environment = environment_of(variables);
+    source.uid = owner.uid;
+    source.gid = owner.gid;
+    const std::string image = TRY(wire::write_image(source));
+    TRY(env_.files.make_folder(options_.data + "/spool", 0711));
+    return env_.files.replace(
+        fmt::format("{}/images/{}.{}", options_.run, instance.id.slot, instance.id.generation),
+        image, env::Durability::None, 0600);
+}
+
+// On tmpfs, for a control that comes after us: it lives exactly as long as instances do.
+void Control::note_slot(model::InstanceId id, std::string_view stage) {
+    const Status written = env_.files.replace(fmt::format("{}/control/{}", options_.run, id.slot),
+                                              fmt::format("{} {}", id.generation, stage),
+                                              env::Durability::None, 0600);
+    if (!written) say({.kind = "trouble", .text = written.error().message});
+}
+
+void Control::adopt(const wire::SlotState& state) {
+    const auto bytes = env_.files.read(
+        fmt::format("{}/images/{}.{}", options_.run, state.at.slot, state.at.generation),
+        wire::kImageBytesMax);
+    wire::ImageView image;
+    Instance made;
+    made.id = {state.at.slot, state.at.generation};
+    std::string name;
+    if (bytes && image.open(*bytes)) {
+        std::vector<const char*> argv(image.header().argc + 1);
+        std::vector<const char*> envp(image.header().envc + 1);
+        image.fill(argv.data(), envp.data());
+        const auto number = [](std::string_view text) {
+            return static_cast<std::uint32_t>(parse_integer(text, 0, 0xffffffff).value_or(0));
+        };
+        for (std::size_t i = 0; i + 1 < envp.size(); ++i) {
+            const std::string_view line = envp[i];
+            const std::string_view key = line.substr(0, line.find('='));
+            const std::string_view value = line.substr(std::min(line.size(), key.size() + 1));
+            if (key == "THOLE_SERVICE") name = value;
+            if (key == "THOLE_RELEASE") made.version.release = number(value);
+            if (key == "THOLE_RESTART") made.version.restart = number(value);
+            if (key == "PORT") made.port = static_cast<std::uint16_t>(number(value));
+        }
+    }
+    Service* const service = find_service(world_, name);
+    Slot& slot = world_.slots[state.at.slot];
+    slot.row.slot = state.at.slot;
+    slot.row.generation = std::max(slot.row.generation, state.at.generation);
+    slot.use = SlotUse::Taken;
+    // A build that a control before us began is begun anew; what we do not know is nobody's.
+    if (service == nullptr || made.version.release == 0) {
+        if (state.status != wire::SlotStatus::Ended) kill_all(made.id);
+        return;
+    }
+    slot.row.service = service->row.id;
+    put(slot.row);
+    made.service = service->row.id;
+    made.since = made.spawned = env_.clock.now();
+    const auto note =
+        env_.files.read(fmt::format("{}/control/{}", options_.run, made.id.slot), 64);
+    const bool was_ready = note && *note == fmt::format("{} ready", made.id.generation);
+    if (was_ready) {
+        made.stage = model::Stage::Ready;
+        made.ready_since = env_.clock.now();
+    }
+    // It was to end: from the beginning again, each step being harmless when repeated.
+    const auto intent = world_.intents.find(made.id.slot);
+    if (intent != world_.intents.end() && intent->second.generation == made.id.generation) {
+        made.stage = model::Stage::Leaving;
+        made.reason = intent->second.reason;
+        made.was_asked = made.is_durable = true;
+    }
+    world_.instances[made.id.slot] = std::move(made);
+    Instance& instance = world_.instances[state.at.slot];
+    if (instance.stage == model::Stage::Ready) route(instance, 0);
+}
+
+void Control::kill_all(model::InstanceId id) {
+    keeper_->signal({ref(id), 9, wire::SignalScope::All});
+}
+
+Instance* Control::instance_at(wire::SlotRef at) {
+    const auto found = world_.instances.find(at.slot);
+    if (found == world_.instances.end() || found->second.id.generation != at.generation)
+        return nullptr;
+    return &found->second;
+}
+
+void Control::on_slot(const wire::SlotState& state) {
+    const auto known = world_.slots.find(state.at.slot);
+    if (known != world_.slots.end()) {
+        Slot& slot = known->second;
+        std::copy_n(state.spool_dropped_bytes, 2, slot.dropped_bytes);
+        if (state.status == wire::SlotStatus::Free && slot.use == SlotUse::Forgetting) {
+            slot.use = SlotUse::Free;
+            mark_all();
+        }
+    }
+    const model::End end{.is_known = (state.flags & (wire::kExitKnown | wire::kSpawnFailed)) != 0,
+                         .never_ran = (state.flags & wire::kSpawnFailed) != 0,
+                         .wait_status = state.wait_status,
+                         .oom_kills = state.oom_kills};
+    Instance* const instance = instance_at(state.at);
+    if (instance != nullptr) {
+        if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
+        if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
+        return;
+    }
+    if (state.status != wire::SlotStatus::Ended || state.at.slot < wire::kRoleSlots) return;
+    for (auto& [id, service] : world_.services) {
+        const Staging& staging = service.staging;
+        if (staging.build_slot == state.at.slot && staging.build_generation == state.at.generation)
+            return on_build_end(service, end);
+    }
+    forget({state.at.slot, state.at.generation});
+}
+
+void Control::on_running(Instance& instance, std::uint32_t pid) {
+    if (instance.pid == pid) return;
+    instance.pid = pid;
+    if (instance.stage != model::Stage::Starting) {
+        // Adopted; its intent, where there is one, is found in services.cpp.
+        mark(instance.service);
+        return;
+    }
+    const std::uint32_t slot = instance.id.slot;
+    const Service& service = world_.services[instance.service];
+    if (instance.port == 0) {
+        const std::uint32_t generation = instance.id.generation;
+        instance.look_again = env_.timers.after(kNoPortReady, [this, slot, generation] {
+            Instance* const still = instance_at({slot, generation});
+            if (still != nullptr && still->stage == model::Stage::Starting) became_ready(*still);
+        });
+        return;
+    }
+    instance.probe = std::make_unique<Probe>(
+        env_, instance.port, service.spec.health.ready,
+        [this, slot](const Status& status) { on_probe(slot, status); });
+    mark(instance.service);
+}
+
+void Control::on_probe(std::uint32_t slot, const Status& status) {
+    const auto found = world_.instances.find(slot);
+    if (found == world_.instances.end() || found->second.stage != model::Stage::Starting) return;
+    Instance& instance = found->second;
+    if (status) return became_ready(instance);
+    const Duration waited = env_.clock.now() - instance.spawned;
+    const Service& service = world_.services[instance.service];
+    if (instance.was_asked) return;
+    if (waited > kExplainAfter) {
+        explain_silence(slot);
+    } else {
+        instance.reason = status.error().message;
+    }
+    if (waited <= service.spec.health.startup) return;
+    say({.kind = "instance stuck",
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, instance.id),
+         .text = fmt::format("not ready after {}: {}; it is ended and another one started",
+                             format_duration(waited), instance.reason)});
+    instance.reason = fmt::format("not ready after {}: {}", format_duration(waited),
+                                  instance.reason);
+    instance.probe.reset();
+    kill_all(instance.id);
+}
+
+// It runs and does not answer: does it listen elsewhere?
+void Control::explain_silence(std::uint32_t slot) {
+    Instance& instance = world_.instances[slot];
+    const std::uint32_t pid = instance.pid;
+    const std::uint32_t generation = instance.id.generation;
+    const auto found = std::make_shared<std::vector<env::Address>>();
+    env_.background.run(
+        [&processes = env_.processes, pid, found] { *found = processes.listening(pid); },
+        [this, alive = alive_, slot, generation, found] {
+            if (!*alive) return;
+            Instance* const still = instance_at({slot, generation});
+            if (still == nullptr || still->stage != model::Stage::Starting) return;
+            std::string places;
+            for (const env::Address& at : *found) {
+                if (at.port == still->port) return;  // It listens; its answer is the trouble.
+                places += fmt::format("{}{}", places.empty() ? "" : ", ", at.port);
+            }
+            still->reason = places.empty()
+                                ? fmt::format("it runs and does not listen on PORT {}", still->port)
+                                : fmt::format("it listens on port {}, not on PORT {}", places,
+                                              still->port);
+        });
+}
+
+void Control::became_ready(Instance& instance) {
+    const Service& service = world_.services[instance.service];
+    instance.stage = model::Stage::Ready;
+    instance.since = instance.ready_since = env_.clock.now();
+    instance.reason.clear();
+    instance.probe.reset();
+    note_slot(instance.id, "ready");
+    route(instance, 0);
+    edge_->flush();
+    say({.kind = "instance ready",
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, instance.id),
+         .text = fmt::format("v{} after {}", instance.version.release,
+                             format_duration(instance.since - instance.spawned))});
+    mark(instance.service);
+}
+
+void Control::on_end(Instance& instance, const model::End& end) {
+    Service& service = world_.services[instance.service];
+    const Time now = env_.clock.now();
+    const bool was_ready = instance.ready_since != Time{};
+    std::string text = model::describe(end);
+    if (instance.was_asked) {
+        text = "as asked: " + text;
+    } else if (!instance.reason.empty()) {
+        text = instance.reason + "; " + text;
+    }
+    text += fmt::format(", after {}", format_duration(now - instance.spawned));
+    say({.kind = instance.was_asked ? "instance ended" : "instance lost",
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, instance.id),
+         .text = text});
+    if (!instance.was_asked && instance.version == service.wanted()) {
+        service.failures =
+            recovery::after_end(service.failures,
+                                {.end = end,
+                                 .was_ready = was_ready,
+                                 .ready_for = was_ready ? now - instance.ready_since : Duration{},
+                                 .was_asked = false},
+                                now, env_.random);
+        service.last_failure = text;
+    }
+    if (instance.port != 0) route(instance, wire::kBitControl | wire::kBitGone);
+    edge_->flush();
+    put(RemoveIntent{instance.id.slot, instance.id.generation});
+    Slot& slot = world_.slots[instance.id.slot];
+    if (!instance.was_asked) ++slot.restarts;
+    const model::InstanceId id = instance.id;
+    world_.instances.erase(id.slot);
+    forget(id);
+    mark_all();
+}
+
+void Control::forget(model::InstanceId id) {
+    Slot& slot = world_.slots[id.slot];
+    slot.use = SlotUse::Forgetting;
+    const auto act = [this, id] { keeper_->forget(ref(id)); };
+    after_commit(act);
+    // A full or hung disk must not stop recovery.
+    slot.forget = env_.timers.after(options_.forget_limit, act);
+    turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
+}
+
+}  // namespace thole::control

@@ -1,0 +1,127 @@
+// One instance's way out: decided, on disk, out of routing, drained, asked, killed.
+#include <fmt/format.h>
+
+#include "control/control.h"
+
+namespace thole::control {
+
+void Control::leave(Instance& instance, std::string reason) {
+    const Service& service = world_.services[instance.service];
+    instance.stage = model::Stage::Leaving;
+    instance.since = env_.clock.now();
+    instance.was_asked = true;
+    instance.reason = reason;
+    instance.probe.reset();
+    put(model::IntentRow{instance.id.slot, instance.id.generation, reason});
+    say({.kind = "instance leaving",
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, instance.id),
+         .text = std::move(reason)});
+    after_commit([this, id = instance.id] {
+        Instance* const still = instance_at({id.slot, id.generation});
+        if (still == nullptr) return;
+        still->is_durable = true;
+        mark(still->service);
+    });
+}
+
+void Control::step_leaving(Instance& instance) {
+    if (!instance.is_durable) return;
+    const Service& service = world_.services[instance.service];
+    const bool is_routed = instance.port != 0;
+    if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
+    const recovery::LeavingStep step = recovery::next(
+        instance.leaving, {.is_routed = is_routed,
+                           .is_acknowledged = instance.is_acknowledged,
+                           .is_cut = instance.is_cut,
+                           .in_flight = instance.stats.in_flight,
+                           .drain_limit = service.spec.is_single() ? Duration(model::kSingleDrainLimit)
+                                                                   : Duration(model::kDrainLimit),
+                           .grace = service.spec.stop_grace,
+                           .now = env_.clock.now()});
+    instance.leaving = step.next;
+    const wire::SlotRef at{instance.id.slot, instance.id.generation};
+    switch (step.action) {
+        case recovery::LeavingAction::None: break;
+        case recovery::LeavingAction::Cut: edge_->cut(at); break;
+        case recovery::LeavingAction::Ask:
+            keeper_->signal({at, 15, wire::SignalScope::Process});
+            break;
+        case recovery::LeavingAction::Kill: kill_all(instance.id); break;
+    }
+    if (step.look_again != Time{}) {
+        instance.look_again = env_.timers.after(
+            step.look_again - env_.clock.now(),
+            [this, service_id = instance.service] { mark(service_id); });
+    }
+    if (!step.has_changed) return;
+    std::string text(recovery::name_of(instance.leaving));
+    if (std::holds_alternative<recovery::Draining>(instance.leaving))
+        text = fmt::format("{} requests are under way", instance.stats.in_flight);
+    if (std::holds_alternative<recovery::Asked>(instance.leaving)) text = "SIGTERM";
+    if (std::holds_alternative<recovery::Killing>(instance.leaving))
+        text = fmt::format("still there {} after SIGTERM: killed, with all it started",
+                           format_duration(service.spec.stop_grace));
+    say({.kind = fmt::format("instance {}", recovery::name_of(instance.leaving)),
+         .service = service.row.name,
+         .instance = model::name_of(service.row.name, instance.id),
+         .text = std::move(text)});
+    mark(instance.service);
+}
+
+void Control::route(Instance& instance, std::uint32_t bits) {
+    if (instance.port == 0) return;
+    wire::EndpointChange change{};
+    change.at = {instance.id.slot, instance.id.generation};
+    change.service = instance.service;
+    change.release = instance.version.release;
+    change.address = 0x7f000001;
+    change.port = instance.port;
+    change.bits = bits;
+    change.weight = 100;
+    const std::uint64_t sequence = edge_->set(change);
+    if (bits != 0) instance.removal = sequence;
+}
+
+void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight) {
+    for (auto& [slot, instance] : world_.instances) {
+        if (instance.removal == 0 || instance.is_acknowledged || instance.removal > sequence)
+            continue;
+        instance.is_acknowledged = true;
+        instance.stats.in_flight = 0;
+        for (const wire::InFlight& each : in_flight) {
+            const bool is_its =
+                each.at.slot == slot && each.at.generation == instance.id.generation;
+            instance.stats.in_flight += is_its ? 1 : 0;
+        }
+        mark(instance.service);
+    }
+}
+
+void Control::on_stats(const wire::StatsHeader& header,
+                       const std::vector<wire::EndpointStats>& rows) {
+    world_.traffic = header;
+    for (const wire::EndpointStats& row : rows) {
+        Instance* const instance = instance_at(row.at);
+        if (instance == nullptr) continue;
+        instance->stats = row;
+        if (instance->stage == model::Stage::Leaving) mark(instance->service);
+    }
+}
+
+void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
+    for (const wire::BrokenRequest& row : rows) {
+        const Instance* const instance = instance_at(row.at);
+        const std::string service =
+            instance == nullptr ? std::string() : world_.services[instance->service].row.name;
+        const std::size_t length = ::strnlen(row.target, sizeof(row.target));
+        say({.kind = "request broken",
+             .service = service,
+             .instance = instance == nullptr ? fmt::format("{}.{}", row.at.slot, row.at.generation)
+                                             : model::name_of(service, instance->id),
+             .text = fmt::format("{:016x}{:016x} {}", row.request.high, row.request.low,
+                                 std::string_view(row.target, length))});
+    }
+}
+
+}  // namespace thole::control

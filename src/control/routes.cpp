@@ -1,0 +1,187 @@
+// Listeners and the snapshot: which ports there are, who answers at them, who may ask.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "control/control.h"
+#include "wire/snapshot.h"
+
+namespace thole::control {
+namespace {
+
+constexpr std::uint32_t kPublic = 0xffffffff;
+
+// "127.0.0.1", which the manifest's reader has checked.
+std::uint32_t parse_ip(std::string_view text) {
+    std::uint32_t ip = 0;
+    std::uint32_t part = 0;
+    for (const char c : text) {
+        if (c == '.') {
+            ip = (ip << 8) | part;
+            part = 0;
+        } else {
+            part = part * 10 + static_cast<std::uint32_t>(c - '0');
+        }
+    }
+    return (ip << 8) | part;
+}
+
+wire::SnapshotLimits default_limits() {
+    return {.connect = model::kConnectLimit,
+            .response_head = model::kResponseHeadLimit,
+            .idle = model::kIdleLimit,
+            .tunnel = model::kTunnelLimit,
+            .hold = model::kHoldLimit,
+            .held_requests_max = model::kHeldRequestsMax,
+            .held_bytes_max = model::kHeldBytesMax};
+}
+
+}  // namespace
+
+// Of the services that are there: a row for each public port and each call; rows of others go.
+void Control::ensure_listeners() {
+    std::vector<model::ListenerRow> wanted;
+    for (const auto& [id, service] : world_.services) {
+        if (service.row.is_removed) continue;
+        if (service.spec.at_public) {
+            wanted.push_back({0, id, kPublic, parse_ip(service.spec.at_public->bind),
+                              service.spec.at_public->port});
+        }
+        for (const std::string& name : service.spec.calls) {
+            const Service* const callee = find_service(world_, name);
+            if (callee != nullptr) wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
+        }
+    }
+    std::uint32_t highest = 0;
+    for (const auto& [id, row] : world_.listeners) highest = std::max(highest, id);
+    const auto same = [](const model::ListenerRow& have, const model::ListenerRow& want) {
+        return have.service == want.service && have.caller == want.caller &&
+               have.address == want.address && (want.port == 0 || have.port == want.port);
+    };
+    for (auto at = world_.listeners.begin(); at != world_.listeners.end();) {
+        const bool stays = std::any_of(wanted.begin(), wanted.end(), [&](const auto& want) {
+            return same(at->second, want);
+        });
+        if (!stays) {
+            keeper_->drop_listener(at->first);
+            put(RemoveListener{at->first});
+            world_.listener_errors.erase(at->first);
+            snapshot_is_stale_ = true;
+        }
+        at = stays ? std::next(at) : world_.listeners.erase(at);
+    }
+    for (model::ListenerRow& want : wanted) {
+        const bool is_there =
+            std::any_of(world_.listeners.begin(), world_.listeners.end(),
+                        [&](const auto& have) { return same(have.second, want); });
+        if (is_there) continue;
+        want.id = ++highest;
+        world_.listeners[want.id] = want;
+        world_.listener_errors[want.id] = 0;
+        put(want);
+        snapshot_is_stale_ = true;
+    }
+    for (const auto& [id, row] : world_.listeners)
+        keeper_->ensure_listener({id, row.address, row.port, 0});
+}
+
+void Control::on_listener(const wire::ListenerState& state) {
+    const auto found = world_.listeners.find(state.id);
+    if (found == world_.listeners.end()) return;
+    model::ListenerRow& row = found->second;
+    Service& service = world_.services[row.service];
+    if (state.error != 0) {
+        const bool is_new = world_.listener_errors[state.id] != state.error;
+        world_.listener_errors[state.id] = state.error;
+        const std::string why = from_errno(state.error, "").message.substr(2);
+        service.trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
+        if (is_new)
+            say({.kind = "port refused", .service = service.row.name, .text = service.trouble});
+        // A port for calls was ours before the machine's last start; somebody else has it now.
+        if (row.caller != kPublic) row.port = 0;
+        return;
+    }
+    if (world_.listener_errors.erase(state.id) > 0) {
+        service.trouble.clear();
+        snapshot_is_stale_ = true;
+    }
+    if (row.port != state.port) {
+        row.port = state.port;
+        put(row);
+        snapshot_is_stale_ = true;
+    }
+    mark_all();
+}
+
+// All ports that its environment names are known.
+bool Control::has_listeners(const Service& service) const {
+    return std::all_of(world_.listeners.begin(), world_.listeners.end(), [&](const auto& each) {
+        return each.second.caller != service.row.id || each.second.port != 0;
+    });
+}
+
+// On the disk before the edge is asked for it. One that is not parked yet is left out: the edge
+// could not take it.
+void Control::publish_snapshot() {
+    snapshot_is_stale_ = false;
+    wire::Snapshot snapshot;
+    snapshot.version = ++snapshot_;
+    put(model::NumberRow{"snapshot", static_cast<std::int64_t>(snapshot_)});
+    for (const auto& [id, service] : world_.services) {
+        if (!service.row.is_removed)
+            snapshot.services.push_back({id, service.row.name, default_limits()});
+    }
+    for (const auto& [id, row] : world_.listeners) {
+        if (row.port == 0 || world_.listener_errors.contains(id)) continue;
+        const bool is_public = row.caller == kPublic;
+        wire::SnapshotListener listener;
+        listener.id = id;
+        listener.kind = is_public ? wire::ListenerKind::Public : wire::ListenerKind::Call;
+        listener.service = row.service;
+        listener.caller = row.caller;
+        if (!is_public) {
+            listener.caller_uid = world_.services[row.caller].row.uid;
+            listener.check_caller = listener.caller_uid == 0 ? 0 : 1;
+        }
+        snapshot.listeners.push_back(listener);
+    }
+    const std::string folder = options_.data + "/edge";
+    const auto failed = std::make_shared<std::string>();
+    env_.background.run(
+        [&files = env_.files, folder, version = snapshot_, bytes = wire::write_snapshot(snapshot),
+         failed] {
+            Status made = files.make_folder(folder, 0711);
+            if (made)
+                made = files.replace(fmt::format("{}/snapshot.{}", folder, version), bytes,
+                                     env::Durability::Synced, 0644);
+            if (!made) *failed = made.error().message;
+            if (made && version > 2)
+                static_cast<void>(files.remove(fmt::format("{}/snapshot.{}", folder, version - 2)));
+        },
+        [this, alive = alive_, version = snapshot_, failed] {
+            if (!*alive) return;
+            if (!failed->empty()) {
+                say({.kind = "trouble", .text = "the edge's snapshot: " + *failed});
+                again_ = env_.timers.after(std::chrono::seconds(1), [this] {
+                    snapshot_is_stale_ = true;
+                    mark_all();
+                });
+                return;
+            }
+            snapshot_written_ = version;
+            edge_->activate(version);
+        });
+}
+
+void Control::on_edge(const wire::Welcome& welcome) {
+    const bool is_another = welcome.pid != world_.edge.pid && world_.edge.pid != 0;
+    world_.edge = welcome;
+    if (is_another)
+        say({.kind = "edge serving",
+             .text = fmt::format("another process carries the traffic (epoch {})", welcome.epoch)});
+    if (snapshot_written_ != 0 && welcome.snapshot_version != snapshot_written_)
+        edge_->activate(snapshot_written_);
+}
+
+}  // namespace thole::control

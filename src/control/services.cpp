@@ -1,0 +1,103 @@
+// One service's turn: what should run, what does, what to do next.
+#include <fmt/format.h>
+
+#include "control/control.h"
+#include "deploy/verdict.h"
+#include "recovery/keep_ready.h"
+
+namespace thole::control {
+
+void Control::run_service(Service& service) {
+    const std::uint32_t id = service.row.id;
+    for (Instance* instance : instances_of(world_, id)) {
+        if (instance->stage == model::Stage::Leaving) step_leaving(*instance);
+    }
+    const bool is_to_stop = world_.is_down || service.row.is_removed;
+    const bool stops = is_to_stop && may_stop(world_, service);
+    std::vector<model::InstanceSeen> instances;
+    for (const Instance* instance : instances_of(world_, id))
+        instances.push_back({instance->id, instance->version, instance->stage, instance->since});
+    if (service.row.wanted == 0 && instances.empty()) {
+        service.is_settled = stops;
+        return;
+    }
+    const model::ServiceSpec* const spec = spec_of(world_, service, service.row.wanted);
+    const recovery::Plan plan =
+        recovery::plan({.count = stops ? 0 : service.count(),
+                        .is_single = service.spec.is_single() || (spec && spec->is_single()),
+                        .current = service.wanted(),
+                        .proven = {service.row.serving, service.row.restart},
+                        .next_start = service.failures.next_start,
+                        .now = env_.clock.now(),
+                        .instances = instances});
+    for (const model::InstanceId& leaver : plan.end) {
+        const model::Version version = world_.instances[leaver.slot].version;
+        leave(world_.instances[leaver.slot],
+              stops                          ? "the service is to stop"
+              : version == service.wanted()  ? "there are more than wanted"
+              : version.release != service.row.wanted
+                  ? fmt::format("v{} takes its place", service.row.wanted)
+                  : "a restart was asked for");
+    }
+    for (const model::Version& version : plan.start) {
+        if (!start_instance(service, version)) break;
+    }
+    if (plan.waits) {
+        service.again = env_.timers.after(service.failures.next_start - env_.clock.now(),
+                                          [this, id] { mark(id); });
+    }
+    judge(service, plan.is_settled);
+    say_state(service);
+}
+
+void Control::judge(Service& service, bool is_settled) {
+    service.is_settled = is_settled;
+    if (!service.deploy && service.row.wanted != service.row.serving)
+        service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
+    if (!service.deploy || service.deploy->status != "rolling" || world_.is_down) return;
+    model::ServiceRow& row = service.row;
+    const bool can_turn_back = row.serving != 0 && row.serving != row.wanted &&
+                               spec_of(world_, service, row.serving) != nullptr;
+    const deploy::Verdict verdict = deploy::verdict_of({.can_turn_back = can_turn_back,
+                                                        .is_settled = is_settled,
+                                                        .failures = service.failures.in_row,
+                                                        .last_failure = service.last_failure});
+    if (std::holds_alternative<deploy::Done>(verdict)) {
+        row.serving = row.wanted;
+        put(row);
+        service.deploy->status = "done";
+        const Duration took = env_.clock.now() - service.deploy_began;
+        say({.kind = "deploy done",
+             .service = row.name,
+             .text = service.deploy_began == Time{}
+                         ? fmt::format("v{} serves", row.wanted)
+                         : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
+    } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
+        service.deploy->status = "reversed";
+        service.deploy->reason = back->reason;
+        say({.kind = "deploy reversed",
+             .service = row.name,
+             .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
+                                 back->reason)});
+        row.wanted = row.serving;
+        service.failures = {};
+        put(row);
+        mark(row.id);
+    }
+}
+
+// The moments that matter to its users: all there, and nobody there.
+void Control::say_state(Service& service) {
+    int ready = 0;
+    for (const Instance* instance : instances_of(world_, service.row.id))
+        ready += instance->stage == model::Stage::Ready ? 1 : 0;
+    const bool serves = service.was_serving ? ready > 0 : ready >= service.count() && ready > 0;
+    if (serves == service.was_serving) return;
+    service.was_serving = serves;
+    say({.kind = serves ? "service serving" : "service out",
+         .service = service.row.name,
+         .text = serves ? fmt::format("{} of {} ready", ready, service.count())
+                        : "no instance is ready; requests wait"});
+}
+
+}  // namespace thole::control

@@ -1,0 +1,374 @@
+// From a manifest to releases that can run: digest, private copy, build. Begun anew by the next
+// control where this one dies in the middle.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "control/command_line.h"
+#include "control/control.h"
+#include "manifest/read.h"
+#include "wire/image.h"
+#include "wire/slots.h"
+
+namespace thole::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kBuildLimit = 15min;
+constexpr std::uint32_t kUidFirst = 61184;  // Debian assigns none of these (policy 9.2.2).
+constexpr std::uint32_t kUidCount = 4336;
+constexpr std::size_t kFilesBytesMax = 64 * 1024 * 1024;
+
+std::string command_text(const model::Command& command) {
+    std::string text = command.is_shell ? "text" : "list";
+    for (const std::string& word : command.words) text += '\0' + word;
+    return text;
+}
+
+// What makes two releases of the same files different.
+std::string digest_extra(const model::ServiceSpec& spec) {
+    std::string text = command_text(spec.build) + '\1' + command_text(spec.run) + '\1';
+    for (const auto& [name, value] : spec.environment) text += name + '=' + value + '\0';
+    text += '\1';
+    for (const std::string& call : spec.calls) text += call + '\0';
+    return text + (spec.state_bytes > 0 ? "\1state" : "\1");
+}
+
+// Those of the list that lie below the service's folder, relative to it.
+std::vector<std::string> files_below(const std::string& list, const std::string& path) {
+    std::string prefix = path;
+    while (prefix.starts_with("./")) prefix.erase(0, 2);
+    while (prefix.ends_with("/")) prefix.pop_back();
+    if (prefix == ".") prefix.clear();
+    if (!prefix.empty()) prefix += '/';
+    std::vector<std::string> files;
+    for (std::size_t at = 0; at < list.size();) {
+        const std::size_t end = std::min(list.find('\0', at), list.size());
+        const std::string_view name = std::string_view(list).substr(at, end - at);
+        if (name.starts_with(prefix) && name.size() > prefix.size())
+            files.emplace_back(name.substr(prefix.size()));
+        at = end + 1;
+    }
+    return files;
+}
+
+std::string join_path(const std::string& folder, const std::string& path) {
+    return path.empty() || path == "." ? folder : folder + "/" + path;
+}
+
+}  // namespace
+
+std::string Control::release_folder(const Service& service, std::uint32_t number) const {
+    return fmt::format("{}/releases/{}/v{}", options_.data, service.row.name, number);
+}
+std::string Control::state_folder(const Service& service) const {
+    return fmt::format("{}/state/{}", options_.data, service.row.name);
+}
+
+std::string Control::spool_of(const Service& service, const model::SlotRow& slot) const {
+    const std::string place = slot.is_build ? "build" : std::to_string(slot.slot);
+    return fmt::format("{}/spool/{}-{}", options_.data, service.row.name, place);
+}
+
+env::Owner Control::owner_of(const Service& service) const {
+    const env::Owner self = env_.processes.self();
+    if (self.uid != 0 || service.row.uid == 0) return self;
+    if (!service.spec.user.empty()) {
+        const auto owner = env_.processes.user(service.spec.user);
+        if (owner) return *owner;
+    }
+    return {service.row.uid, service.row.uid};
+}
+
+std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
+    std::uint32_t id = 1;
+    for (const auto& [known, service] : world_.services) id = std::max(id, known + 1);
+    Service& service = world_.services[id];
+    service.row.id = id;
+    service.row.name = spec.name;
+    if (env_.processes.self().uid == 0 && spec.user != "root") {
+        // Away from another system's on the same machine, as far as a hash can.
+        const std::uint32_t base = crc32c(options_.id) % kUidCount;
+        service.row.uid = kUidFirst + (base + id) % kUidCount;
+    }
+    return id;
+}
+
+Status Control::apply(const std::string& folder, const std::string& text, bool prune,
+                      std::vector<std::string>& notes) {
+    manifest::Reading reading = manifest::read_manifest(text);
+    if (!reading.manifest) return manifest::error_of(reading.findings, "thole.yaml");
+    for (const model::ServiceSpec& spec : reading.manifest->services) {
+        if (spec.user.empty() || spec.user == "root") continue;
+        if (const auto user = env_.processes.user(spec.user); !user)
+            return Error{user.error()}.within(fmt::format("services.{}.user", spec.name));
+    }
+    const model::Manifest& wanted = *reading.manifest;
+    for (const model::ServiceSpec& spec : wanted.services) {
+        Service* service = find_service(world_, spec.name);
+        if (service == nullptr) service = &world_.services[add_service(spec)];
+        if (service->spec.scale != spec.scale) service->row.scale = -1;
+        service->spec = spec;
+        put(service->row);
+    }
+    for (auto& [id, service] : world_.services) {
+        if (service.row.is_removed || find_spec(wanted, service.row.name) != nullptr) continue;
+        if (!prune) {
+            notes.push_back(fmt::format("{} is not in the manifest any more and goes on; try: "
+                                        "thole up --prune",
+                                        service.row.name));
+            continue;
+        }
+        service.row.is_removed = true;
+        put(service.row);
+        say({.kind = "service removed", .service = service.row.name, .text = "by up --prune"});
+    }
+    const std::int64_t revision = ++world_.revision;
+    model::ManifestRow row{revision, folder, text, env_.clock.wall()};
+    put(row);
+    put(model::NumberRow{"is_down", 0});
+    world_.is_down = false;
+    world_.manifests[revision] = std::move(row);
+    world_.parsed[revision] = std::move(*reading.manifest);
+    say({.kind = "manifest applied", .text = fmt::format("revision {} of {}", revision, folder)});
+    snapshot_is_stale_ = true;
+    ensure_listeners();
+    return success();
+}
+
+void Control::stage_all() {
+    for (auto& [id, service] : world_.services) {
+        if (service.row.is_removed || applied(world_) == nullptr) continue;
+        // What was staged already is not looked at again: files may have been edited since.
+        const auto done = world_.staged.find(id);
+        if (done != world_.staged.end() && done->second == world_.revision) continue;
+        if (find_spec(*applied(world_), service.row.name) != nullptr) stage(id);
+    }
+}
+
+void Control::stage(std::uint32_t id) {
+    Service& service = world_.services[id];
+    // One at a time: what was under way for an older revision is given up.
+    if (service.staging.build_slot != 0)
+        kill_all({service.staging.build_slot, service.staging.build_generation});
+    service.staging = Staging{};
+    service.staging.step = StagingStep::Digest;
+    service.staging.revision = world_.revision;
+    service.staging.began = env_.clock.now();
+    const std::string folder =
+        join_path(world_.manifests[world_.revision].folder, service.spec.path);
+    const std::string list = fmt::format("{}/files/{}", options_.data, world_.revision);
+    const auto digest = std::make_shared<Result<std::string>>(unavailable("not read yet"));
+    env_.background.run(
+        [&env = env_, folder, list, path = service.spec.path, extra = digest_extra(service.spec),
+         digest] {
+            const auto files = env.files.read(list, kFilesBytesMax);
+            *digest = files ? env.trees.digest(folder, files_below(*files, path), extra)
+                            : Result<std::string>(files.error());
+        },
+        [this, alive = alive_, id, revision = world_.revision, digest] {
+            if (*alive) on_digest(id, revision, *digest);
+        });
+}
+
+void Control::on_digest(std::uint32_t id, std::int64_t revision,
+                        const Result<std::string>& digest) {
+    Service& service = world_.services[id];
+    if (service.staging.revision != revision || service.staging.step != StagingStep::Digest) return;
+    if (!digest) return release_is_broken(service, digest.error().text());
+    const auto found =
+        std::find_if(service.releases.rbegin(), service.releases.rend(), [&](const auto& each) {
+            return each.second.digest == *digest &&
+                   each.second.status != model::ReleaseStatus::Broken;
+        });
+    if (found == service.releases.rend()) return begin_release(service, *digest);
+    service.staging.release = found->first;
+    service.staging.digest = *digest;
+    if (found->second.status == model::ReleaseStatus::Built) return want_release(service, found->first);
+    begin_release(service, *digest);
+}
+
+// Its private copy. A row that an earlier control left half made is made again from the start.
+void Control::begin_release(Service& service, const std::string& digest) {
+    Staging& staging = service.staging;
+    for (auto& [number, row] : service.releases) {
+        if (row.status != model::ReleaseStatus::Staging || number == staging.release) continue;
+        row.status = model::ReleaseStatus::Broken;
+        row.reason = "given up for a newer one";
+        put(row);
+    }
+    if (staging.release == 0) {
+        staging.release = service.releases.empty() ? 1 : service.releases.rbegin()->first + 1;
+        model::ReleaseRow row;
+        row.service = service.row.id;
+        row.number = staging.release;
+        row.digest = digest;
+        row.revision = staging.revision;
+        row.made = env_.clock.wall();
+        service.releases[row.number] = row;
+        put(row);
+        say({.kind = "release new",
+             .service = service.row.name,
+             .text = fmt::format("v{} ({})", row.number, digest.substr(0, 12))});
+    }
+    staging.step = StagingStep::Copy;
+    staging.digest = digest;
+    const std::int64_t revision = staging.revision;
+    service.deploy = DeploySaid{staging.release, "staging", {}};
+    const std::string folder = release_folder(service, staging.release);
+    const std::string from = join_path(world_.manifests[revision].folder, service.spec.path);
+    const std::string list = fmt::format("{}/files/{}", options_.data, revision);
+    const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
+    const std::string state = service.spec.state_bytes > 0 ? state_folder(service) : std::string();
+    const auto copied = std::make_shared<Status>(success());
+    env_.background.run(
+        [&env = env_, from, list, folder, cache, state, owner = owner_of(service), digest,
+         path = service.spec.path, extra = digest_extra(service.spec), copied] {
+            *copied = [&]() -> Status {
+                const std::string names = TRY(env.files.read(list, kFilesBytesMax));
+                const std::vector<std::string> files = files_below(names, path);
+                TRY(env.trees.make_owned(cache, owner, 0700));
+                if (!state.empty()) TRY(env.trees.make_owned(state, owner, 0700));
+                TRY(env.trees.copy({from, files, folder, owner}));
+                // Files that were edited meanwhile: what was copied is not what was asked for.
+                const std::string found = TRY(env.trees.digest(folder, files, extra));
+                if (found != digest)
+                    return conflict("files changed while they were copied")
+                        .with_hint("thole up");
+                return success();
+            }();
+        },
+        [this, alive = alive_, id = service.row.id, revision, copied] {
+            if (*alive && world_.services[id].staging.revision == revision) on_copied(id, *copied);
+        });
+}
+
+void Control::on_copied(std::uint32_t id, const Status& copied) {
+    Service& service = world_.services[id];
+    if (service.staging.step != StagingStep::Copy) return;
+    if (!copied) return release_is_broken(service, copied.error().text());
+    if (spec_of(world_, service, service.staging.release)->build.empty())
+        return release_is_built(service);
+    build(service);
+}
+
+void Control::build(Service& service) {
+    Staging& staging = service.staging;
+    const model::ServiceSpec& spec = *spec_of(world_, service, staging.release);
+    Slot* slot = nullptr;
+    std::uint32_t highest = wire::kRoleSlots - 1;
+    for (auto& [number, each] : world_.slots) {
+        highest = std::max(highest, number);
+        if (each.row.service == service.row.id && each.row.is_build) slot = &each;
+    }
+    if (slot == nullptr) {
+        slot = &world_.slots[highest + 1];
+        slot->row = {highest + 1, service.row.id, 0, true};
+    }
+    const std::string folder = release_folder(service, staging.release);
+    const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
+    const env::Owner owner = owner_of(service);
+    const std::string spool = spool_of(service, slot->row);
+    wire::ImageSource source;
+    source.cwd = folder;
+    source.cgroup = fmt::format("{}-build", service.row.name);
+    source.out = source.err = spool + ".out";
+    source.argv = command_line(spec.build, [this](const std::string& name) {
+        return env_.processes.find_program(name);
+    });
+    source.environment = environment_of({{"PATH", kSearchPath},
+                                         {"HOME", folder},
+                                         {"LANG", "C.UTF-8"},
+                                         {"XDG_CACHE_HOME", cache},
+                                         {"npm_config_cache", cache + "/npm"},
+                                         {"THOLE_BUILD", service.row.name}});
+    source.uid = owner.uid;
+    source.gid = owner.gid;
+    slot->row.generation += 1;
+    slot->use = SlotUse::Taken;
+    put(slot->row);
+    const Result<std::string> image = wire::write_image(source);
+    Status written = image ? env_.files.make_folder(options_.data + "/spool", 0711)
+                           : Status(image.error());
+    if (written)
+        written = env_.files.replace(
+            fmt::format("{}/images/{}.{}", options_.run, slot->row.slot, slot->row.generation),
+            *image, env::Durability::None, 0600);
+    if (!written) return release_is_broken(service, written.error().text());
+    staging.step = StagingStep::Build;
+    staging.build_slot = slot->row.slot;
+    staging.build_generation = slot->row.generation;
+    service.deploy = DeploySaid{staging.release, "building", {}};
+    say({.kind = "build started",
+         .service = service.row.name,
+         .text = fmt::format("v{}: {}", staging.release,
+                             fmt::join(spec.build.words, " "))});
+    keeper_->spawn({staging.build_slot, staging.build_generation});
+    const model::InstanceId id{staging.build_slot, staging.build_generation};
+    service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+}
+
+void Control::on_build_end(Service& service, const model::End& end) {
+    Staging& staging = service.staging;
+    forget({staging.build_slot, staging.build_generation});
+    staging.build_slot = 0;
+    if (end.is_known && !end.never_ran && end.wait_status == 0) return release_is_built(service);
+    release_is_broken(service, fmt::format("build: {}; its output: thole logs --build {}",
+                                           model::describe(end), service.row.name));
+}
+
+void Control::release_is_built(Service& service) {
+    model::ReleaseRow& row = service.releases[service.staging.release];
+    row.status = model::ReleaseStatus::Built;
+    put(row);
+    say({.kind = "release built",
+         .service = service.row.name,
+         .text = fmt::format("v{} after {}", row.number,
+                             format_duration(env_.clock.now() - service.staging.began))});
+    want_release(service, row.number);
+}
+
+void Control::release_is_broken(Service& service, std::string reason) {
+    const std::uint32_t number = service.staging.release;
+    if (number != 0) {
+        model::ReleaseRow& row = service.releases[number];
+        row.status = model::ReleaseStatus::Broken;
+        row.reason = reason;
+        put(row);
+    }
+    say({.kind = "release broken", .service = service.row.name, .text = reason});
+    service.deploy = DeploySaid{number, "broken", std::move(reason)};
+    is_staged(service);
+    mark(service.row.id);
+}
+
+void Control::is_staged(Service& service) {
+    service.staging.step = StagingStep::None;
+    world_.staged[service.row.id] = service.staging.revision;
+    put(model::NumberRow{fmt::format("staged {}", service.row.id), service.staging.revision});
+}
+
+void Control::want_release(Service& service, std::uint32_t number) {
+    is_staged(service);
+    if (service.row.wanted != number) {
+        service.row.wanted = number;
+        service.failures = {};
+        service.deploy_began = env_.clock.now();
+        service.deploy = DeploySaid{number, "rolling", {}};
+        put(service.row);
+        say({.kind = "deploy began",
+             .service = service.row.name,
+             .text = service.row.serving == 0
+                         ? fmt::format("v{}, the first", number)
+                         : fmt::format("from v{} to v{}", service.row.serving, number)});
+    } else {
+        // Asked for again: what waited for its next try does not wait any longer.
+        service.failures = {};
+        if (service.deploy && service.deploy->status != "rolling") service.deploy.reset();
+    }
+    mark(service.row.id);
+}
+
+}  // namespace thole::control

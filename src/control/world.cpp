@@ -1,0 +1,115 @@
+#include "control/world.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "base/parse.h"
+#include "manifest/read.h"
+
+namespace thole::control {
+
+const model::Manifest* applied(const World& world) {
+    const auto found = world.parsed.find(world.revision);
+    return found == world.parsed.end() ? nullptr : &found->second;
+}
+
+Service* find_service(World& world, std::string_view name) {
+    for (auto& [id, service] : world.services) {
+        if (service.row.name == name && !service.row.is_removed) return &service;
+    }
+    return nullptr;
+}
+
+std::vector<Instance*> instances_of(World& world, std::uint32_t service) {
+    std::vector<Instance*> found;
+    for (auto& [slot, instance] : world.instances) {
+        if (instance.service == service) found.push_back(&instance);
+    }
+    return found;
+}
+
+const model::ServiceSpec* find_spec(const model::Manifest& manifest, std::string_view name) {
+    for (const model::ServiceSpec& spec : manifest.services) {
+        if (spec.name == name) return &spec;
+    }
+    return nullptr;
+}
+
+const model::ServiceSpec* spec_of(const World& world, const Service& service,
+                                  std::uint32_t release) {
+    const auto row = service.releases.find(release);
+    if (row == service.releases.end()) return nullptr;
+    const auto manifest = world.parsed.find(row->second.revision);
+    return manifest == world.parsed.end() ? nullptr
+                                          : find_spec(manifest->second, service.row.name);
+}
+
+namespace {
+
+// Whom it calls, and whom these call, and so on.
+std::set<std::string> reached_from(World& world, const Service& from) {
+    std::set<std::string> reached;
+    std::vector<std::string> open = from.spec.calls;
+    while (!open.empty()) {
+        const std::string name = std::move(open.back());
+        open.pop_back();
+        if (!reached.insert(name).second) continue;
+        const Service* const service = find_service(world, name);
+        if (service == nullptr) continue;
+        open.insert(open.end(), service->spec.calls.begin(), service->spec.calls.end());
+    }
+    return reached;
+}
+
+}  // namespace
+
+bool may_stop(World& world, const Service& service) {
+    const std::set<std::string> reached = reached_from(world, service);
+    for (const auto& [slot, instance] : world.instances) {
+        if (instance.service == service.row.id) continue;
+        const auto caller = world.services.find(instance.service);
+        if (caller == world.services.end()) continue;
+        for (const std::string& called : caller->second.spec.calls) {
+            if (called == service.row.name && !reached.contains(caller->second.row.name))
+                return false;
+        }
+    }
+    return true;
+}
+
+Status fill(World& world, Stored stored) {
+    for (model::ManifestRow& row : stored.manifests) {
+        manifest::Reading reading = manifest::read_manifest(row.text);
+        // It was accepted once; a later thole that refuses it says so instead of forgetting it.
+        if (!reading.manifest) return manifest::error_of(reading.findings, row.folder);
+        world.parsed.emplace(row.revision, std::move(*reading.manifest));
+        world.revision = row.revision;
+        world.manifests.emplace(row.revision, std::move(row));
+    }
+    for (const model::ServiceRow& row : stored.services) world.services[row.id].row = row;
+    for (const model::ReleaseRow& row : stored.releases)
+        world.services[row.service].releases[row.number] = row;
+    for (const model::SlotRow& row : stored.slots) world.slots[row.slot].row = row;
+    for (const model::IntentRow& row : stored.intents) world.intents[row.slot] = row;
+    for (const model::ListenerRow& row : stored.listeners) world.listeners[row.id] = row;
+    for (const model::NumberRow& row : stored.numbers) {
+        if (row.name == "is_down") world.is_down = row.value != 0;
+        constexpr std::string_view kStaged = "staged ";
+        if (row.name.starts_with(kStaged)) {
+            const auto id = parse_integer(row.name.substr(kStaged.size()), 1, 0xffffffff);
+            if (id) world.staged[static_cast<std::uint32_t>(*id)] = row.value;
+        }
+    }
+    const model::Manifest* const manifest = applied(world);
+    for (auto& [id, service] : world.services) {
+        const model::ServiceSpec* spec =
+            manifest == nullptr ? nullptr : find_spec(*manifest, service.row.name);
+        // Not in the manifest any more: it goes on as it was last.
+        if (spec == nullptr) spec = spec_of(world, service, service.row.wanted);
+        if (spec != nullptr) service.spec = *spec;
+    }
+    return success();
+}
+
+}  // namespace thole::control

@@ -1,0 +1,84 @@
+#include "recovery/leaving.h"
+
+#include <gtest/gtest.h>
+
+namespace thole::recovery {
+namespace {
+
+using namespace std::chrono_literals;
+
+LeavingSeen seen(Duration now) {
+    LeavingSeen made;
+    made.drain_limit = 30s;
+    made.grace = 10s;
+    made.now = Time{1h} + now;
+    return made;
+}
+
+// SIGTERM before the acknowledgement would lose requests: this is what a deploy stands on.
+TEST(Leaving, NothingIsAskedBeforeTheEdgeHasAcknowledged) {
+    for (int second = 0; second < 1000; ++second) {
+        LeavingSeen at = seen(std::chrono::seconds(second));
+        const LeavingStep step = next(Removing{}, at);
+        EXPECT_EQ(step.action, LeavingAction::None);
+        EXPECT_TRUE(std::holds_alternative<Removing>(step.next));
+    }
+}
+
+TEST(Leaving, WithNothingUnderWayItIsAskedAtOnce) {
+    LeavingSeen at = seen(0s);
+    at.is_acknowledged = true;
+    const LeavingStep step = next(Removing{}, at);
+    EXPECT_EQ(step.action, LeavingAction::Ask);
+    EXPECT_EQ(step.look_again, at.now + 10s);
+}
+
+TEST(Leaving, WhatListensNowhereIsAskedAtOnce) {
+    LeavingSeen at = seen(0s);
+    at.is_routed = false;
+    EXPECT_EQ(next(Removing{}, at).action, LeavingAction::Ask);
+}
+
+TEST(Leaving, WhatIsUnderWayEndsOrIsCutAtTheDeadline) {
+    LeavingSeen at = seen(0s);
+    at.is_acknowledged = true;
+    at.in_flight = 2;
+    LeavingStep step = next(Removing{}, at);
+    ASSERT_TRUE(std::holds_alternative<Draining>(step.next));
+    EXPECT_EQ(step.look_again, at.now + 30s);
+
+    LeavingSeen ended = at;
+    ended.now += 3s;
+    ended.in_flight = 0;
+    EXPECT_EQ(next(step.next, ended).action, LeavingAction::Ask);
+
+    at.now += 30s - 1ns;
+    EXPECT_FALSE(next(step.next, at).has_changed);
+    at.now += 1ns;
+    step = next(step.next, at);
+    EXPECT_EQ(step.action, LeavingAction::Cut);
+    // The edge answers, or what was left ends by itself, or nobody answers for long.
+    EXPECT_FALSE(next(step.next, at).has_changed);
+    at.is_cut = true;
+    EXPECT_EQ(next(step.next, at).action, LeavingAction::Ask);
+    at.is_cut = false;
+    at.now += 1min;
+    EXPECT_EQ(next(step.next, at).action, LeavingAction::Ask);
+}
+
+TEST(Leaving, WhatIgnoresSigtermIsKilledAndKilledAgain) {
+    LeavingSeen at = seen(0s);
+    const Leaving asked = Asked{at.now + 10s};
+    EXPECT_EQ(next(asked, at).action, LeavingAction::None);
+    at.now += 10s;
+    LeavingStep step = next(asked, at);
+    EXPECT_EQ(step.action, LeavingAction::Kill);
+    EXPECT_TRUE(step.has_changed);
+    at.now += 1s;
+    step = next(step.next, at);
+    EXPECT_EQ(step.action, LeavingAction::Kill);
+    EXPECT_FALSE(step.has_changed) << "said once";
+}
+
+}  // namespace
+}  // namespace thole::recovery
