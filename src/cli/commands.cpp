@@ -1,0 +1,175 @@
+#include "cli/commands.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace thole::cli {
+namespace {
+
+// Words that the product will have, each with what comes nearest today.
+constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
+    {"plan", "up"},
+    {"deploy", "up"},
+    {"rollback", "up"},
+    {"status", "ps"},
+    {"top", "ps"},
+    {"why", "timeline"},
+    {"incidents", "timeline"},
+    {"traces", "logs"},
+    {"metrics", "ps"},
+    {"alerts", "timeline -f"},
+    {"chaos", "ps"},
+    {"rehearse", "up"},
+    {"events", "timeline"},
+    {"dlq", "timeline"},
+    {"secrets", "up"},
+    {"policy", "help"},
+    {"token", "help"},
+    {"audit", "timeline"},
+    {"drain", "help scale"},
+    {"pause", "help scale"},
+    {"exec", "ps"},
+    {"doctor", "ps"},
+    {"init", "up"},
+    {"import", "up"},
+    {"export", "ps --json"},
+    {"explain", "help"},
+    {"completion", "help"},
+    {"ui", "ps"},
+    {"load", "ps"},
+    {"drill", "help restart"},
+    {"promote", "ps"},
+    {"abort", "timeline"},
+    {"resume", "up"},
+    {"report", "timeline"},
+    {"ci", "up --json"},
+    {"move", "up"},
+    {"install", "up"},
+    {"upgrade", "version"},
+    {"backup", "help down"},
+    {"restore", "up"},
+    {"uninstall", "down"},
+    {"rescue", "ps"},
+};
+
+constexpr OptionSpec kFollow{"follow", 'f', "", "Goes on with what is new, until Ctrl-C"};
+constexpr OptionSpec kService{"service", 0, "<name>", "Only this service"};
+
+std::vector<Command> ship() {
+    return {
+        {.name = "up",
+         .usage = "up [--prune] [--detach]",
+         .summary = "Runs what thole.yaml says, or brings what runs up to it",
+         .story = "Waits until everything serves or has said why it does not, and prints the\n"
+                  "addresses. On a terminal it then shows what happens until Ctrl-C, which only\n"
+                  "stops the watching. Waits 10m unless --timeout says otherwise.",
+         .group = Group::Ship,
+         .options = {{"prune", 0, "", "Ends services that are not in the manifest any more"},
+                     {"detach", 'd', "", "Returns once everything serves"}},
+         .run = up},
+        {.name = "restart",
+         .usage = "restart <service>",
+         .summary = "Replaces every instance of a service by the same release",
+         .story = "One after another, as a deploy does: nothing is lost. Waits until it is done.",
+         .group = Group::Ship,
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .run = restart},
+        {.name = "scale",
+         .usage = "scale <service> <n>",
+         .summary = "Runs n instances of a service, until the manifest's own number changes",
+         .story = "",
+         .group = Group::Ship,
+         .positionals_min = 2,
+         .positionals_max = 2,
+         .run = scale},
+    };
+}
+
+std::vector<Command> see() {
+    return {
+        {.name = "ps",
+         .usage = "ps",
+         .summary = "What runs: services, instances, thole's own roles",
+         .story = "",
+         .run = ps},
+        {.name = "logs",
+         .usage = "logs [<service>] [-f] [--since <duration>] [--lines <n>]",
+         .summary = "What services wrote to stdout and stderr",
+         .story = "",
+         .positionals_max = 1,
+         .options = {kFollow,
+                     kService,
+                     {"since", 0, "<duration>", "Not what is older than that: 10m, 2h"},
+                     {"lines", 'n', "<n>", "The last n of each instance (default: 200)"}},
+         .run = logs},
+        {.name = "timeline",
+         .usage = "timeline [<service>] [-f] [--limit <n>]",
+         .summary = "Every change of state, in order, with why",
+         .story = "",
+         .positionals_max = 1,
+         .options = {kFollow, kService, {"limit", 'n', "<n>", "The newest n (default: 100)"}},
+         .run = timeline},
+    };
+}
+
+std::vector<Command> keep() {
+    return {
+        {.name = "down",
+         .usage = "down",
+         .summary = "Ends all services, callers first, and then thole itself",
+         .story = "State and releases stay; thole up brings everything back.",
+         .group = Group::Keep,
+         .run = down},
+        {.name = "version",
+         .usage = "version",
+         .summary = "The version of this program, and of the control that runs",
+         .story = "",
+         .group = Group::Keep,
+         .run = version},
+        {.name = "help",
+         .usage = "help [<command>]",
+         .summary = "All commands, or one of them",
+         .story = "",
+         .group = Group::Keep,
+         .positionals_max = 1,
+         .run = help},
+    };
+}
+
+}  // namespace
+
+const std::vector<Command>& all_commands() {
+    static const std::vector<Command> commands = [] {
+        std::vector<Command> all;
+        for (const std::vector<Command>& some : {ship(), see(), keep()}) {
+            all.insert(all.end(), some.begin(), some.end());
+        }
+        return all;
+    }();
+    return commands;
+}
+
+const Command* find_command(std::string_view name) {
+    for (const Command& command : all_commands()) {
+        if (command.name == name) return &command;
+    }
+    return nullptr;
+}
+
+Error no_command(std::string_view word) {
+    std::vector<std::string_view> names;
+    for (const auto& [name, instead] : kNotYet) {
+        if (name == word) {
+            return invalid(fmt::format("not yet: thole {} is not built", word))
+                .with_hint(fmt::format("thole {}", instead));
+        }
+    }
+    for (const Command& command : all_commands()) names.push_back(command.name);
+    const std::string near = nearest(word, names);
+    return invalid(fmt::format("'{}' is no command of thole", word))
+        .with_hint(near.empty() ? "thole help" : fmt::format("thole {}", near));
+}
+
+}  // namespace thole::cli

@@ -1,0 +1,63 @@
+// `thole down`.
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "cli/commands.h"
+#include "cli/follow.h"
+
+namespace thole::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kPoll = 50ms;
+
+int answer(Console& console, int code, std::string_view result) {
+    if (console.is_json()) {
+        JsonWriter w;
+        w.begin_object().member("format", 1).member("result", result).member("exit", code);
+        console.data(w.end_object().take());
+    }
+    return code;
+}
+
+bool keeper_is_there(Client& client) {
+    return client.outside().env().files.exists(client.places().keeper_socket());
+}
+
+}  // namespace
+
+Result<int> down(const Arguments& arguments, Client& client, Console& console) {
+    const Duration limit = TRY(arguments.duration("timeout", 10min));
+    if (!client.places().is_known() || (!client.is_there() && !keeper_is_there(client))) {
+        console.talk(fmt::format("nothing runs here ({})", client.places().folder));
+        return answer(console, kServing, "down");
+    }
+    env::Clock& clock = client.outside().env().clock;
+    const Time begun = clock.now();
+    Result<std::int64_t> after = last_sequence(client);
+    Result<std::string> asked = after.ok() ? client.post("/api/v1/down", "{}") : after.error();
+    // It was about to go when we came.
+    if (!asked.ok() && client.is_there()) return std::move(asked).error();
+    TimelineFollow follow(client, std::move(after).value_or(0), {}, [&](const Json& entry, std::string_view) {
+        console.talk(told(client, console, entry));
+    });
+    while (client.is_there() || keeper_is_there(client)) {
+        if (client.outside().is_interrupted()) {
+            console.talk("not watched any more; it goes on");
+            return answer(console, kInProgress, "in progress");
+        }
+        if (limit != kForever && clock.now() - begun >= limit) {
+            console.problem(fmt::format("still in progress after {}\n  try: thole timeline -f",
+                                        format_duration(clock.now() - begun)));
+            return answer(console, kInProgress, "in progress");
+        }
+        client.pause(kPoll);
+        follow.tend();
+    }
+    console.talk(
+        fmt::format("everything has ended, after {}", format_duration(clock.now() - begun)));
+    return answer(console, kServing, "down");
+}
+
+}  // namespace thole::cli

@@ -1,0 +1,24 @@
+#include "cli/service_argument.h"
+
+#include <fmt/format.h>
+
+#include "base/parse.h"
+
+namespace thole::cli {
+
+Result<std::string> service_of(const Arguments& arguments) {
+    const std::string option = arguments.value("service");
+    const std::string word = arguments.positionals.empty() ? "" : arguments.positionals[0];
+    if (!option.empty() && !word.empty() && option != word) {
+        return invalid(fmt::format("'{}' and --service {} are two services", word, option))
+            .with_hint(fmt::format("thole {} {}", arguments.command, word));
+    }
+    const std::string service = word.empty() ? option : word;
+    if (service.empty() && !arguments.has("service")) return service;
+    if (Status named = check_name(service); !named.ok()) {
+        return std::move(named).error().with_hint("thole ps");
+    }
+    return service;
+}
+
+}  // namespace thole::cli

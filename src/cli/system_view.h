@@ -1,0 +1,79 @@
+// `GET /api/v1/system` as values. Keys that are missing read as empty: an older control may not
+// send them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace thole::cli {
+
+struct RoleView {
+    std::string role;
+    std::int64_t pid = 0;
+    std::string state;
+    std::int64_t starts = 0;
+    std::string since;
+};
+
+struct InstanceView {
+    std::string name;
+    std::int64_t release = 0;
+    std::int64_t pid = 0;
+    std::int64_t port = 0;
+    std::string state;
+    std::string reason;
+    std::string since;
+    std::int64_t restarts = 0;
+    std::int64_t in_flight = 0;
+    std::int64_t requests = 0;
+    std::int64_t errors = 0;
+};
+
+struct ServiceView {
+    std::string name;
+    std::string state;
+    std::string reason;
+    std::int64_t instances_wanted = 0;
+    std::int64_t instances_ready = 0;
+    std::int64_t release = 0;
+    std::int64_t release_wanted = 0;
+    std::string deploy_status;  // Empty: none yet.
+    std::string deploy_reason;
+    std::string address;
+    std::int64_t held = 0;
+    std::vector<InstanceView> instances;
+    std::vector<std::string> last_lines;
+
+    bool serves() const {
+        return state == "serving" || (instances_wanted == 0 && state == "stopped");
+    }
+    bool is_reversed() const { return deploy_status == "reversed"; }
+    bool is_broken() const { return deploy_status == "broken"; }
+};
+
+struct SystemView {
+    std::string name;
+    std::string id;
+    std::string folder;
+    std::int64_t revision = 0;
+    std::string phase;
+    bool is_settled = false;
+    std::string trouble;
+    std::vector<std::string> notes;
+    std::vector<RoleView> roles;
+    std::vector<ServiceView> services;
+    std::string json;  // As it came.
+
+    const ServiceView* find(std::string_view service) const;
+};
+
+Result<SystemView> read_system(std::string json);
+
+// What became of the services (of one, where `only` names it), as an exit code.
+int verdict_of(const SystemView& system, std::string_view only);
+
+}  // namespace thole::cli
