@@ -1,0 +1,96 @@
+// service is what the accountant asks: it listens on 127.0.0.1:$PORT, and can be told to behave badly.
+//
+//	STATE_DIR or ARRIVALS_DIR  where arrivals.log, seen.log and violations.log are appended to; else in memory
+//	ALLOWED_IDS_FILE     once this file exists, every request it does not name is a violation, and aborted
+//	IGNORE_SIGTERM=1     SIGTERM changes nothing
+//	NO_SIGTERM_HANDLER=1 SIGTERM ends it at once, as in a program that never thought of it
+//	START_MS=300         so long until it listens
+//	EXIT_AT_START=1      exit code 1 at once
+//	NEVER_LISTEN=1       runs, and never listens
+//	LISTEN_ELSEWHERE=1   listens on another port than it was told
+//	FLOOD_STDOUT=1       binary garbage as fast as it is taken; FLOOD_STDOUT=<n>: n MB/s
+//	FORK_GRANDCHILDREN=1 two generations of children in sessions of their own, deaf to SIGTERM
+//	TRUNCATE_STDOUT=1    truncates its own standard output ten times a second
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"accountant/internal/echo"
+)
+
+func asked(name string) bool { return os.Getenv(name) != "" && os.Getenv(name) != "0" }
+
+func number(name string) int {
+	value, _ := strconv.Atoi(os.Getenv(name))
+	return value
+}
+
+func fail(format string, values ...any) {
+	fmt.Fprintf(os.Stderr, "service: "+format+"\n", values...)
+	os.Exit(1)
+}
+
+func main() {
+	if os.Getenv("GRANDCHILD") != "" {
+		beGrandchild()
+	}
+	if asked("EXIT_AT_START") {
+		fail("told to exit at once")
+	}
+	if asked("IGNORE_SIGTERM") {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	misbehave()
+	time.Sleep(time.Duration(number("START_MS")) * time.Millisecond)
+	if asked("NEVER_LISTEN") {
+		waitForEnd(nil, nil)
+		return
+	}
+	port := os.Getenv("PORT")
+	if port == "" {
+		fail("PORT is not set\n  try: PORT=3000 service")
+	}
+	if asked("LISTEN_ELSEWHERE") {
+		port = "0"
+	}
+	folder := os.Getenv("ARRIVALS_DIR")
+	if folder == "" {
+		folder = os.Getenv("STATE_DIR")
+	}
+	service, err := echo.New(echo.Options{Folder: folder, Allowed: os.Getenv("ALLOWED_IDS_FILE")})
+	if err != nil {
+		fail("%v", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fail("%v", err)
+	}
+	fmt.Println("listening on", listener.Addr())
+	server := &http.Server{Handler: service}
+	go server.Serve(listener)
+	waitForEnd(server, service)
+}
+
+// waitForEnd finishes what was begun, as a good service does on SIGTERM.
+func waitForEnd(server *http.Server, service *echo.Service) {
+	if asked("IGNORE_SIGTERM") || asked("NO_SIGTERM_HANDLER") {
+		sleepForEver()
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	<-signals
+	if server == nil {
+		return
+	}
+	service.Stop()
+	server.Shutdown(context.Background())
+}

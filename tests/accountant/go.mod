@@ -1,0 +1,3 @@
+module accountant
+
+go 1.19
