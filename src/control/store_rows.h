@@ -51,8 +51,9 @@ struct TableOf<model::SlotRow> {
     using Row = model::SlotRow;
     static constexpr const char* kName = "slots";
     static constexpr const char* kKey = "slot";
-    static constexpr const char* kColumns = "slot, service, generation";
-    static constexpr std::tuple kMembers{&Row::slot, &Row::service, &Row::generation};
+    static constexpr const char* kColumns = "slot, service, generation, is_build";
+    static constexpr std::tuple kMembers{&Row::slot, &Row::service, &Row::generation,
+                                         &Row::is_build};
 };
 template <>
 struct TableOf<model::IntentRow> {

@@ -72,7 +72,7 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     const model::ManifestRow manifest{3, "/a b", std::string("name: \0x\xff\n", 10), WallTime(5ns)};
     const model::ServiceRow service{7, "web", 1000, 2, 3, -1, 0xffffffff, true};
     const model::ReleaseRow release{7, 2, "sha", 3, model::ReleaseStatus::Broken, "why", WallTime()};
-    const model::SlotRow slot{9, 7, 12};
+    const model::SlotRow slot{9, 7, 12, true};
     const model::IntentRow intent{9, 12, "replaced"};
     const model::ListenerRow listener{1, 7, 0xffffffff, 0x7f000001, 65535};
     const model::NumberRow number{"epoch", -5};
