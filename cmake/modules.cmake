@@ -33,3 +33,7 @@ endif()
 
 add_executable(edge src/app/edge_main.cpp)
 target_link_libraries(edge PRIVATE thole_edge)
+
+# thole: the command line, and control.
+add_executable(thole src/app/thole_main.cpp src/app/outside_linux.cpp src/app/program.cpp src/app/control_main.cpp)
+target_link_libraries(thole PRIVATE thole_cli thole_control thole_os)

@@ -232,6 +232,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
                 TRY(env.trees.make_owned(cache, owner, 0700));
                 if (!state.empty()) TRY(env.trees.make_owned(state, owner, 0700));
                 TRY(env.trees.copy({from, files, folder, owner}));
+                TRY(env.trees.make_owned(folder, owner, 0700));
                 // Files that were edited meanwhile: what was copied is not what was asked for.
                 const std::string found = TRY(env.trees.digest(folder, files, extra));
                 if (found != digest)

@@ -23,14 +23,15 @@ namespace {
 
 constexpr std::int64_t kStartNs = 10'000'000'000;
 
-bool make_folder(const char* path) {
+// Its parents can be walked through, whoever one is.
+bool make_folder(const char* path, mode_t mode) {
     Path part;
     part.set("%s", path);
     for (char* at = part.text + 1;; ++at) {
         if (*at != '/' && *at != '\0') continue;
         const char before = *at;
         *at = '\0';
-        if (::mkdir(part.text, before == '\0' ? 0700 : 0711) != 0 && errno != EEXIST) return false;
+        if (::mkdir(part.text, before == '\0' ? mode : 0711) != 0 && errno != EEXIST) return false;
         *at = before;
         if (before == '\0') return true;
     }
@@ -105,8 +106,8 @@ int explain(const char* what, const Options& options) {
 
 int run_start(const Options& options) {
     if (keeper_answers(options)) return 0;
-    if (!make_folder(options.run.text)) return explain("cannot make the run folder", options);
-    if (!make_folder(options.data.text)) return explain("cannot make the data folder", options);
+    if (!make_folder(options.run.text, 0700)) return explain("cannot make the run folder", options);
+    if (!make_folder(options.data.text, 0711)) return explain("cannot make the data folder", options);
     pid_t child = -1;
     const std::int64_t deadline = now_nanoseconds() + kStartNs;
     while (now_nanoseconds() < deadline) {
