@@ -20,3 +20,4 @@ endfunction()
 
 thole_fuzzer(http_head LINK thole_http)
 thole_fuzzer(http_body LINK thole_http)
+thole_fuzzer(manifest LINK thole_manifest)
