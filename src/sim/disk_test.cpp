@@ -205,18 +205,20 @@ TEST(SimTreesTest, ADigestFollowsNamesContentAndWhatIsAddedAndNothingElse) {
 }
 
 TEST(SimTreesTest, ACopyReplacesWhatWasThereAndOutlivesAPowerCut) {
-    SimEnv sim(1);
-    env::Files& files = sim.env().files;
-    env::Trees& trees = sim.env().trees;
-    ASSERT_TRUE(files.make_folder("/a/sub", 0755).ok());
-    ASSERT_TRUE(files.make_folder("/data/to/old", 0755).ok());
-    ASSERT_TRUE(files.sync_folder("/").ok());
-    ASSERT_TRUE(files.replace("/a/sub/two", "22", Durability::None, 0644).ok());
-    ASSERT_TRUE(trees.copy({"/a", {"sub/two"}, "/data/to", {}}).ok());
-    EXPECT_EQ(trees.bytes_of("/data").value(), 2U);
-    EXPECT_FALSE(files.exists("/data/to/old"));
-    sim.host().power_cut();
-    EXPECT_EQ(content_of(sim, "/data/to/sub/two"), "22");
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        SimEnv sim(seed);
+        env::Files& files = sim.env().files;
+        env::Trees& trees = sim.env().trees;
+        ASSERT_TRUE(files.make_folder("/a/sub", 0755).ok());
+        ASSERT_TRUE(files.make_folder("/data/to/old", 0755).ok());
+        ASSERT_TRUE(files.sync_folder("/").ok());
+        ASSERT_TRUE(files.replace("/a/sub/two", "22", Durability::None, 0644).ok());
+        ASSERT_TRUE(trees.copy({"/a", {"sub/two"}, "/data/to", {}}).ok());
+        EXPECT_EQ(trees.bytes_of("/data").value(), 2U);
+        EXPECT_FALSE(files.exists("/data/to/old"));
+        sim.host().power_cut();
+        EXPECT_EQ(content_of(sim, "/data/to/sub/two"), "22");
+    }
 }
 
 TEST(SimTreesTest, ATreeIsMadeAndRemovedWhole) {

@@ -83,6 +83,10 @@ private:
 class SimHost {
 public:
     explicit SimHost(std::uint64_t seed) : loop_(seed), disk_(loop_), wires_(loop_) {}
+    // What events hold (streams, timers) goes before what these stand on.
+    ~SimHost() { loop_.clear(); }
+    SimHost(const SimHost&) = delete;
+    SimHost& operator=(const SimHost&) = delete;
 
     SimLoop& loop() { return loop_; }
     SimDisk& disk() { return disk_; }

@@ -63,6 +63,15 @@ void SimLoop::drop(const Life& life) {
     }
 }
 
+void SimLoop::clear() {
+    // What dies with a callback may cancel others: they are not found any more.
+    Queue queue;
+    Queue held;
+    queue.swap(queue_);
+    held.swap(held_);
+    due_at_.clear();
+}
+
 void SimLoop::release(const Life& life) {
     for (auto next = held_.begin(); next != held_.end();) {
         const auto here = next++;

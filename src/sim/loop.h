@@ -56,6 +56,8 @@ public:
     void cancel(std::uint64_t id);
     // Drops the events of a process that has died.
     void drop(const Life& life);
+    // Drops all: the world ends.
+    void clear();
     // Events of a paused process are held; these come now.
     void release(const Life& life);
 

@@ -248,6 +248,17 @@ TEST(SimHostTest, TheSameSeedGivesTheSameTraceAndAnotherSeedAnother) {
 // Two runs that differ in nothing but what they say must not pass for the same.
 TEST(SimHostTest, TheTraceCoversWhatIsSaid) { EXPECT_NE(trace_of(7, "one"), trace_of(7, "two")); }
 
+// A test may end while callbacks wait that own streams and timers.
+TEST(SimHostTest, AHostMayBeDestroyedWhileCallbacksOwnWhatStandsOnIt) {
+    SimHost host(1);
+    SimProcess& process = host.process("control");
+    const std::shared_ptr<env::Stream> stream = process.env().network.connect({0x7f000001, 1});
+    const std::shared_ptr<env::Timer> timer =
+        std::make_shared<env::Timer>(process.env().timers.after(1s, [] {}));
+    const std::uint64_t id = host.loop().schedule(1s, {"test", nullptr, [stream, timer] {}});
+    EXPECT_GT(id, 0U);
+}
+
 TEST(SimHostTest, TheLastEventsAreToldForAReport) {
     SimEnv sim(1);
     const env::Timer timer = sim.env().timers.after(5ms, [] {});

@@ -199,6 +199,10 @@ std::shared_ptr<Endpoint> Wires::connect(env::Address address, LifePointer life)
     const std::shared_ptr<Endpoint> client = make_end(Shape::Tcp);
     static_cast<StreamEnd&>(*client).connect();
     client->own(std::move(life));
+    if (!client->life()->is_alive) {
+        client->vanish();
+        return client;
+    }
     knock(client, address, 0);
     return client;
 }
@@ -231,6 +235,10 @@ std::shared_ptr<Endpoint> Wires::connect(const std::string& path, Shape shape, L
     const std::shared_ptr<Endpoint> client = make_end(shape);
     if (shape == Shape::Unix) static_cast<StreamEnd&>(*client).connect();
     client->own(std::move(life));
+    if (!client->life()->is_alive) {
+        client->vanish();
+        return client;
+    }
     const auto found = ports_.find(path);
     int error = 0;
     if (found == ports_.end()) {
