@@ -37,6 +37,7 @@ CASES = [
     ("direction", "src/edge/a.cpp", '#include "control/a.h"\n', [1]),
     ("direction", "src/nowhere/a.cpp", "", [1]),
     ("direction", "src/http/a.cpp", '#include "a.h"\n', [1]),
+    ("direction", "src/web/a_test.cpp", '#include "os/loop.h"\n#include "sim/a.h"\n#include "control/a.h"\n', [3]),
     ("direction", "tests/simulation/a.cpp", '#include "edge/a.h"\n', []),
     ("banned", "src/control/a.cpp", "auto a = std::chrono::steady_clock::now();\n", [1]),
     ("banned", "src/os/a.cpp", "auto a = std::chrono::steady_clock::now();\n", []),

@@ -35,7 +35,7 @@ struct Response {
 
 struct ExchangeLimits {
     Duration whole = std::chrono::seconds(5);  // From the start to the last byte; kForever: none.
-    std::size_t body_bytes_max = 16 * 1024 * 1024;
+    std::size_t body_bytes_max = 16 * 1024 * 1024;  // Of what is kept; a stream keeps nothing.
 };
 
 // Where `on_part` is set the body goes there piece by piece (of a 2xx only) and Response::body
@@ -53,8 +53,8 @@ public:
 };
 
 struct ExchangeOptions {
-    ExchangeLimits limits;
-    ExchangeEvents events;
+    ExchangeLimits limits = {};
+    ExchangeEvents events = {};
 };
 
 std::unique_ptr<Exchange> start_exchange(env::Env& env, std::unique_ptr<env::Stream> stream,

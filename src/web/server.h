@@ -17,7 +17,7 @@
 namespace thole::web {
 
 struct ServerRequest {
-    std::string method;
+    std::string method;                                      // HEAD comes as GET: see begin().
     std::string path;                                        // Percent-decoded, without the query.
     std::vector<std::pair<std::string, std::string>> query;  // Decoded.
     std::string body;
@@ -37,11 +37,12 @@ public:
                 std::string_view content_type = "application/json") const;
     // {"error":{"code":…,"message":…,"hint":…}} with the status that the code stands for.
     void refuse(const Error& error) const;
-    // A chunked body: begin, any number of parts, end.
+    // A chunked body: begin, any number of parts, end; dropped or refused before its end it is cut,
+    // so that the client knows. To HEAD no body goes: nothing is open any more after begin().
     void begin(std::uint16_t status, std::string_view content_type) const;
     void part(std::string_view bytes) const;
     void end() const;
-    // False once the client has left, or has so much unread that it never will: drop it.
+    // False once the client has left, or has so much unread (4 MiB) that it never will: drop it.
     bool is_open() const;
 
 private:
