@@ -39,9 +39,9 @@ Result<int> down(const Arguments& arguments, Client& client, Console& console) {
     Result<std::string> asked = after.ok() ? client.post("/api/v1/down", "{}") : after.error();
     // It was about to go when we came.
     if (!asked.ok() && client.is_there()) return std::move(asked).error();
-    TimelineFollow follow(client, std::move(after).value_or(0), {}, [&](const Json& entry, std::string_view) {
-        console.talk(told(client, console, entry));
-    });
+    TimelineFollow follow(
+        client, std::move(after).value_or(0), {},
+        [&](const Json& entry, std::string_view) { console.talk(told(client, console, entry)); });
     while (client.is_there() || keeper_is_there(client)) {
         if (client.outside().is_interrupted()) {
             console.talk("not watched any more; it goes on");

@@ -1,0 +1,234 @@
+// ps, logs, timeline, version and help against a server on a unix socket.
+#include "cli/scripted_test.h"
+
+namespace thole::cli {
+namespace {
+
+TEST_F(CliTest, PsShowsServicesInstancesRolesAndWhatIsNotPromised) {
+    serve();
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_NE(outside_.data_.find("SERVICE  STATE    READY  RELEASE  ADDRESS\n"
+                                  "web      serving  1/1    v3       http://127.0.0.1:8080\n"),
+              std::string::npos)
+        << outside_.data_;
+    EXPECT_NE(outside_.data_.find("web-17.2  ready  v3       4711  40001  "), std::string::npos)
+        << outside_.data_;
+    EXPECT_NE(outside_.data_.find("keeper  running  11   "), std::string::npos) << outside_.data_;
+    EXPECT_NE(outside_.data_.find("not promised here: a uid per service: we are not root\n"),
+              std::string::npos);
+    EXPECT_EQ(outside_.talk_, "");
+}
+
+TEST_F(CliTest, PsAsJsonIsOneObjectWithAFormat) {
+    serve();
+    EXPECT_EQ(thole({"ps", "--json"}), 0);
+    EXPECT_EQ(outside_.data_, R"({"format":1,"system":)" + system_ + "}\n");
+}
+
+TEST_F(CliTest, WhereNothingRunsItSaysHowToBegin) {
+    EXPECT_EQ(thole({"ps"}), 5);
+    EXPECT_EQ(outside_.data_, "");
+    EXPECT_EQ(outside_.talk_,
+              "thole: nothing runs here yet (" + outside_.folder_ + ")\n  try: thole up\n");
+    EXPECT_EQ(thole({"logs", "-f"}), 5);
+    EXPECT_EQ(thole({"timeline", "-f"}), 5);
+    EXPECT_EQ(thole({"restart", "web"}), 5);
+}
+
+TEST_F(CliTest, ANewSystemIsKindlyEmpty) {
+    system_ = R"({"revision":0,"phase":"running","settled":true,"services":[],"roles":[]})";
+    serve();
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_EQ(outside_.data_, "");
+    EXPECT_EQ(outside_.talk_, "nothing runs here yet\n  try: thole up\n");
+}
+
+// control is back within a second; who asks at that moment must not see an error.
+TEST_F(CliTest, AQuestionOutlivesAControlThatRestarts) {
+    serve();
+    int times = 0;
+    answers_["GET /api/v1/system"] = [&](const web::ServerRequest&, const web::Responder& to) {
+        if (++times == 1) to.refuse(unavailable("control starts"));
+        if (times == 2)
+            outside_.each_turn_ = [this] {
+                outside_.each_turn_ = [] {};
+                break_connections();
+            };
+        if (times == 2) kept_ = to;
+        if (times > 2) to.answer(200, system_);
+    };
+    EXPECT_EQ(thole({"ps"}), 0) << outside_.talk_;
+    EXPECT_EQ(times, 3);
+}
+
+TEST_F(CliTest, ADaemonThatDoesNotAnswerIsExitFive) {
+    serve();
+    answers_["GET /api/v1/system"] = [](const web::ServerRequest&, const web::Responder& to) {
+        to.refuse(unavailable("the disk is full"));
+    };
+    EXPECT_EQ(thole({"ps", "--timeout", "50ms"}), 1);  // It answers: that is its own word.
+    EXPECT_NE(outside_.talk_.find("the disk is full"), std::string::npos);
+    listening_ = nullptr;  // The socket stays, and nobody listens.
+    EXPECT_EQ(thole({"ps", "--timeout", "50ms", "--json"}), 5);
+    EXPECT_NE(outside_.talk_.find("thole does not answer for " + outside_.folder_),
+              std::string::npos);
+    EXPECT_NE(outside_.data_.find(R"({"format":1,"error":{"code":"unavailable",)"),
+              std::string::npos);
+}
+
+TEST_F(CliTest, ColoursAndControlCharactersNeverLeaveUnasked) {
+    system_ = system_json("serv\\u001b]0;x\\u0007ing", "");
+    serve();
+    outside_.is_terminal_ = true;
+    outside_.variables_["NO_COLOR"] = "1";
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_NE(outside_.data_.find("serv\\x1b]0;x\\x07ing"), std::string::npos);
+    EXPECT_EQ(outside_.data_.find('\x1b'), std::string::npos);
+}
+
+TEST_F(CliTest, APsOnANarrowTerminalKeepsToItsWidth) {
+    system_ =
+        system_json("failing", R"("reason":"exited with status 1 after 20 ms, 7 times in a row",)");
+    serve();
+    outside_.is_terminal_ = true;
+    outside_.width_ = 60;
+    EXPECT_EQ(thole({"ps"}), 0);
+    const std::string first = outside_.data_.substr(0, outside_.data_.find("\n\n"));
+    EXPECT_NE(first.find("…"), std::string::npos) << first;
+}
+
+TEST_F(CliTest, LogsNameTheInstanceInAColumn) {
+    serve();
+    answers_["GET /api/v1/logs"] = [](const web::ServerRequest&, const web::Responder& to) {
+        to.begin(200, "application/x-ndjson");
+        to.part(R"({"service":"web","instance":"web-17","stream":"out","text":"a\u001b[2Jb"})"
+                "\n{");
+        to.part(R"("service":"api","instance":"api-1","stream":"err","text":"c"})"
+                "\n\n");
+        to.part(R"({"service":"api","instance":"api-1","stream":"err","lost_bytes":65536})"
+                "\n");
+        to.end();
+    };
+    EXPECT_EQ(thole({"logs", "web", "--since", "10m", "--lines", "5"}), 0);
+    EXPECT_TRUE(has_asked("GET /api/v1/logs?service=web&lines=5&since=10m"));
+    EXPECT_EQ(outside_.data_, "web-17 | a\x1b[2Jb\napi-1  | c\n");  // A program gets the bytes.
+    EXPECT_EQ(outside_.talk_, "api-1: 65536 bytes of its stderr are not there any more\n");
+    outside_.is_terminal_ = true;
+    outside_.variables_["TERM"] = "dumb";
+    EXPECT_EQ(thole({"logs"}), 0);
+    EXPECT_EQ(outside_.data_, "web-17 | a\\x1b[2Jb\napi-1  | c\n");
+    EXPECT_EQ(thole({"logs", "--json", "-q"}), 0);
+    EXPECT_EQ(outside_.data_.substr(0, 30), R"({"service":"web","instance":"w)");
+}
+
+TEST_F(CliTest, LogsRefuseWhatTheApiWouldMisread) {
+    serve();
+    EXPECT_EQ(thole({"logs", "--since", "10"}), 2);
+    EXPECT_EQ(thole({"logs", "--lines", "many"}), 2);
+    EXPECT_EQ(thole({"logs", "web", "--service", "api"}), 2);
+    EXPECT_EQ(thole({"logs", "We b"}), 2);
+    answers_["GET /api/v1/logs"] = [](const web::ServerRequest&, const web::Responder& to) {
+        to.refuse(not_found("there is no service 'webb'").with_hint("thole logs web"));
+    };
+    EXPECT_EQ(thole({"logs", "webb"}), 2);
+    EXPECT_EQ(outside_.talk_, "thole: there is no service 'webb'\n  try: thole logs web\n");
+}
+
+// Whoever watches logs when control dies goes on watching.
+TEST_F(CliTest, FollowedLogsGoOnWhenControlIsBack) {
+    serve();
+    int times = 0;
+    answers_["GET /api/v1/logs"] = [&](const web::ServerRequest&, const web::Responder& to) {
+        ++times;
+        to.begin(200, "application/x-ndjson");
+        to.part(times == 1 ? R"({"service":"web","instance":"web-17","stream":"out","text":"one"})"
+                             "\n"
+                           : R"({"service":"web","instance":"web-17","stream":"out","text":"two"})"
+                             "\n");
+        kept_ = to;
+    };
+    outside_.each_turn_ = [&] {
+        if (times == 1 && outside_.data_.find("one") != std::string::npos) break_connections();
+        if (outside_.data_.find("two") != std::string::npos) outside_.is_interrupted_ = true;
+    };
+    EXPECT_EQ(thole({"logs", "-f"}), 0);
+    EXPECT_EQ(outside_.data_, "web-17 | one\nweb-17 | two\n");
+    EXPECT_EQ(times, 2);
+    EXPECT_NE(outside_.talk_.find("control restarted"), std::string::npos);
+    EXPECT_NE(asked_.back().find("since="), std::string::npos) << asked_.back();
+}
+
+TEST_F(CliTest, TheTimelineIsAlignedAndInThisPlacesTime) {
+    serve();
+    answers_["GET /api/v1/timeline"] = [](const web::ServerRequest&, const web::Responder& to) {
+        to.answer(200, R"({"entries":[)" + entry_json(9, "ready after 340 ms") + "]}");
+    };
+    EXPECT_EQ(thole({"timeline", "web", "--limit", "5"}), 0);
+    EXPECT_TRUE(has_asked("GET /api/v1/timeline?after=0&limit=5&service=web"));
+    EXPECT_EQ(outside_.data_,
+              "2026-11-24 14:03:07  web-17.2     instance ready     ready after 340 ms\n");
+    EXPECT_EQ(thole({"timeline", "--json"}), 0);
+    EXPECT_EQ(outside_.data_.substr(0, 36), R"({"format":1,"timeline":{"entries":[{)");
+}
+
+TEST_F(CliTest, AFollowedTimelineHasEachEntryOnceAcrossARestartOfControl) {
+    serve();
+    int times = 0;
+    answers_["GET /api/v1/timeline"] = [&](const web::ServerRequest& request,
+                                           const web::Responder& to) {
+        ++times;
+        to.begin(200, "application/x-ndjson");
+        if (times == 1) to.part(entry_json(1, "one") + "\n\n" + entry_json(2, "two") + "\n");
+        if (times == 2) to.part(entry_json(2, "two") + "\n" + entry_json(3, "three") + "\n");
+        if (times == 2) EXPECT_EQ(request.parameter("after"), "2");
+        kept_ = to;
+    };
+    outside_.each_turn_ = [&] {
+        if (times == 1 && outside_.data_.find("two") != std::string::npos) break_connections();
+        if (outside_.data_.find("three") != std::string::npos) stop_serving();
+        if (outside_.data_.find("three") != std::string::npos) outside_.each_turn_ = [] {};
+    };
+    EXPECT_EQ(thole({"timeline", "-f", "--json"}), 0);
+    EXPECT_EQ(outside_.data_, entry_json(1, "one") + "\n" + entry_json(2, "two") + "\n" +
+                                  entry_json(3, "three") + "\n");
+    EXPECT_EQ(outside_.talk_, "thole has ended, and with it the services\n");
+}
+
+TEST_F(CliTest, VersionAndHelpNeedNothingThatRuns) {
+    EXPECT_EQ(thole({"version"}), 0);
+    EXPECT_EQ(outside_.data_, "thole 0.1.0\n");
+    EXPECT_EQ(thole({"help", "--folder", "/nowhere"}), 0);
+    EXPECT_NE(outside_.data_.find("\nship\n  up "), std::string::npos) << outside_.data_;
+    EXPECT_EQ(outside_.data_.find("\nprove\n"), std::string::npos);  // It holds nothing yet.
+    EXPECT_EQ(thole({"scale", "--help"}), 0);
+    EXPECT_EQ(outside_.data_.substr(0, 26), "thole scale <service> <n>\n");
+    EXPECT_EQ(thole({"help", "plan"}), 2);
+    serve();
+    EXPECT_EQ(thole({"version", "--json"}), 0);
+    EXPECT_EQ(outside_.data_,
+              R"({"format":1,"version":"0.1.0","control":{"version":"0.1.0","pid":12}})"
+              "\n");
+}
+
+TEST_F(CliTest, OutputThatIsLostIsNoSuccess) {
+    outside_.is_disk_full_ = true;
+    EXPECT_EQ(thole({"version"}), 1);
+    EXPECT_NE(outside_.talk_.find("could be"), std::string::npos);
+}
+
+TEST_F(CliTest, AFolderThatIsNotThereIsAUsageError) {
+    EXPECT_EQ(thole({"ps", "--folder", "/nowhere"}), 2);
+    EXPECT_EQ(outside_.talk_, "thole: folder /nowhere: No such file or directory\n");
+}
+
+TEST(ExitCodes, FollowFromWhatTheCallerCanDo) {
+    EXPECT_EQ(exit_of(Code::Invalid, Answered::Yes), 2);
+    EXPECT_EQ(exit_of(Code::Denied, Answered::No), 4);
+    EXPECT_EQ(exit_of(Code::Unavailable, Answered::No), 5);
+    EXPECT_EQ(exit_of(Code::Unavailable, Answered::Yes), 1);
+    EXPECT_EQ(exit_of(Code::Timeout, Answered::Yes), 6);
+    EXPECT_EQ(exit_of(Code::Conflict, Answered::Yes), 1);
+}
+
+}  // namespace
+}  // namespace thole::cli
