@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "control/api.h"
 #include "wire/slots.h"
@@ -31,7 +33,6 @@ std::string_view role_name(std::uint32_t role) {
 
 Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) {
     TRY(env.files.make_folder(options.data, 0711));
-    TRY(env.files.make_folder(options.run + "/control", 0700));
     std::unique_ptr<Store> store = TRY(Store::open(env, options.data + "/state.db"));
     std::unique_ptr<Control> control(new Control(env, std::move(options), std::move(store)));
     Stored stored = control->store_->take_stored();
@@ -94,7 +95,7 @@ void Control::connect() {
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",
-         .text = fmt::format("control knows {} services", world_.services.size())});
+         .text = fmt::format("control began; it remembers {} services", world_.services.size())});
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
 }
 
@@ -177,6 +178,12 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
         world_.intents.clear();
         was_adopted_ = true;
         had_instances_ = !world_.instances.empty();
+        for (auto& [id, service] : world_.services) {
+            const std::vector<Instance*> all = instances_of(world_, id);
+            service.was_serving = std::any_of(all.begin(), all.end(), [](const Instance* each) {
+                return each->stage == model::Stage::Ready;
+            });
+        }
         edge_->begin();
         stage_all();
     }

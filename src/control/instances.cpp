@@ -79,7 +79,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     say({.kind = "instance starting",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, made.id),
-         .text = fmt::format("v{}{}", version.release,
+         .text = fmt::format("v{} starts{}", version.release,
                              made.port == 0 ? "" : fmt::format(" on port {}", made.port))});
     const model::InstanceId id = made.id;
     world_.instances[id.slot] = std::move(made);
@@ -130,7 +130,7 @@ Status Control::write_image(const Service& service, const Instance& instance) {
 
 // On tmpfs, for a control that comes after us: it lives exactly as long as instances do.
 void Control::note_slot(model::InstanceId id, std::string_view stage) {
-    const Status written = env_.files.replace(fmt::format("{}/control/{}", options_.run, id.slot),
+    const Status written = env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
                                               fmt::format("{} {}", id.generation, stage),
                                               env::Durability::None, 0600);
     if (!written) say({.kind = "trouble", .text = written.error().message});
@@ -174,13 +174,16 @@ void Control::adopt(const wire::SlotState& state) {
     slot.row.service = service->row.id;
     put(slot.row);
     made.service = service->row.id;
-    made.since = made.spawned = env_.clock.now();
+    // As old as the process is, whoever watched it: the kernel's ticks are hundredths of a second.
+    made.since = made.spawned = state.start_time == 0
+                                    ? env_.clock.now()
+                                    : Time(std::chrono::milliseconds(state.start_time * 10));
     const auto note =
-        env_.files.read(fmt::format("{}/control/{}", options_.run, made.id.slot), 64);
+        env_.files.read(fmt::format("{}/images/note.{}", options_.run, made.id.slot), 64);
     const bool was_ready = note && *note == fmt::format("{} ready", made.id.generation);
     if (was_ready) {
         made.stage = model::Stage::Ready;
-        made.ready_since = env_.clock.now();
+        made.ready_since = made.since;
     }
     // It was to end: from the beginning again, each step being harmless when repeated.
     const auto intent = world_.intents.find(made.id.slot);
@@ -319,8 +322,7 @@ void Control::became_ready(Instance& instance) {
     say({.kind = "instance ready",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
-         .text = fmt::format("v{} after {}", instance.version.release,
-                             format_duration(instance.since - instance.spawned))});
+         .text = fmt::format("ready after {}", format_duration(instance.since - instance.spawned))});
     mark(instance.service);
 }
 
@@ -330,9 +332,11 @@ void Control::on_end(Instance& instance, const model::End& end) {
     const bool was_ready = instance.ready_since != Time{};
     std::string text = model::describe(end);
     if (instance.was_asked) {
-        text = "as asked: " + text;
+        text = "ended as asked: " + text;
     } else if (!instance.reason.empty()) {
         text = instance.reason + "; " + text;
+    } else {
+        text = "lost: " + text;
     }
     text += fmt::format(", after {}", format_duration(now - instance.spawned));
     say({.kind = instance.was_asked ? "instance ended" : "instance lost",

@@ -16,7 +16,7 @@ void Control::leave(Instance& instance, std::string reason) {
     say({.kind = "instance leaving",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
-         .text = std::move(reason)});
+         .text = "is to end: " + reason});
     after_commit([this, id = instance.id] {
         Instance* const still = instance_at({id.slot, id.generation});
         if (still == nullptr) return;
@@ -58,7 +58,7 @@ void Control::step_leaving(Instance& instance) {
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
         text = fmt::format("{} requests are under way", instance.stats.in_flight);
-    if (std::holds_alternative<recovery::Asked>(instance.leaving)) text = "SIGTERM";
+    if (std::holds_alternative<recovery::Asked>(instance.leaving)) text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
         text = fmt::format("still there {} after SIGTERM: killed, with all it started",
                            format_duration(service.spec.stop_grace));

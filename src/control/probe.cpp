@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "model/defaults.h"
@@ -11,12 +12,14 @@ namespace {
 
 constexpr std::array<const char*, 3> kGuesses = {"/readyz", "/healthz", "/up"};
 constexpr std::size_t kAnswerBytesMax = 64 * 1024;
+// Quick programs are there in milliseconds; the pause doubles from here to kProbePause.
+constexpr Duration kPauseMin = std::chrono::milliseconds(2);
 
 }  // namespace
 
 Probe::Probe(env::Env& env, std::uint16_t port, std::string path,
              std::function<void(const Status&)> answered)
-    : env_(env), port_(port), path_(std::move(path)), answered_(std::move(answered)) {
+    : env_(env), port_(port), path_(std::move(path)), answered_(std::move(answered)), pause_(kPauseMin) {
     again_ = env_.timers.after(Duration::zero(), [this] { round(); });
 }
 
@@ -51,7 +54,8 @@ void Probe::heard(std::size_t guess, const Result<web::Response>& answer) {
 }
 
 void Probe::conclude(Status status) {
-    again_ = env_.timers.after(model::kProbePause, [this] { round(); });
+    pause_ = std::min<Duration>(pause_ * 2, model::kProbePause);
+    again_ = env_.timers.after(pause_, [this] { round(); });
     const std::function<void(const Status&)> answered = answered_;
     answered(status);  // May destroy us.
 }

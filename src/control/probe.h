@@ -30,6 +30,7 @@ private:
     std::string path_;
     std::function<void(const Status&)> answered_;
     std::unique_ptr<web::Exchange> exchange_;
+    Duration pause_;
     env::Timer again_;
 };
 

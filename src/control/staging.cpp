@@ -211,7 +211,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
         put(row);
         say({.kind = "release new",
              .service = service.row.name,
-             .text = fmt::format("v{} ({})", row.number, digest.substr(0, 12))});
+             .text = fmt::format("v{} is new: {}", row.number, digest.substr(0, 12))});
     }
     staging.step = StagingStep::Copy;
     staging.digest = digest;
@@ -304,7 +304,7 @@ void Control::build(Service& service) {
     service.deploy = DeploySaid{staging.release, "building", {}};
     say({.kind = "build started",
          .service = service.row.name,
-         .text = fmt::format("v{}: {}", staging.release,
+         .text = fmt::format("v{} builds: {}", staging.release,
                              fmt::join(spec.build.words, " "))});
     keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
@@ -326,7 +326,7 @@ void Control::release_is_built(Service& service) {
     put(row);
     say({.kind = "release built",
          .service = service.row.name,
-         .text = fmt::format("v{} after {}", row.number,
+         .text = fmt::format("v{} is ready to run after {}", row.number,
                              format_duration(env_.clock.now() - service.staging.began))});
     want_release(service, row.number);
 }
@@ -362,8 +362,8 @@ void Control::want_release(Service& service, std::uint32_t number) {
         say({.kind = "deploy began",
              .service = service.row.name,
              .text = service.row.serving == 0
-                         ? fmt::format("v{}, the first", number)
-                         : fmt::format("from v{} to v{}", service.row.serving, number)});
+                         ? fmt::format("v{} is the first", number)
+                         : fmt::format("v{} takes the place of v{}", number, service.row.serving)});
     } else {
         // Asked for again: what waited for its next try does not wait any longer.
         service.failures = {};

@@ -63,6 +63,17 @@ def image(argv, environment=(), cwd="/", out="", err="", cgroup="", uid=None, op
     return header(crc32c(header(0), crc32c(strings))) + strings
 
 
+def claimed_pid(run_folder, slot):
+    """Who holds the slot, read from the table that outlives everybody; 0 where nobody does."""
+    try:
+        with open(f"{run_folder}/slots", "rb") as table:
+            table.seek(128 + 64 * slot)
+            _, pid, _ = struct.unpack("<IIQ", table.read(16))
+            return pid
+    except (OSError, struct.error):
+        return 0
+
+
 class State:
     """One slot, as keeper tells it."""
 
