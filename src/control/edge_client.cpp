@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kConnectAgain = 20ms;
+constexpr Duration kEdgeAgain = 20ms;
 
 // The header, then so many rows of one kind; nothing where the sizes do not agree.
 template <typename Header, typename Row>
@@ -43,7 +43,7 @@ void EdgeClient::connect() {
 
 void EdgeClient::lost() {
     const bool was_connected = std::exchange(is_connected_, false);
-    again_ = env_.timers.after(kConnectAgain, [this] { connect(); });
+    again_ = env_.timers.after(kEdgeAgain, [this] { connect(); });
     if (was_connected) events_.lost();
 }
 

@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kConnectAgain = 20ms;
+constexpr Duration kKeeperAgain = 20ms;
 
 }  // namespace
 
@@ -28,7 +28,7 @@ void KeeperClient::connect() {
 // Not from inside the link's own callback: it may not be destroyed there.
 void KeeperClient::lost() {
     const bool was_synced = std::exchange(is_synced_, false);
-    again_ = env_.timers.after(kConnectAgain, [this] { connect(); });
+    again_ = env_.timers.after(kKeeperAgain, [this] { connect(); });
     if (was_synced) events_.lost();
 }
 

@@ -8,7 +8,6 @@
 #include "control/database.h"
 
 namespace thole::control {
-namespace {
 
 using namespace std::chrono_literals;
 
@@ -52,6 +51,8 @@ struct PendingBatch {
     std::shared_ptr<const Batch> batch;
     std::function<void()> done;
 };
+
+namespace {
 
 // Merges what the disk holds with what is on its way there; a row may be in both.
 std::vector<model::TimelineRow> merge_timeline(std::vector<model::TimelineRow> stored,
