@@ -28,7 +28,7 @@ std::size_t break_bytes_at(std::string_view text) {
     return 0;
 }
 
-// The library has no place for a byte that is no text, and one behind the last line for its end.
+// The library has no place for a byte that is no text.
 Place place_at(std::string_view text, std::size_t offset) {
     Place place;
     for (std::size_t i = 0; i < offset;) {
@@ -62,7 +62,8 @@ std::string hint_of(std::string_view problem) {
 
 class Builder {
 public:
-    Builder(std::string_view text, Findings& findings) : text_(text), findings_(findings) {
+    Builder(std::string_view text, Findings& findings)
+        : text_(text), end_(place_at(text, text.size())), findings_(findings) {
         CHECK(yaml_parser_initialize(&parser_) != 0);
         yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
         yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
@@ -107,7 +108,13 @@ private:
         return false;
     }
 
-    Place place() const { return place_of(event_.start_mark); }
+    // The library counts a line more where the last one does not end.
+    Place place_within(const yaml_mark_t& mark) const {
+        const Place place = place_of(mark);
+        return place.line > end_.line ? end_ : place;
+    }
+
+    Place place() const { return place_within(event_.start_mark); }
 
     void say_what_is_wrong() {
         const std::string_view problem = parser_.problem == nullptr ? "" : parser_.problem;
@@ -117,9 +124,7 @@ private:
             return;
         }
         const yaml_mark_t& mark = parser_.problem_mark;
-        Place where = place_of(mark);
-        const Place end = place_at(text_, text_.size());
-        if (where.line > end.line) where = end;
+        const Place where = place_within(mark);
         const bool is_tab = mark.index < text_.size() && is_tab_at(mark);
         if (is_tab || problem.find("tab character") != std::string_view::npos) {
             findings_.add(where, "a tab cannot indent", "indent with spaces");
@@ -231,6 +236,7 @@ private:
     }
 
     std::string_view text_;
+    Place end_;
     Findings& findings_;
     yaml_parser_t parser_;
     yaml_event_t event_{};

@@ -3,15 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <ostream>
+#include <string>
+#include <vector>
 
 namespace thole::manifest {
-
-// How gtest shows it.
-void PrintTo(const Finding& finding, std::ostream* out) {
-    *out << finding.line << ":" << finding.column << ": " << finding.message << " | "
-         << finding.hint;
-}
 
 namespace {
 
@@ -196,6 +191,8 @@ TEST(ReadManifest, RefusesWhatIsNoManifest) {
         {"---\n",
          "2:1: the manifest is empty | name: shop, and services: {web: {run: node "
          "server.js}}\n"},
+        {"---",
+         "1:4: the manifest is empty | name: shop, and services: {web: {run: node server.js}}\n"},
         {"~", empty},
         {"[web]", "1:1: a manifest is a map of keys, not a list | name: shop\n"},
         {"web", "1:1: a manifest is a map of keys, not a text | name: shop\n"},

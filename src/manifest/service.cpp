@@ -1,5 +1,8 @@
 #include "manifest/service.h"
 
+#include <algorithm>
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "base/parse.h"
@@ -15,10 +18,10 @@ using model::ServiceSpec;
 
 constexpr Range kPorts{.least = 1, .most = 65535};
 
-// A whole number written plainly, or nothing; for keys that take other forms, too.
+// For keys that take other forms, too: what is meant as a number is told what is wrong with it.
 bool looks_like_number(const Node& node) {
     return node.kind == Node::Kind::Integer || node.kind == Node::Kind::Float ||
-           parse_integer(node.text, 0, INT64_MAX).ok();
+           parse_integer(node.text, 0, std::numeric_limits<std::int64_t>::max()).ok();
 }
 
 void read_path(const Node& node, ServiceSpec& spec, Findings& findings) {
@@ -181,7 +184,7 @@ void read_user(const Node& node, ServiceSpec& spec, Findings& findings) {
     const auto name = read_text(node, findings);
     if (!name) return;
     const bool is_name =
-        !name->empty() && name->size() <= 32 && *name != "-" &&
+        !name->empty() && name->size() <= 32 &&
         name->find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") == std::string::npos &&
         (name->front() == '_' || ('a' <= name->front() && name->front() <= 'z'));
     if (!is_name) {
