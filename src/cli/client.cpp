@@ -105,6 +105,13 @@ Result<std::string> Client::body_of(web::Response response) {
     return web::error_of(response.status, response.body);
 }
 
+Result<Json> read_answer(std::string_view body) {
+    Result<Json> read = parse_json(body);
+    if (read.ok()) return read;
+    return corrupt("thole's control answers what is no JSON: " + read.error().message)
+        .with_hint("thole version");
+}
+
 std::string percent_encoded(std::string_view text) {
     std::string out;
     for (const char c : text) {
