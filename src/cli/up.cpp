@@ -59,10 +59,10 @@ Status start_thole(Client& client, Console& console) {
     const Result<std::string> answer = client.get("/api/v1/version");
     client.set_patience(kControlRestartLimit);
     if (answer.ok()) return success();
-    if (answer.error().code == Code::Denied) return answer.error();
-    return unavailable(fmt::format("thole was started and its control does not answer after {}: {}",
-                                   format_duration(kControlStartLimit), answer.error().message))
-        .with_hint(fmt::format("tail {}/*.log", places.data));
+    if (answer.error().code != Code::Unavailable) return answer.error();
+    return unavailable(fmt::format("thole runs, but its control does not answer within {}",
+                                   format_duration(kControlStartLimit)))
+        .with_hint(fmt::format("tail {}/keeper.log", places.data));
 }
 
 // A copy of a folder has the id of its original: bringing it up would change what runs there.
