@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration kTurn = 100ms;       // Nothing is late by it: what arrives ends the wait.
 constexpr Duration kAskAgain = 50ms;    // control needs 100 ms and more to come back.
-constexpr Duration kAnswerLimit = 10s;  // A manifest of many files is checked and synced.
+constexpr Duration kAnswerLimit = 5s;   // What is only read is there in milliseconds.
+constexpr Duration kChangeLimit = 30s;  // A manifest of many files is checked and synced.
 
 }  // namespace
 
@@ -91,7 +92,7 @@ std::optional<web::Response> Client::ask_once(const web::Request& request) {
     std::optional<Result<web::Response>> answer;
     const std::unique_ptr<web::Exchange> exchange = web::start_exchange(
         env, env.network.connect_unix(places_.api_socket()), request,
-        {.limits = {.whole = kAnswerLimit},
+        {.limits = {.whole = request.method == "GET" ? kAnswerLimit : kChangeLimit},
          .events = {.done = [&](Result<web::Response> came) { answer = std::move(came); }}});
     while (!answer) outside_.turn(kTurn);
     is_answered_ = answer->ok();
@@ -103,6 +104,13 @@ std::optional<web::Response> Client::ask_once(const web::Request& request) {
 Result<std::string> Client::body_of(web::Response response) {
     if (200 <= response.status && response.status < 300) return std::move(response.body);
     return web::error_of(response.status, response.body);
+}
+
+Result<Json> read_answer(std::string_view body) {
+    Result<Json> read = parse_json(body);
+    if (read.ok()) return read;
+    return corrupt("thole's control answers what is no JSON: " + read.error().message)
+        .with_hint("thole version");
 }
 
 std::string percent_encoded(std::string_view text) {

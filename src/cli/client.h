@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/json.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "cli/outside.h"
@@ -63,6 +64,8 @@ private:
     bool is_answered_ = false;
 };
 
+// The JSON of an answer; what is none is thole's fault and not its user's.
+Result<Json> read_answer(std::string_view body);
 // For a path or a query: all but letters, digits and -._~ as %XX.
 std::string percent_encoded(std::string_view text);
 

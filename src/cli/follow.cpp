@@ -78,7 +78,7 @@ void TimelineFollow::hand_on(const Json& entry, std::string_view json) {
 
 Result<std::int64_t> last_sequence(Client& client) {
     const std::string body = TRY(client.get("/api/v1/timeline?limit=1"));
-    const Json read = TRY(parse_json(body));
+    const Json read = TRY(read_answer(body));
     const Json* const entries = read.find("entries");
     if (entries == nullptr || entries->array() == nullptr || entries->array()->empty()) return 0;
     return entries->array()->back().integer_at("sequence");

@@ -26,9 +26,9 @@ struct Places {
 // Who asks, and what their environment says.
 struct Asker {
     std::uint32_t uid = 0;
-    std::string xdg_runtime_dir;
-    std::string run_override;   // THOLE_RUN_DIR
-    std::string data_override;  // THOLE_DATA_DIR
+    std::string xdg_runtime_dir = {};
+    std::string run_override = {};   // THOLE_RUN_DIR
+    std::string data_override = {};  // THOLE_DATA_DIR
 };
 
 Places places_of(const std::string& folder, const std::string& id, const Asker& asker);

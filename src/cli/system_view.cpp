@@ -1,6 +1,7 @@
 #include "cli/system_view.h"
 
 #include "base/json.h"
+#include "cli/client.h"
 #include "cli/commands.h"
 
 namespace thole::cli {
@@ -86,19 +87,18 @@ const ServiceView* SystemView::find(std::string_view service) const {
 }
 
 Result<SystemView> read_system(std::string json) {
-    Result<Json> read = parse_json(json);
-    if (!read.ok()) return std::move(read).error().within("the answer of thole's control");
+    const Json read = TRY(read_answer(json));
     SystemView system;
-    system.name = text(*read, "name");
-    system.id = text(*read, "id");
-    system.folder = text(*read, "folder");
-    system.revision = number(*read, "revision");
-    system.phase = text(*read, "phase");
-    system.is_settled = read->boolean_at("settled").value_or(false);
-    system.trouble = text(*read, "trouble");
-    system.notes = texts(*read, "notes");
-    for (const Json& role : list(*read, "roles")) system.roles.push_back(role_of(role));
-    for (const Json& service : list(*read, "services")) {
+    system.name = text(read, "name");
+    system.id = text(read, "id");
+    system.folder = text(read, "folder");
+    system.revision = number(read, "revision");
+    system.phase = text(read, "phase");
+    system.is_settled = read.boolean_at("settled").value_or(false);
+    system.trouble = text(read, "trouble");
+    system.notes = texts(read, "notes");
+    for (const Json& role : list(read, "roles")) system.roles.push_back(role_of(role));
+    for (const Json& service : list(read, "services")) {
         system.services.push_back(service_of(service));
     }
     system.json = std::move(json);

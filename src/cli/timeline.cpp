@@ -66,7 +66,7 @@ Result<int> timeline(const Arguments& arguments, Client& client, Console& consol
     const std::string query = TRY(query_of(arguments));
     if (arguments.has("follow")) return follow(client, console, query);
     const std::string body = TRY(client.get("/api/v1/timeline?after=0" + query));
-    const Json read = TRY(parse_json(body));
+    const Json read = TRY(read_answer(body));
     const Json* const entries = read.find("entries");
     if (entries == nullptr || entries->array() == nullptr) {
         return corrupt("the answer of thole's control has no entries");

@@ -59,10 +59,10 @@ Status start_thole(Client& client, Console& console) {
     const Result<std::string> answer = client.get("/api/v1/version");
     client.set_patience(kControlRestartLimit);
     if (answer.ok()) return success();
-    if (answer.error().code == Code::Denied) return answer.error();
-    return unavailable(fmt::format("thole was started and its control does not answer after {}: {}",
-                                   format_duration(kControlStartLimit), answer.error().message))
-        .with_hint(fmt::format("tail {}/*.log", places.data));
+    if (answer.error().code != Code::Unavailable) return answer.error();
+    return unavailable(fmt::format("thole runs, but its control does not answer within {}",
+                                   format_duration(kControlStartLimit)))
+        .with_hint(fmt::format("tail {}/keeper.log", places.data));
 }
 
 // A copy of a folder has the id of its original: bringing it up would change what runs there.
@@ -87,7 +87,7 @@ Result<std::int64_t> send_manifest(Client& client, Console& console, const Argum
     for (const std::string& file : files) w.value(file);
     w.end_array().member("prune", arguments.has("prune")).end_object();
     const std::string body = TRY(client.put("/api/v1/manifest", w.take()));
-    const Json answer = TRY(parse_json(body));
+    const Json answer = TRY(read_answer(body));
     const Json* const notes = answer.find("notes");
     if (notes != nullptr && notes->array() != nullptr) {
         for (const Json& note : *notes->array()) {
@@ -98,7 +98,7 @@ Result<std::int64_t> send_manifest(Client& client, Console& console, const Argum
 }
 
 void print_addresses(Console& console, const SystemView& system) {
-    Table table{.head = {"SERVICE", "ADDRESS"}, .rows = {}};
+    Table table{.head = {"", ""}, .rows = {}};
     for (const ServiceView& service : system.services) {
         if (!service.address.empty() && service.serves()) {
             table.rows.push_back({printable(service.name), printable(service.address)});

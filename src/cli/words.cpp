@@ -90,7 +90,7 @@ Result<int> version(const Arguments&, Client& client, Console& console) {
     }
     console.data(fmt::format("thole {}", kVersion));
     if (!control.ok()) return kServing;
-    const Json read = TRY(parse_json(*control));
+    const Json read = TRY(read_answer(*control));
     console.data(fmt::format("control {}, pid {}", read.text_at("version").value_or("?"),
                              read.integer_at("pid").value_or(0)));
     return kServing;
