@@ -1,6 +1,8 @@
 // The API's server on loopback: what it answers to good, bad, slow and leaving clients.
 #include "web/server.h"
 
+#include <unistd.h>
+
 #include <optional>
 
 #include "base/random.h"
@@ -306,7 +308,6 @@ TEST_F(ServerTest, NoticesThatAClientLeaves) {
     waiting_[0].end();
 
     // Mid-head, mid-body, and with a question that is answered later.
-    client("GET / HT").reset();
     for (const char* bytes : {"GET / HT", "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1",
                               "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"}) {
         const std::unique_ptr<RawPeer> peer = client(bytes);
@@ -318,6 +319,28 @@ TEST_F(ServerTest, NoticesThatAClientLeaves) {
     waiting_[1].answer(200, std::string(1'000'000, 'x'));
     const std::unique_ptr<RawPeer> next = client(kGet);
     until([&] { return next->count("200 OK") == 1; });
+}
+
+TEST_F(ServerTest, OnAUnixSocketKnowsItsClientAndThatItLeft) {
+    char folder[] = "/tmp/thole-web-test-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    const std::string path = std::string(folder) + "/api";
+    auto listening = env_.network.listen_unix(
+        path, [this](std::unique_ptr<env::Stream> stream) { server_->accept(std::move(stream)); });
+    ASSERT_TRUE(listening.ok());
+    // With a second request behind the first, so that reading is paused while it leaves.
+    auto peer = std::make_unique<RawPeer>(env_.network.connect_unix(path));
+    peer->send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n" + std::string(kGet));
+    wait_for_requests(1);
+    EXPECT_EQ(seen_[0].peer.uid, ::getuid());
+    EXPECT_EQ(seen_[0].peer.pid, static_cast<std::uint32_t>(::getpid()));
+    EXPECT_TRUE(waiting_[0].is_open());
+    peer.reset();
+    until([&] { return !waiting_[0].is_open(); });
+    waiting_[0].answer(200, "to nobody");
+    EXPECT_EQ(seen_.size(), 1U);
+    EXPECT_TRUE(env_.files.remove(path).ok());
+    EXPECT_EQ(::rmdir(folder), 0);
 }
 
 // A dashboard in a sleeping laptop must not cost us memory without end.
