@@ -71,8 +71,7 @@ void Endpoint::arrive() {
         return;
     }
     // Who reads nothing learns at once that it broke, and never what it had not read.
-    const bool is_over =
-        message.kind == Message::Kind::Reset || message.kind == Message::Kind::Hangup;
+    const bool is_over = message.kind != Message::Kind::Bytes && may_take(message);
     if (is_over && life_ != nullptr && !inbox_.empty() && !may_take(inbox_.front())) inbox_.clear();
     inbox_.push_back(std::move(message));
     hand_up();

@@ -18,16 +18,22 @@ enum class Shape { Tcp, Unix, Link };
 struct Message {
     enum class Kind {
         Connected,
-        Refused,
-        Bytes,   // Of a stream; of a link: one frame.
-        End,     // The other writes no more.
-        Hangup,  // The other is gone (unix sockets know).
+        Refused,  // `bytes`: the path, if it has one.
+        Bytes,    // Of a stream; of a link: one frame.
+        End,      // The other writes no more.
+        Hangup,   // The other is gone (unix sockets know).
         Reset
     };
     Kind kind = Kind::Bytes;
     std::string bytes = {};
     int error = 0;  // Refused, Reset.
 };
+
+// What connecting says where it does not succeed.
+inline Error refusal(const Message& message) {
+    const bool has_path = !message.bytes.empty();
+    return from_errno(message.error, has_path ? "connect to " + message.bytes : "connect");
+}
 
 class Endpoint : public std::enable_shared_from_this<Endpoint> {
 public:

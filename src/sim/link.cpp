@@ -74,7 +74,7 @@ void LinkEnd::take(Message message) {
             }
             return;
         case Message::Kind::Connected: return;
-        case Message::Kind::Refused: close(from_errno(message.error, "connect")); return;
+        case Message::Kind::Refused: close(refusal(message)); return;
         case Message::Kind::End:
         case Message::Kind::Hangup: close(unavailable("the peer closed the link")); return;
         case Message::Kind::Reset: close(from_errno(message.error, "receive")); return;

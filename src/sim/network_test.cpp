@@ -221,6 +221,20 @@ TEST_F(SimNetworkTest, AStreamClosedWithBytesUnreadIsReset) {
     EXPECT_EQ(at_client_.ended, 0);
 }
 
+// The kernel hangs up once both sides have ended, and a loop that reads nothing learns that, too.
+TEST_F(SimNetworkTest, APausedStreamIsClosedWhenBothSidesHaveEnded) {
+    connect();
+    at_client_.stream->pause();
+    at_client_.stream->end();
+    at_server_.stream->write("x");
+    run(1s);
+    EXPECT_TRUE(at_client_.closed.empty());
+    at_server_.stream->end();
+    until([&] { return at_client_.closed.size() == 1; });
+    EXPECT_EQ(at_client_.text, "");
+    EXPECT_EQ(at_client_.ended, 0);
+}
+
 TEST_F(SimNetworkTest, ADestroyedStreamOrLinkIsToldNothingMore) {
     connect();
     at_server_.stream->write("x");

@@ -92,6 +92,7 @@ void StreamEnd::flush() {
             close(unavailable("both sides have ended"));
             return;
         }
+        if (is_paused_) hand_up_soon();
     }
     if (const std::function<void()> drained = events_.drained) drained();
 }
@@ -105,9 +106,10 @@ bool StreamEnd::may_take(const Message& message) const {
     switch (message.kind) {
         case Message::Kind::Connected:
         case Message::Kind::Refused: return true;
-        case Message::Kind::Bytes:
-        case Message::Kind::End: return !is_paused_;
-        // The kernel tells these to whoever reads nothing, too.
+        case Message::Kind::Bytes: return !is_paused_;
+        // The kernel tells these to whoever reads nothing, too: that both sides have ended, it
+        // hung up, it broke.
+        case Message::Kind::End: return !is_paused_ || has_shut_;
         case Message::Kind::Hangup:
         case Message::Kind::Reset: return true;
     }
@@ -121,8 +123,10 @@ void StreamEnd::take(Message message) {
             if (!unsent_.empty() || has_ended_) flush_later();
             if (const std::function<void()> connected = events_.connected) connected();
             return;
-        case Message::Kind::Refused: close(from_errno(message.error, "connect")); return;
-        case Message::Kind::Reset: close(from_errno(message.error, "receive")); return;
+        case Message::Kind::Refused: close(refusal(message)); return;
+        case Message::Kind::Reset:
+            close(from_errno(message.error, is_paused_ || peer_ended_ ? "connection" : "receive"));
+            return;
         case Message::Kind::Bytes:
             if (const std::function<void(std::string_view)> received = events_.received)
                 received(message.bytes);
@@ -133,11 +137,11 @@ void StreamEnd::take(Message message) {
 }
 
 void StreamEnd::take_end(Message::Kind kind) {
+    if (is_paused_) {
+        close(from_errno(ECONNRESET, "connection"));
+        return;
+    }
     if (kind == Message::Kind::Hangup) {
-        if (is_paused_) {
-            close(from_errno(ECONNRESET, "connection"));
-            return;
-        }
         // Told in the next turn, as a loop sees first the end and then that it hung up.
         later("hang up", [this] { close(from_errno(ECONNRESET, "connection")); });
     }

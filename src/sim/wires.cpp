@@ -249,7 +249,7 @@ std::shared_ptr<Endpoint> Wires::connect(const std::string& path, Shape shape, L
         error = ECONNREFUSED;
     }
     if (error != 0) {
-        client->expect({.kind = Message::Kind::Refused, .error = error});
+        client->expect({.kind = Message::Kind::Refused, .bytes = path, .error = error});
     } else {
         enter(client, found->second);
     }
