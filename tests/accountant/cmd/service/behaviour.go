@@ -50,6 +50,7 @@ func truncate() {
 func fork(generations int) {
 	child := exec.Command("/proc/self/exe")
 	child.Env = append(os.Environ(), "GRANDCHILD="+strconv.Itoa(generations))
+	child.Stdout = os.Stdout
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {
 		fail("%v", err)
