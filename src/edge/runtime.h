@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "edge/clock.h"
@@ -40,6 +41,13 @@ struct Socket {
 struct Held {
     std::atomic<std::uint32_t> requests{0};
     std::atomic<std::uint32_t> bytes{0};
+};
+
+// One of our own, in an instance's place.
+struct Answer {
+    std::uint16_t status;
+    wire::Outcome outcome;
+    std::string_view why;
 };
 
 class Worker;

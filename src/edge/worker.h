@@ -33,8 +33,7 @@ public:
 
     [[noreturn]] void run();
 
-    // From other threads.
-    void wake() const;
+    void wake() const;  // This and what follows: from other threads.
     std::uint64_t applied() const { return applied_.load(std::memory_order_acquire); }
     std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
     // What was attached to endpoints that do not serve, as of the table that was applied, and how
@@ -42,8 +41,7 @@ public:
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
     std::uint32_t cut_count() const { return cut_count_; }
 
-    // Of its own, so that nobody takes them for what an edge before it left.
-    std::vector<int> descriptors() const;
+    std::vector<int> descriptors() const;  // Of its own.
 
 private:
     // worker.cpp: the loop.
@@ -101,11 +99,6 @@ private:
     void lost_upstream(std::uint32_t fd);
 
     // heads.cpp: heads as they leave.
-    struct Answer {
-        std::uint16_t status;
-        wire::Outcome outcome;
-        std::string_view why;
-    };
     void answer(std::uint32_t fd, const Answer& own);
     std::uint32_t write_request(const http::RequestHead& head, std::uint32_t fd, wire::RequestId id,
                                 std::uint32_t& bytes);
@@ -132,14 +125,12 @@ private:
     Callers callers_;
     os::FileDescriptor epoll_, wake_;
     os::FileDescriptor spare_;  // Closed to refuse whom no descriptor is left for.
-    std::int64_t now_ns_ = 0;
-    std::int64_t swept_ns_ = 0;
+    std::int64_t now_ns_ = 0, swept_ns_ = 0;
     Random random_;
     std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
-    std::vector<std::uint32_t> clients_;
+    std::vector<std::uint32_t> clients_, lingering_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
     std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
-    std::vector<std::uint32_t> lingering_;
     std::vector<std::vector<std::uint32_t>> idle_;     // Upstreams, by slot.
     std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
     std::vector<LearnedKeepAlive> keep_alive_;         // By slot.
