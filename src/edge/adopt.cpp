@@ -30,6 +30,16 @@ std::vector<int> open_descriptors() {
     return found;
 }
 
+// Counts an exchange that ends with its edge: as lost, but where only closing was left to do.
+void count_lost(Segment& segment, std::uint32_t fd) {
+    Record& record = segment.records[fd];
+    const Exchange& now = current(record);
+    if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
+    const wire::Outcome outcome = record.shut != 0 ? outcome_of(now.status) : wire::Outcome::Reset;
+    Counting(segment.counters[0])
+        .end(record, fd, {outcome, now_ns(), request_head_of(segment, now)}, [](Exchange&) {});
+}
+
 class Adoption {
 public:
     explicit Adoption(Runtime& runtime)
@@ -60,28 +70,30 @@ bool Adoption::is_ours(int fd, std::span<const int> keep) const {
     if (fd <= 2 || fd == segment.control_listener || fd == segment.memory) return true;
     if (std::find(keep.begin(), keep.end(), fd) != keep.end()) return true;
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
-        if (segment.listeners[i].fd == fd) return true;
+        if (segment.listeners[i].id != 0 && segment.listeners[i].fd == fd) return true;
     }
     return false;
 }
 
-// The id of the listener a connection came by, from its local address; 0 where it is none of ours.
+// The place of the listener a connection came by, from its local address; kNone where it is none
+// of ours.
 std::uint32_t Adoption::listener_behind(int fd) const {
     sockaddr_in local{};
     socklen_t size = sizeof(local);
     if (::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0 ||
         local.sin_family != AF_INET)
-        return 0;
+        return kNone;
     for (std::uint32_t i = 0; i < runtime_.segment.listener_count; ++i) {
         sockaddr_in at{};
         size = sizeof(at);
         const ListenerEntry& listener = runtime_.segment.listeners[i];
+        if (listener.id == 0) continue;
         if (::getsockname(listener.fd, reinterpret_cast<sockaddr*>(&at), &size) != 0) continue;
         const bool same_address =
             at.sin_addr.s_addr == INADDR_ANY || at.sin_addr.s_addr == local.sin_addr.s_addr;
-        if (at.sin_port == local.sin_port && same_address) return listener.id;
+        if (at.sin_port == local.sin_port && same_address) return i;
     }
-    return 0;
+    return kNone;
 }
 
 void Adoption::close(std::uint32_t fd) {
@@ -103,13 +115,16 @@ void Adoption::look_at(int fd) {
     Record& record = runtime_.record(number);
     if (record.kind == Kind::Free || record.cookie != cookie) {
         const std::optional<Positions> at = positions_of(fd, Opened::ByPeer);
-        const std::uint32_t listener = listener_behind(fd);
-        if (!at || at->is_connecting || at->in != 0 || at->out != 0 || listener == 0) {
+        const std::uint32_t place = listener_behind(fd);
+        if (!at || at->is_connecting || at->in != 0 || at->out != 0 || place == kNone) {
             ::close(fd);
             return;
         }
         open_record(record, fd, Kind::Client, {0, 0});
-        commit(record, [&](Exchange& next) { next.listener = listener; });
+        commit(record, [&](Exchange& next) {
+            next.listener = runtime_.segment.listeners[place].id;
+            next.listener_place = place;
+        });
         ++adopted_.fresh;
     }
     const Opened opened = record.kind == Kind::Client ? Opened::ByPeer : Opened::ByUs;
@@ -156,11 +171,13 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
 void Adoption::take_client(std::uint32_t fd) {
     const Record& record = runtime_.record(fd);
     if (record.shut != 0) {  // All was passed on; it only had to be closed.
+        count_lost(runtime_.segment, fd);
         ::shutdown(static_cast<int>(fd), SHUT_WR);
         close(fd);
         return;
     }
     if (!exchange_holds(fd)) {
+        count_lost(runtime_.segment, fd);
         ++adopted_.closed;
         close(fd);
         return;
@@ -195,6 +212,18 @@ void Adoption::take_upstream(std::uint32_t fd) {
 }
 
 Adopted Adoption::run(std::span<const int> keep) {
+    Segment& segment = runtime_.segment;
+    for (WorkerCounters& counters : segment.counters) {
+        Counting counting(counters);
+        counting.recover(segment.records);
+        for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+            if (segment.endpoints[slot].generation != 0) counting.forget_in_flight(slot);
+        }
+    }
+    // Dropped by the snapshot, and not closed any more: closed below, being nobody's.
+    for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
+        if (segment.listeners[i].id == 0) segment.listeners[i].fd = -1;
+    }
     for (const int fd : open_descriptors()) {
         if (!is_ours(fd, keep)) look_at(fd);
     }
@@ -217,6 +246,14 @@ Adopted Adoption::run(std::span<const int> keep) {
 }
 
 }  // namespace
+
+void count_what_died(Segment& segment) {
+    for (WorkerCounters& counters : segment.counters) Counting(counters).recover(segment.records);
+    for (std::uint32_t fd = 0; fd < kDescriptorsMax; ++fd) {
+        if (segment.records[fd].kind == Kind::Client) count_lost(segment, fd);
+        segment.records[fd].kind = Kind::Free;
+    }
+}
 
 Adopted adopt_all(Runtime& runtime, std::span<const int> keep) {
     return Adoption(runtime).run(keep);

@@ -18,4 +18,8 @@ struct Adopted {
 // `keep` are descriptors of our own, besides standard ones and those the segment names.
 Adopted adopt_all(Runtime& runtime, std::span<const int> keep);
 
+// After the death of edge and holder, whose descriptors died with them: what was begun is counted
+// and listed, and no record counts any more.
+void count_what_died(Segment& segment);
+
 }  // namespace thole::edge

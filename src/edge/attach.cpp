@@ -1,5 +1,5 @@
 // An endpoint for a request, and a connection to it: the less loaded of two, an idle connection
-// that is not too old, or a new one.
+// that is not too old, or a new one. Without an endpoint: waiting, within the service's limits.
 #include <arpa/inet.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -13,12 +13,15 @@
 
 namespace thole::edge {
 
-std::uint32_t Worker::pick_endpoint(std::uint32_t service, std::uint32_t avoid) {
+std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid) {
+    if (listener.service_place >= kServicesMax ||
+        segment_.services[listener.service_place].holds != 0)
+        return kNone;
     candidates_.clear();
-    for (const std::uint32_t slot : serving_) {
+    for (const std::uint32_t slot : serving_[listener.service_place]) {
         // The bits again, not the list alone: main may have taken one out since the last turn.
         const EndpointEntry& entry = segment_.endpoints[slot];
-        if (entry.service != service || entry.bits != 0 || slot == avoid) continue;
+        if (entry.service != listener.service || entry.bits != 0 || slot == avoid) continue;
         candidates_.push_back({slot, loads_[slot], latencies_[slot]});
     }
     if (candidates_.empty()) return kNone;
@@ -72,6 +75,8 @@ std::uint32_t Worker::connect_to(std::uint32_t slot) {
     const auto number = static_cast<std::uint32_t>(fd);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
+    socket.owner = number_;
+    socket.since_ns = now_ns_;
     socket.is_open = true;
     socket.is_connecting = !connected;
     open_record(runtime_.record(number), fd, Kind::Busy, {slot, entry.generation});
@@ -86,34 +91,96 @@ bool Worker::attach(std::uint32_t fd) {
     const ListenerEntry* const listener = listener_of(now);
     if (listener == nullptr) return false;
     const std::uint32_t avoid = now.attempts > 0 ? now.slot : kNone;
-    std::uint32_t slot = pick_endpoint(listener->service, avoid);
-    if (slot == kNone) slot = pick_endpoint(listener->service, kNone);
+    std::uint32_t slot = pick_endpoint(*listener, avoid);
+    if (slot == kNone) slot = pick_endpoint(*listener, kNone);
     if (slot == kNone) return false;
     std::uint32_t upstream = take_idle(slot, now);
     if (upstream == kNone) upstream = connect_to(slot);
     if (upstream == kNone) return false;
+    unhold(fd);
     Socket& socket = runtime_.socket(upstream);
     socket.other = fd;
     socket.since_ns = now_ns_;
+    const wire::SlotRef at{slot, runtime_.record(upstream).generation};
     ++loads_[slot];
+    counting_.attached(at);
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Attached;
         next.attempts += 1;
-        next.slot = slot;
-        next.generation = runtime_.record(upstream).generation;
+        next.slot = at.slot;
+        next.generation = at.generation;
+        next.release = segment_.endpoints[slot].release;
+        next.attached_ns = now_ns_;
+        if ((next.flags & kHeld) != 0)
+            next.held_us = static_cast<std::uint32_t>((now_ns_ - next.begun_ns) / 1000);
         next.upstream = upstream;
         next.upstream_cookie = runtime_.record(upstream).cookie;
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
+    const Exchange& then = current(record);
+    if (then.attempts > 1 || (then.flags & kHeld) != 0) counting_.waited(now_ns_ - then.begun_ns);
     return true;
+}
+
+// No endpoint serves: the request waits until one does, or its time is over. True where it may not
+// wait, and was answered.
+bool Worker::hold(std::uint32_t fd) {
+    Record& record = runtime_.record(fd);
+    Socket& socket = runtime_.socket(fd);
+    if (socket.is_held) return false;
+    const Exchange& now = current(record);
+    const ListenerEntry* const listener = listener_of(now);
+    if (listener == nullptr) {
+        answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
+        return true;
+    }
+    const ServiceEntry& limits = service_of(now);
+    Held& held = runtime_.held[listener->service_place % kServicesMax];
+    socket.is_held = true;
+    socket.held_service = listener->service_place % kServicesMax;
+    socket.held_bytes =
+        now.request.head_bytes + static_cast<std::uint32_t>(socket.in - now.in_start);
+    const std::uint32_t requests = held.requests.fetch_add(1) + 1;
+    const std::uint32_t bytes = held.bytes.fetch_add(socket.held_bytes) + socket.held_bytes;
+    if (requests > limits.held_requests_max || bytes > limits.held_bytes_max) {
+        answer(fd, {503, wire::Outcome::Overloaded,
+                    "too many requests wait for an instance of this service"});
+        return true;
+    }
+    held_.push_back(fd);
+    if ((now.flags & kHeld) != 0) return false;
+    counting_.held();
+    commit(record, [](Exchange& next) { next.flags |= kHeld; });
+    return false;
+}
+
+void Worker::unhold(std::uint32_t fd) {
+    Socket& socket = runtime_.socket(fd);
+    if (!socket.is_held) return;
+    socket.is_held = false;
+    Held& held = runtime_.held[socket.held_service];
+    held.requests.fetch_sub(1);
+    held.bytes.fetch_sub(socket.held_bytes);
+}
+
+// The upstream carries nothing any more.
+void Worker::release(std::uint32_t upstream) {
+    const Record& record = runtime_.record(upstream);
+    std::uint32_t& load = loads_[record.slot];
+    if (record.kind != Kind::Busy) return;
+    if (load > 0) --load;
+    counting_.released({record.slot, record.generation});
 }
 
 void Worker::put_idle(std::uint32_t upstream) {
     Socket& socket = runtime_.socket(upstream);
     Record& record = runtime_.record(upstream);
-    std::uint32_t& load = loads_[record.slot];
-    if (load > 0) --load;
+    release(upstream);
+    const EndpointEntry& endpoint = segment_.endpoints[record.slot];
+    // Taken out meanwhile: nothing may go out on it again.
+    if (endpoint.bits != 0 || endpoint.generation != record.generation)
+        return close_socket(upstream);
     socket.other = kNone;
     socket.since_ns = now_ns_;
     free_ring(record);

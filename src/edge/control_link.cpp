@@ -1,6 +1,5 @@
 #include "edge/control_link.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,16 +8,15 @@
 #include <cerrno>
 #include <cstring>
 
-#include "edge/keeper_link.h"
 #include "edge/worker.h"
-#include "os/linux_files.h"
 #include "wire/frame.h"
 
 namespace thole::edge {
 namespace {
 
 constexpr int kTurnMs = 100;
-constexpr std::size_t kSnapshotBytesMax = 16 * 1024 * 1024;
+constexpr int kSendMs = 1000;  // So long a control that does not read is waited for.
+constexpr std::int64_t kReportNs = 100'000'000;
 constexpr std::size_t kInFlightPage = 4096;
 
 }  // namespace
@@ -28,38 +26,82 @@ void ControlLink::send(wire::EdgeMessage type, const Message& message) {
     send_frame(wire::seal_message(type, message));
 }
 
+// What control asked for. Where it does not read, it connects again and asks again.
 void ControlLink::send_frame(const std::string& frame) {
-    if (!link_.is_open()) return;
-    // A control that does not read is not waited for: it connects again and asks again.
-    if (::send(link_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) drop();
-}
-
-void ControlLink::drop() { link_.reset(-1); }
-
-void ControlLink::run() {
-    announce();
-    while (true) {
-        pollfd waits[2] = {{runtime_.segment.control_listener, POLLIN, 0},
-                           {link_.get(), POLLIN, 0}};
-        ::poll(waits, 2, kTurnMs);
-        if (ticks_ != nullptr) {
-            __atomic_store_n(&ticks_->last[static_cast<std::uint32_t>(wire::Role::Edge)],
-                             static_cast<std::uint64_t>(now_ns()), __ATOMIC_RELAXED);
-        }
-        announce();
-        if ((waits[0].revents & POLLIN) != 0) accept();
-        if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
+    pollfd room{link_.get(), POLLOUT, 0};
+    while (link_.is_open() && !try_send(frame)) {
+        if (!link_.is_open() || ::poll(&room, 1, kSendMs) <= 0) return drop();
     }
 }
 
-// Tells keeper who carries the traffic. A keeper that is just being replaced is told in a later
-// turn; the link stays open so that a message on its way is not lost with it.
+// False where there is no room now.
+bool ControlLink::try_send(const std::string& frame) {
+    if (!link_.is_open()) return false;
+    if (::send(link_.get(), frame.data(), frame.size(), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+        return true;
+    if (errno != EAGAIN && errno != EINTR) drop();
+    return false;
+}
+
+void ControlLink::drop() {
+    link_.reset(-1);
+    is_greeted_ = false;
+}
+
+void ControlLink::run() {
+    while (true) turn();
+}
+
+void ControlLink::turn() {
+    announce();
+    pollfd waits[3] = {{runtime_.segment.control_listener, POLLIN, 0},
+                       {link_.get(), POLLIN, 0},
+                       {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0}};
+    ::poll(waits, 3, kTurnMs);
+    tick();
+    if (waits[2].revents != 0) hear_keeper();
+    if ((waits[0].revents & POLLIN) != 0) accept();
+    if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
+    if (now_ns() - reported_ns_ >= kReportNs) report();
+}
+
+// The oldest turn of all threads: a worker that hangs is a hung edge, and keeper replaces it.
+void ControlLink::tick() {
+    std::int64_t oldest_ns = now_ns();
+    for (const std::unique_ptr<Worker>& worker : runtime_.workers)
+        oldest_ns = std::min(oldest_ns, worker->turned_ns());
+    if (ticks_ == nullptr) return;
+    __atomic_store_n(&ticks_->last[static_cast<std::uint32_t>(wire::Role::Edge)],
+                     static_cast<std::uint64_t>(oldest_ns), __ATOMIC_RELAXED);
+}
+
+// Tells keeper who carries the traffic, and gives it what a keeper before it may have had. One that
+// is just being replaced is told in a later turn.
 void ControlLink::announce() {
-    if (is_announced_) return;
+    if (keeper_) return;
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;
     keeper_.emplace(std::move(*keeper));
-    is_announced_ = keeper_->serve_as_edge(holder_pid_).ok();
+    if (!keeper_->serve_as_edge(holder_pid_).ok()) return keeper_.reset();
+    park_what_keeper_lost();
+}
+
+// After the deaths of both keeper and watch the descriptors are here alone.
+void ControlLink::park_what_keeper_lost() {
+    const Result<std::vector<std::uint32_t>> parked = keeper_->parked_listeners();
+    if (!parked.ok()) return keeper_.reset();
+    for (std::uint32_t i = 0; i < runtime_.segment.listener_count; ++i) {
+        const ListenerEntry& entry = runtime_.segment.listeners[i];
+        const bool is_known = std::find(parked->begin(), parked->end(), entry.id) != parked->end();
+        if (entry.id == 0 || is_known) continue;
+        if (!keeper_->park_listener(entry.id, entry.fd).ok()) return keeper_.reset();
+    }
+    if (!keeper_->park_segment(runtime_.segment.memory).ok()) keeper_.reset();
+}
+
+// Its news are not for us; its end is.
+void ControlLink::hear_keeper() {
+    if (!keeper_->skip_news()) keeper_.reset();
 }
 
 void ControlLink::accept() {
@@ -69,7 +111,10 @@ void ControlLink::accept() {
     ucred peer{};
     socklen_t size = sizeof(peer);
     const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-    if (known && (peer.uid == 0 || peer.uid == ::geteuid())) link_ = std::move(fd);
+    if (known && (peer.uid == 0 || peer.uid == ::geteuid())) {
+        drop();
+        link_ = std::move(fd);
+    }
 }
 
 void ControlLink::receive() {
@@ -84,23 +129,45 @@ void ControlLink::obey(std::string_view datagram) {
     const auto frame = wire::open_frame(datagram);
     if (!frame) return drop();
     switch (static_cast<wire::EdgeMessage>(frame->type)) {
-        case wire::EdgeMessage::Hello: {
-            wire::Welcome welcome{};
-            welcome.version = 1;
-            welcome.pid = static_cast<std::uint32_t>(::getpid());
-            welcome.epoch = runtime_.segment.epoch.load();
-            welcome.snapshot_version = runtime_.segment.snapshot_version;
-            welcome.endpoints_sequence = sequence_;
-            welcome.workers = static_cast<std::uint32_t>(runtime_.workers.size());
-            return send(wire::EdgeMessage::Welcome, welcome);
-        }
+        case wire::EdgeMessage::Hello:
+            if (const auto hello = wire::read_message<wire::HelloToEdge>(frame->body))
+                return welcome(*hello);
+            return drop();
         case wire::EdgeMessage::Snapshot:
             if (const auto request = wire::read_message<wire::SnapshotRequest>(frame->body))
                 return activate(*request);
             return drop();
         case wire::EdgeMessage::Endpoints: return change_endpoints(frame->body);
+        case wire::EdgeMessage::Hold:
+            if (const auto request = wire::read_message<wire::HoldRequest>(frame->body))
+                return hold(*request);
+            return drop();
+        case wire::EdgeMessage::Cut:
+            if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
+                return cut(*request);
+            return drop();
         default: return drop();
     }
+}
+
+void ControlLink::welcome(const wire::HelloToEdge& hello) {
+    wire::Welcome welcome{};
+    welcome.version = 1;
+    welcome.pid = static_cast<std::uint32_t>(::getpid());
+    welcome.epoch = runtime_.segment.epoch.load();
+    welcome.snapshot_version = runtime_.segment.snapshot_version;
+    welcome.endpoints_sequence = sequence_;
+    welcome.workers = static_cast<std::uint32_t>(runtime_.workers.size());
+    send(wire::EdgeMessage::Welcome, welcome);
+    is_greeted_ = link_.is_open();
+    reports_.begin(hello.wants);
+    report();
+}
+
+void ControlLink::report() {
+    reported_ns_ = now_ns();
+    if (is_greeted_)
+        reports_.send_changes([this](const std::string& frame) { return try_send(frame); });
 }
 
 // Publishes what stands in the segment and waits until no worker goes by what stood there before.
@@ -112,66 +179,51 @@ void ControlLink::wait_for_workers() {
     }
 }
 
-Status ControlLink::load(std::uint64_t version) {
-    os::LinuxFiles files;
-    const std::string path = folders_.data + "/edge/snapshot." + std::to_string(version);
-    const std::string bytes = TRY(files.read(path, kSnapshotBytesMax));
-    const wire::Snapshot snapshot = TRY(wire::read_snapshot(bytes));
-    if (snapshot.listeners.size() > kListenersMax)
-        return overload("the snapshot has too many listeners");
-    KeeperLink keeper = TRY(KeeperLink::connect(folders_.run));
-    Segment& segment = runtime_.segment;
-    for (const wire::SnapshotListener& wanted : snapshot.listeners) {
-        ListenerEntry* const end = segment.listeners + segment.listener_count;
-        ListenerEntry* const place =
-            std::find_if(segment.listeners, end,
-                         [&](const ListenerEntry& entry) { return entry.id == wanted.id; });
-        if (place != end) {
-            place->service = wanted.service;
-            continue;
-        }
-        os::FileDescriptor listener = TRY(keeper.take_listener(wanted.id));
-        *place = {wanted.id, listener.release(), wanted.service,
-                  static_cast<std::uint32_t>(wanted.kind)};
-        std::atomic_signal_fence(std::memory_order_seq_cst);
-        segment.listener_count += 1;
-    }
-    segment.snapshot_version = version;
-    return success();
-}
-
 void ControlLink::activate(const wire::SnapshotRequest& request) {
     wire::SnapshotApplied answer{};
     answer.sequence = request.sequence;
     answer.version = request.version;
-    const Status loaded = load(request.version);
-    if (!loaded.ok()) {
+    Status done = load_snapshot(runtime_.segment, folders_, request.version);
+    if (!done.ok()) {
         answer.error = EINVAL;
-        std::strncpy(answer.reason, loaded.error().message.c_str(), sizeof(answer.reason) - 1);
     } else {
         wait_for_workers();
-        os::LinuxFiles files;
-        // What the next edge starts from, should this one's segment be lost, too.
-        const Status kept =
-            files.replace(folders_.data + "/edge/current", std::to_string(request.version),
-                          env::Durability::Synced, 0600);
-        if (!kept.ok())
-            std::strncpy(answer.reason, kept.error().message.c_str(), sizeof(answer.reason) - 1);
+        close_dropped_listeners(runtime_.segment);
+        done = keep_last_snapshot(folders_, request.version);
     }
+    if (!done.ok())
+        std::strncpy(answer.reason, done.error().message.c_str(), sizeof(answer.reason) - 1);
     send(wire::EdgeMessage::SnapshotApplied, answer);
 }
 
 void ControlLink::activate_last() {
-    os::LinuxFiles files;
-    const Result<std::string> version = files.read(folders_.data + "/edge/current", 32);
-    if (!version.ok() || runtime_.segment.snapshot_version != 0) return;
-    std::uint64_t number = 0;
-    for (const char c : *version) {
-        if (c < '0' || c > '9') return;
-        number = number * 10 + static_cast<std::uint64_t>(c - '0');
-    }
-    const Status loaded = load(number);
+    const std::uint64_t version = last_snapshot(folders_);
+    if (version == 0 || runtime_.segment.snapshot_version != 0) return;
+    const Status loaded = load_snapshot(runtime_.segment, folders_, version);
     if (loaded.ok()) wait_for_workers();
+}
+
+void ControlLink::hold(const wire::HoldRequest& request) {
+    wire::HoldApplied answer{request.sequence, request.service, 0};
+    Segment& segment = runtime_.segment;
+    for (std::uint32_t i = 0; i < segment.service_count; ++i) {
+        ServiceEntry& entry = segment.services[i];
+        if (entry.is_used == 0 || entry.id != request.service) continue;
+        entry.holds = answer.on = request.on != 0 ? 1 : 0;
+    }
+    wait_for_workers();
+    send(wire::EdgeMessage::HoldApplied, answer);
+}
+
+void ControlLink::cut(const wire::CutRequest& request) {
+    wire::CutDone answer{request.sequence, request.at, 0, 0};
+    runtime_.cut = request.at;
+    wait_for_workers();
+    runtime_.cut = {kNone, 0};
+    for (const std::unique_ptr<Worker>& worker : runtime_.workers)
+        answer.cut += worker->cut_count();
+    report();
+    send(wire::EdgeMessage::CutDone, answer);
 }
 
 void ControlLink::change_endpoints(std::string_view body) {
@@ -204,6 +256,8 @@ void ControlLink::change_endpoints(std::string_view body) {
     }
     wait_for_workers();
     sequence_ = header.sequence;
+    // First, so that nobody reads the acknowledgement beside an older count of what is in flight.
+    report();
     acknowledge(header.sequence);
 }
 

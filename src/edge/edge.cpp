@@ -34,6 +34,15 @@ Result<Segment*> map_segment(int fd) {
     return static_cast<Segment*>(at);
 }
 
+void forget_listeners(Segment& segment) {
+    for (ListenerEntry& listener : segment.listeners) {
+        listener = {};
+        listener.fd = -1;
+    }
+    segment.listener_count = 0;
+    segment.snapshot_version = 0;
+}
+
 // A new segment, parked with keeper; or the parked one, whose connections died with the last holder
 // and whose endpoint table and counters go on.
 Result<Segment*> open_segment(KeeperLink& keeper) {
@@ -44,9 +53,8 @@ Result<Segment*> open_segment(KeeperLink& keeper) {
             (*mapped)->layout == kLayoutVersion) {
             Segment* const segment = *mapped;
             segment->memory = parked->release();
-            for (Record& record : segment->records) record.kind = Kind::Free;
-            segment->listener_count = 0;
-            segment->snapshot_version = 0;
+            count_what_died(*segment);
+            forget_listeners(*segment);
             return segment;
         }
     }
@@ -58,6 +66,7 @@ Result<Segment*> open_segment(KeeperLink& keeper) {
     ::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     Segment* const segment = TRY(map_segment(memory.get()));
     for (EndpointEntry& entry : segment->endpoints) entry.bits = wire::kBitGone;
+    forget_listeners(*segment);
     segment->layout = kLayoutVersion;
     segment->magic = kSegmentMagic;
     TRY(keeper.park_segment(memory.get()));
@@ -81,8 +90,8 @@ wire::TicksPage* map_ticks(const std::string& run_folder) {
         runtime->workers.push_back(std::make_unique<Worker>(*runtime, i));
     std::vector<int> keep{own_pidfd};
     for (const std::unique_ptr<Worker>& worker : runtime->workers) {
-        keep.push_back(worker->epoll_descriptor());
-        keep.push_back(worker->wake_descriptor());
+        const std::vector<int> its = worker->descriptors();
+        keep.insert(keep.end(), its.begin(), its.end());
     }
     adopt_all(*runtime, keep);
     for (const std::unique_ptr<Worker>& worker : runtime->workers) {

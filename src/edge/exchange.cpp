@@ -52,7 +52,7 @@ void Worker::step(std::uint32_t fd) {
         if (!client.is_open) return;
         Record& record = runtime_.record(fd);
         if (record.shut != 0) return linger(fd);
-        if (client.is_broken) return close_client(fd);
+        if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
         bool moved = false;
         switch (current(record).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
@@ -66,18 +66,6 @@ void Worker::step(std::uint32_t fd) {
     again_.push_back(fd);
 }
 
-// No endpoint serves: the request waits until one does, or its time is over. True where too many
-// wait already.
-bool Worker::hold(std::uint32_t fd) {
-    if (std::find(held_.begin(), held_.end(), fd) != held_.end()) return false;
-    if (held_.size() >= model::kHeldRequestsMax / kWorkers) {
-        answer(fd, 503, "too many requests wait for an instance of this service");
-        return true;
-    }
-    held_.push_back(fd);
-    return false;
-}
-
 bool Worker::step_reading(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Socket& client = runtime_.socket(fd);
@@ -89,7 +77,7 @@ bool Worker::step_reading(std::uint32_t fd) {
         commit(record, [&](Exchange& next) { next.begun_ns = now_ns_; });
     if (parse_request(fd)) return true;
     if (client.has_ended) {
-        close_client(fd);
+        close_client(fd, wire::Outcome::ClientGone);
         return false;
     }
     if (client.in == in_start) free_ring(record);
@@ -107,22 +95,31 @@ bool Worker::parse_request(std::uint32_t fd) {
         http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
     if (result.state == http::HeadState::NeedMore) return false;
     if (result.state == http::HeadState::Bad) {
-        answer(fd, result.status, http::text_of(result.rule).id);
+        answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
+        return true;
+    }
+    if (record.caller == Caller::Wrong) {
+        answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
         return true;
     }
     const wire::RequestId id = id_for(head, *listener);
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_request(head, fd, id, bytes);
     if (block == kNone) {
-        if (!heads_.empty()) answer(fd, 431, "the request's head is too large");
-        return !heads_.empty();
+        if (heads_.empty()) {
+            starve(fd);
+            return false;
+        }
+        answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
+        return true;
     }
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Ready;
         next.attempts = 0;
-        next.upstream = kNone;
+        next.upstream = next.slot = kNone;
         next.id = id;
         next.begun_ns = now_ns_;
+        next.release = next.held_us = next.status = 0;
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
@@ -164,33 +161,43 @@ bool Worker::advance_body(std::uint32_t fd, Flow Exchange::*which) {
     return true;
 }
 
+// Passes on what has come of the request. False where its chunks are broken.
+bool Worker::pass_request(std::uint32_t fd) {
+    Record& record = runtime_.record(fd);
+    const std::uint32_t up = current(record).upstream;
+    receive(fd, forwarded(current(record).request, runtime_.socket(up).out));
+    if (!advance_body(fd, &Exchange::request)) return false;
+    flush(current(record).request, fd, up);
+    return true;
+}
+
 bool Worker::step_attached(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const std::uint32_t up = current(record).upstream;
     Socket& upstream = runtime_.socket(up);
-    bool moved = false;
+    const Socket& client = runtime_.socket(fd);
+    const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(record).request, upstream.out, 0, Source::Open)) {
-        moved = receive(fd, forwarded(current(record).request, upstream.out));
-        if (!advance_body(fd, &Exchange::request)) {
-            answer(fd, 400, "the body's chunks are malformed or carry extensions");
+        if (!pass_request(fd)) {
+            answer(fd, {400, wire::Outcome::Refused,
+                        "the body's chunks are malformed or carry extensions"});
             return true;
         }
-        moved = flush(current(record).request, fd, up) || moved;
-        if (runtime_.socket(fd).has_ended &&
+        if (client.has_ended &&
             !is_complete(current(record).request, upstream.out, 0, Source::Open) &&
-            is_cut_short(current(record).request, upstream.out, runtime_.socket(fd).in,
-                         Source::Ended)) {
-            close_client(fd);  // The client left in the middle of its request.
+            is_cut_short(current(record).request, upstream.out, client.in, Source::Ended)) {
+            // The client left in the middle of its request.
+            close_client(fd, wire::Outcome::ClientGone);
             return false;
         }
     }
-    moved = receive(up, current(record).upstream_in_start) || moved;
+    receive(up, current(record).upstream_in_start);
     if (parse_response(fd)) return true;
     if (upstream.has_ended || upstream.is_broken) {
         lost_upstream(fd);
         return true;
     }
-    return moved;
+    return client.in + upstream.in + upstream.out != before;
 }
 
 bool Worker::parse_response(std::uint32_t fd) {
@@ -211,7 +218,7 @@ bool Worker::parse_response(std::uint32_t fd) {
         http::parse_response_head(text_of(ring, now.upstream_in_start, upstream.in), asked, head);
     if (result.state == http::HeadState::NeedMore) return false;
     if (result.state == http::HeadState::Bad) {
-        answer(fd, 502, http::text_of(result.rule).id);
+        answer(fd, {502, wire::Outcome::Reset, http::text_of(result.rule).id});
         return true;
     }
     const std::uint64_t in_body = now.upstream_in_start + result.bytes;
@@ -220,14 +227,27 @@ bool Worker::parse_response(std::uint32_t fd) {
                [&](Exchange& next) { next.upstream_in_start = in_body; });  // Not for HTTP/1.0.
         return true;
     }
+    // It comes before the whole request was sent: the rest has no use, and would be taken for the
+    // next request.
+    const bool is_early =
+        head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
+    if (is_early) commit(record, [](Exchange& next) { next.flags &= ~kKeepAlive; });
     std::uint32_t bytes = 0;
-    const std::uint32_t block = write_response(head, now, bytes);
+    const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {
-        if (!heads_.empty()) answer(fd, 502, "the response's head is too large");
-        return !heads_.empty();
+        if (heads_.empty()) {
+            starve(fd);
+            return false;
+        }
+        answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
+        return true;
     }
+    const http::Field* const type = head.find("content-type");
+    const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
     const std::uint64_t out_start = runtime_.socket(fd).out;
     commit(record, [&](Exchange& next) {
+        next.status = head.status;
+        if (is_events) next.flags |= kEventStream;
         next.phase = head.status == 101 ? Phase::Tunnel : Phase::Answering;
         set_flow(next.response, head, in_body);
         next.response.head = block;
@@ -246,39 +266,44 @@ bool Worker::parse_response(std::uint32_t fd) {
 bool Worker::step_answering(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const std::uint32_t up = current(record).upstream;
-    Socket& client = runtime_.socket(fd);
-    bool moved = false;
+    const Socket& client = runtime_.socket(fd);
+    const auto progress = [&] {
+        const std::uint64_t above =
+            up == kNone ? 0 : runtime_.socket(up).in + runtime_.socket(up).out;
+        return client.in + client.out + above;
+    };
+    const std::uint64_t before = progress();
     if (up != kNone) {
         Socket& upstream = runtime_.socket(up);
         // A request may still be under way while its answer comes.
         if (!is_complete(current(record).request, upstream.out, 0, Source::Open) &&
-            !upstream.is_broken) {
-            moved = receive(fd, forwarded(current(record).request, upstream.out));
-            if (!advance_body(fd, &Exchange::request)) {
-                close_client(fd);
-                return false;
-            }
-            moved = flush(current(record).request, fd, up) || moved;
+            !upstream.is_broken && !pass_request(fd)) {
+            close_client(fd, wire::Outcome::Refused);
+            return false;
         }
-        moved = receive(up, forwarded(current(record).response, client.out)) || moved;
+        receive(up, forwarded(current(record).response, client.out));
         if (!advance_body(fd, &Exchange::response)) {
-            close_client(fd);
+            close_client(fd, wire::Outcome::Reset);
             return false;
         }
     }
-    moved = flush(current(record).response, up, fd) || moved;
+    flush(current(record).response, up, fd);
     const Exchange& now = current(record);
     const std::uint64_t in = up == kNone ? 0 : runtime_.socket(up).in;
     const Source source = up == kNone ? Source::Open : source_of(runtime_.socket(up));
-    if (is_complete(now.response, client.out, in, source)) {
+    const bool was_reset = up != kNone && runtime_.socket(up).is_broken &&
+                           source == Source::Ended && now.response.framing == Framing::UntilClose;
+    if (!was_reset && is_complete(now.response, client.out, in, source)) {
         finish(fd);
         return runtime_.socket(fd).is_open;
     }
-    if (is_cut_short(now.response, client.out, in, source)) {
-        close_client(fd);  // What was promised will not come: only closing says so.
+    if (is_cut_short(now.response, client.out, in, source) ||
+        (was_reset && forwarded(now.response, client.out) == in)) {
+        // What was promised will not come: only closing says so.
+        close_client(fd, wire::Outcome::Reset);
         return false;
     }
-    return moved;
+    return progress() != before;
 }
 
 void Worker::finish(std::uint32_t fd) {
@@ -292,7 +317,7 @@ void Worker::finish(std::uint32_t fd) {
             next.response = Flow{};
             next.response.head = kNone;
         });
-        heads_.push_back(before.response.head);
+        free_head(before.response.head);
         return;
     }
     const std::uint32_t up = before.upstream;
@@ -305,28 +330,21 @@ void Worker::finish(std::uint32_t fd) {
                                 !runtime_.socket(up).has_ended &&
                                 runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
-        const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.begun_ns) / 1000);
+        const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
         latencies_[before.slot] = average_latency(latencies_[before.slot], took_us);
     }
-    if (!client_stays) {
+    const End how{outcome_of(before.status), now_ns_, request_head_of(segment_, before)};
+    if (client_stays) {
+        next_request(fd, how);
+    } else {
         // Intent first: all is passed on, and a successor only has to close.
         record.shut = 1;
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        counting_.end(record, fd, how, [](Exchange& next) { next.upstream = kNone; });
         ::shutdown(static_cast<int>(fd), SHUT_WR);
         runtime_.socket(fd).since_ns = now_ns_;
         lingering_.push_back(fd);
-        return;
     }
-    commit(record, [&](Exchange& next) {
-        next.phase = Phase::Reading;
-        next.in_start = before.request.in_end;
-        next.begun_ns = runtime_.socket(fd).in > before.request.in_end ? now_ns_ : 0;
-        next.upstream = kNone;
-        next.request.head = kNone;
-        next.response.head = kNone;
-    });
-    heads_.push_back(before.request.head);
-    heads_.push_back(before.response.head);
     if (upstream_stays) {
         put_idle(up);
     } else {
@@ -334,63 +352,50 @@ void Worker::finish(std::uint32_t fd) {
     }
 }
 
-// Our end is closed; what the peer still says is read and dropped until it closes, too, or time is
-// over.
-void Worker::linger(std::uint32_t fd) {
-    Socket& socket = runtime_.socket(fd);
-    const std::int64_t since = socket.since_ns;
-    while (receive(fd, socket.in) && !socket.has_ended) {}
-    socket.since_ns = since;
-    if (socket.has_ended) close_client(fd);
+void Worker::next_request(std::uint32_t fd, const End& how) {
+    Record& record = runtime_.record(fd);
+    const std::uint32_t heads[] = {current(record).request.head, current(record).response.head};
+    const bool has_more = runtime_.socket(fd).in > current(record).request.in_end;
+    counting_.end(record, fd, how, [&](Exchange& next) {
+        next.phase = Phase::Reading;
+        next.in_start = next.request.in_end;
+        next.begun_ns = has_more ? now_ns_ : 0;
+        next.flags = next.attempts = 0;
+        next.upstream = next.slot = kNone;
+        next.request.head = next.response.head = kNone;
+    });
+    for (const std::uint32_t head : heads) free_head(head);
 }
 
-// The upstream is gone and no byte of an answer was passed on: again elsewhere where that is safe,
-// else 502.
-void Worker::lost_upstream(std::uint32_t fd) {
-    Record& record = runtime_.record(fd);
-    const Exchange& now = current(record);
-    const Socket& upstream = runtime_.socket(now.upstream);
-    const bool none_sent = upstream.out == now.request.out_start;
+// Nothing of it may have been executed, or doing it twice is no harm; and all of it is still here.
+bool Worker::may_replay(std::uint32_t fd) {
+    const Exchange& now = current(runtime_.record(fd));
+    const bool none_sent = runtime_.socket(now.upstream).out == now.request.out_start;
     const bool has_all = runtime_.socket(fd).in - now.request.in_body <= kRingBytes;
-    const bool may_replay = none_sent || ((now.flags & kIdempotent) != 0 && has_all);
-    if (!may_replay || now.attempts >= model::kAttemptsMax) {
-        answer(fd, 502, "the instance went away before it answered");
-        return;
-    }
-    const std::uint32_t gone = now.upstream;
-    commit(record, [&](Exchange& next) {
+    return (none_sent || ((now.flags & kIdempotent) != 0 && has_all)) &&
+           now.attempts < model::kAttemptsMax;
+}
+
+void Worker::replay(std::uint32_t fd) {
+    Record& record = runtime_.record(fd);
+    const std::uint32_t gone = current(record).upstream;
+    counting_.replay(record, fd, [](Exchange& next) {
         next.phase = Phase::Ready;
         next.upstream = kNone;
     });
     drop_upstream(gone);
 }
 
-void Worker::tunnel(std::uint32_t fd) {
-    Record& record = runtime_.record(fd);
-    const Exchange& now = current(record);
-    const std::uint32_t up = now.upstream;
-    bool moved = true;
-    for (int round = 0; moved && round < kRoundsMax; ++round) {
-        moved = receive(fd, forwarded(now.request, runtime_.socket(up).out));
-        moved = receive(up, forwarded(now.response, runtime_.socket(fd).out)) || moved;
-        moved = flush(now.request, fd, up) || moved;
-        moved = flush(now.response, up, fd) || moved;
+// The upstream is gone and no byte of an answer was passed on: again elsewhere where that is safe,
+// else 502.
+void Worker::lost_upstream(std::uint32_t fd) {
+    const Exchange& now = current(runtime_.record(fd));
+    if (may_replay(fd)) return replay(fd);
+    if (runtime_.socket(now.upstream).out == now.request.out_start) {
+        answer(fd, {502, wire::Outcome::ConnectFailed, "no instance took the request"});
+    } else {
+        answer(fd, {502, wire::Outcome::Reset, "the instance went away before it answered"});
     }
-    if (moved) again_.push_back(fd);
-    const Socket& client = runtime_.socket(fd);
-    const Socket& upstream = runtime_.socket(up);
-    const bool client_done = client.has_ended && forwarded(now.request, upstream.out) == client.in;
-    const bool upstream_done =
-        upstream.has_ended && forwarded(now.response, client.out) == upstream.in;
-    if (client.is_broken || upstream.is_broken || (client_done && upstream_done))
-        return close_client(fd);
-    // One side has said all; the other may go on (half-close).
-    if (upstream_done && record.shut == 0 && client_done) return close_client(fd);
-    if (client_done && runtime_.record(up).shut == 0) {
-        runtime_.record(up).shut = 1;
-        ::shutdown(static_cast<int>(up), SHUT_WR);
-    }
-    if (upstream_done && !client_done) return close_client(fd);
 }
 
 }  // namespace thole::edge

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "edge/segment.h"
+#include "edge/records.h"
 
 namespace thole::edge {
 

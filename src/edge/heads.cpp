@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <span>
@@ -33,6 +34,10 @@ wire::RequestId Worker::id_for(const http::RequestHead& head, const ListenerEntr
         }
         if (is_ours) return id;
     }
+    return new_id();
+}
+
+wire::RequestId Worker::new_id() {
     return {random_.next(), segment_.next_id.fetch_add(1, std::memory_order_relaxed)};
 }
 
@@ -50,14 +55,18 @@ struct IdText {
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text.
+// The peer's address as text. Asked of the kernel once a connection and edge.
 class AddressText {
 public:
-    explicit AddressText(std::uint32_t fd) {
-        sockaddr_in at{};
-        socklen_t size = sizeof(at);
-        ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
-        if (::inet_ntop(AF_INET, &at.sin_addr, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
+    AddressText(std::uint32_t fd, std::uint32_t& known) {
+        if (known == 0) {
+            sockaddr_in at{};
+            socklen_t size = sizeof(at);
+            ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
+            known = at.sin_addr.s_addr;
+        }
+        const in_addr at{known};
+        if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
     }
     std::string_view view() const { return text_; }
 
@@ -89,7 +98,7 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
                         listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
     const IdText id_text(id);
     const http::Traceparent trace = trace_for(head, id, random_.next(), trusts);
-    const AddressText peer(fd);
+    const AddressText peer(fd, runtime_.socket(fd).peer);
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
     // on.
     const http::Field set[] = {{"X-Request-Id", id_text.view()},
@@ -118,9 +127,20 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
                                      std::uint32_t& bytes) {
     if (heads_.empty()) return kNone;
     const IdText id_text(exchange.id);
-    const http::Field set[] = {{"X-Request-Id", id_text.view()}};
+    // How long it waited, beside what the instance says of its own time.
+    const http::Field* const said = head.find("server-timing");
+    char timing[512];
+    const int timing_bytes = std::snprintf(
+        timing, sizeof(timing), "%.*s%shold;dur=%u.%03u",
+        said == nullptr
+            ? 0
+            : static_cast<int>(std::min<std::size_t>(said->value.size(), sizeof(timing) - 40)),
+        said == nullptr ? "" : said->value.data(), said == nullptr ? "" : ", ",
+        exchange.held_us / 1000, exchange.held_us % 1000);
+    const http::Field set[] = {{"X-Request-Id", id_text.view()},
+                               {"Server-Timing", {timing, static_cast<std::size_t>(timing_bytes)}}};
     http::Edits edits;
-    edits.set = set;
+    edits.set = std::span(set).first((exchange.flags & kHeld) != 0 ? 2 : 1);
     edits.upgrade = head.status == 101 ? head.upgrade : std::string_view{};
     const bool stays = (exchange.flags & kKeepAlive) != 0;
     if (!stays) edits.persistence = http::Persistence::Close;
@@ -138,40 +158,63 @@ namespace {
 
 std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::uint16_t status,
                              std::string_view why) {
+    const std::int64_t now_ns = edge::now_ns();
     const bool has_body = (exchange.flags & kHeadRequest) == 0;
     const std::string_view reason = http::reason_of(status);
     const IdText id(exchange.id);
+    char timing[64] = "";
+    if ((exchange.flags & kHeld) != 0) {
+        const std::int64_t held_us = (now_ns - exchange.begun_ns) / 1000;
+        std::snprintf(timing, sizeof(timing), "Server-Timing: hold;dur=%lld.%03lld\r\n",
+                      static_cast<long long>(held_us / 1000),
+                      static_cast<long long>(held_us % 1000));
+    }
     const int size =
         std::snprintf(to.data(), to.size(),
                       "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s\r\n%.*s",
+                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s\r\n%.*s",
                       status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
-                      status == 503 ? "Retry-After: 1\r\n" : "",
+                      status == 503 ? "Retry-After: 1\r\n" : "", timing,
                       has_body ? static_cast<int>(why.size()) : 0, why.data());
     return static_cast<std::size_t>(size);
 }
 
 }  // namespace
 
-// An answer of our own, after which the connection ends.
-void Worker::answer(std::uint32_t fd, std::uint16_t status, std::string_view why) {
+// An answer of our own, after which the connection ends. It counts now: nothing else can come of
+// this request.
+void Worker::answer(std::uint32_t fd, const Answer& own) {
+    unhold(fd);
     Record& record = runtime_.record(fd);
+    if (current(record).phase == Phase::Reading) {
+        const wire::RequestId id = new_id();
+        commit(record, [&](Exchange& next) {
+            next.id = id;
+            next.flags = next.release = next.held_us = 0;
+            next.begun_ns = now_ns_;
+        });
+    }
     const Exchange before = current(record);
-    if (before.response.head != kNone || heads_.empty()) return close_client(fd);
+    if (before.response.head != kNone || heads_.empty()) {
+        counting_.end(record, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
+                      [](Exchange&) {});
+        return close_client(fd, own.outcome);
+    }
     const std::uint32_t block = heads_.back();
     const std::size_t size =
-        write_own_answer({segment_.heads[block], kHeadBytes}, before, status, why);
+        write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
     heads_.pop_back();
     const std::uint64_t out_start = runtime_.socket(fd).out;
-    commit(record, [&](Exchange& next) {
-        next.phase = Phase::Answering;
-        next.upstream = kNone;
-        next.flags = (next.flags & ~(kKeepAlive | kInterim)) | kOwnAnswer;
-        next.response = Flow{};
-        next.response.head = block;
-        next.response.head_bytes = static_cast<std::uint32_t>(size);
-        next.response.out_start = out_start;
-    });
+    counting_.end(record, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
+                  [&](Exchange& next) {
+                      next.phase = Phase::Answering;
+                      next.upstream = kNone;
+                      next.flags = (next.flags & ~(kKeepAlive | kInterim)) | kOwnAnswer;
+                      next.response = Flow{};
+                      next.response.head = block;
+                      next.response.head_bytes = static_cast<std::uint32_t>(size);
+                      next.response.out_start = out_start;
+                  });
     drop_upstream(before.upstream);
 }
 

@@ -14,7 +14,7 @@
 namespace thole::edge {
 namespace {
 
-constexpr int kAnswerMs = 5000;
+constexpr std::int64_t kAnswerNs = 2'000'000'000;
 
 }  // namespace
 
@@ -58,13 +58,14 @@ Status KeeperLink::send(wire::KeeperMessage type, std::string_view body, int des
     return success();
 }
 
-// Skips the news that keeper tells everybody.
-Result<os::FileDescriptor> KeeperLink::wait_for_handed(wire::KeeperMessage request) {
+// The next message. It lies in a buffer that the next call overwrites.
+Result<wire::Frame> KeeperLink::wait_for_frame(std::int64_t deadline_ns,
+                                               os::FileDescriptor& handed) {
     static char bytes[wire::kFrameBytesMax];
-    const std::int64_t deadline = now_ns() + std::int64_t{kAnswerMs} * 1'000'000;
-    while (now_ns() < deadline) {
+    while (now_ns() < deadline_ns) {
         pollfd ready{socket_.get(), POLLIN, 0};
-        if (::poll(&ready, 1, kAnswerMs) <= 0) continue;
+        if (::poll(&ready, 1, static_cast<int>((deadline_ns - now_ns()) / 1'000'000) + 1) <= 0)
+            continue;
         iovec part{bytes, sizeof(bytes)};
         alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
         msghdr message{};
@@ -74,7 +75,6 @@ Result<os::FileDescriptor> KeeperLink::wait_for_handed(wire::KeeperMessage reque
         message.msg_controllen = sizeof(control);
         const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
         if (got <= 0) return unavailable("keeper closed the link");
-        os::FileDescriptor handed;
         const cmsghdr* const header = CMSG_FIRSTHDR(&message);
         if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
             int fd = -1;
@@ -82,12 +82,50 @@ Result<os::FileDescriptor> KeeperLink::wait_for_handed(wire::KeeperMessage reque
             handed.reset(fd);
         }
         const auto frame = wire::open_frame({bytes, static_cast<std::size_t>(got)});
-        if (!frame || frame->type != static_cast<std::uint16_t>(wire::KeeperMessage::Handed))
-            continue;
-        const auto event = wire::read_message<wire::HandedEvent>(frame->body);
-        if (event && event->request == static_cast<std::uint16_t>(request)) return handed;
+        if (frame) return *frame;
     }
     return timed_out("keeper does not answer");
+}
+
+// Skips the news that keeper tells everybody.
+Result<os::FileDescriptor> KeeperLink::wait_for_handed(wire::KeeperMessage request) {
+    const std::int64_t deadline_ns = now_ns() + kAnswerNs;
+    while (true) {
+        os::FileDescriptor handed;
+        const wire::Frame frame = TRY(wait_for_frame(deadline_ns, handed));
+        if (frame.type == static_cast<std::uint16_t>(wire::KeeperMessage::Refused)) {
+            const auto refused = wire::read_message<wire::RefusedEvent>(frame.body);
+            if (refused && refused->request == static_cast<std::uint16_t>(request))
+                return invalid("keeper refuses: " +
+                               std::string(refused->reason,
+                                           ::strnlen(refused->reason, sizeof(refused->reason))));
+        }
+        if (frame.type != static_cast<std::uint16_t>(wire::KeeperMessage::Handed)) continue;
+        const auto event = wire::read_message<wire::HandedEvent>(frame.body);
+        if (event && event->request == static_cast<std::uint16_t>(request)) return handed;
+    }
+}
+
+Result<std::vector<std::uint32_t>> KeeperLink::parked_listeners() {
+    const std::int64_t deadline_ns = now_ns() + kAnswerNs;
+    std::vector<std::uint32_t> parked;
+    while (true) {
+        os::FileDescriptor none;
+        const wire::Frame frame = TRY(wait_for_frame(deadline_ns, none));
+        if (frame.type == static_cast<std::uint16_t>(wire::KeeperMessage::Synced)) return parked;
+        if (frame.type != static_cast<std::uint16_t>(wire::KeeperMessage::ListenerReady)) continue;
+        if (const auto state = wire::read_message<wire::ListenerState>(frame.body))
+            parked.push_back(state->id);
+    }
+}
+
+bool KeeperLink::skip_news() {
+    static char bytes[wire::kFrameBytesMax];
+    while (true) {
+        const ssize_t got = ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (got < 0) return errno == EAGAIN || errno == EINTR;
+        if (got == 0) return false;
+    }
 }
 
 Result<os::FileDescriptor> KeeperLink::take_segment() {
@@ -116,6 +154,14 @@ Result<os::FileDescriptor> KeeperLink::take_listener(std::uint32_t id) {
     os::FileDescriptor listener = TRY(wait_for_handed(wire::KeeperMessage::TakeListener));
     if (!listener.is_open()) return not_found("listener " + std::to_string(id) + " is not parked");
     return listener;
+}
+
+Status KeeperLink::park_listener(std::uint32_t id, int fd) {
+    const wire::ParkListenerRequest request{id};
+    TRY(send(wire::KeeperMessage::ParkListener,
+             {reinterpret_cast<const char*>(&request), sizeof(request)}, fd));
+    TRY(wait_for_handed(wire::KeeperMessage::ParkListener));
+    return success();
 }
 
 }  // namespace thole::edge

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "os/fd.h"
+#include "wire/frame.h"
 #include "wire/keeper.h"
 
 namespace thole::edge {
@@ -19,10 +21,17 @@ public:
     // Says that this process carries the traffic now.
     Status serve_as_edge(std::uint32_t holder_pid);
     Result<os::FileDescriptor> take_listener(std::uint32_t id);
+    // The ids that keeper says it has parked. Only as the first question on a link.
+    Result<std::vector<std::uint32_t>> parked_listeners();
+    Status park_listener(std::uint32_t id, int fd);
+    // Reads away what keeper tells everybody; false where keeper has gone.
+    bool skip_news();
+    int descriptor() const { return socket_.get(); }
 
 private:
     explicit KeeperLink(os::FileDescriptor socket) : socket_(std::move(socket)) {}
     Status send(wire::KeeperMessage type, std::string_view body, int descriptor);
+    Result<wire::Frame> wait_for_frame(std::int64_t deadline_ns, os::FileDescriptor& handed);
     Result<os::FileDescriptor> wait_for_handed(wire::KeeperMessage request);
 
     os::FileDescriptor socket_;

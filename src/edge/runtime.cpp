@@ -21,15 +21,22 @@ void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint) {
     record.slot = endpoint.slot;
     record.generation = endpoint.generation;
     record.shut = 0;
+    record.caller = Caller::NotAsked;
     record.commit = 0;
     Exchange& exchange = record.halves[0];
     exchange = Exchange{};
-    exchange.upstream = kNone;
+    exchange.upstream = exchange.slot = kNone;
     exchange.request.head = kNone;
     exchange.response.head = kNone;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = kind;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+std::string_view request_head_of(const Segment& segment, const Exchange& exchange) {
+    const Flow& flow = exchange.request;
+    if (flow.head >= kHeads || flow.head_bytes > kHeadBytes) return {};
+    return {segment.heads[flow.head], flow.head_bytes};
 }
 
 }  // namespace thole::edge

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "edge/clock.h"
@@ -17,8 +18,14 @@ namespace thole::edge {
 struct Socket {
     std::uint64_t in = 0;         // Bytes read by us.
     std::uint64_t out = 0;        // Bytes written by us.
+    std::uint32_t owner = kNone;  // The worker: a number that was closed may be another's now.
     std::uint32_t other = kNone;  // Upstream: its client.
+    std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
+    std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
+    std::uint32_t held_bytes = 0;
+    std::uint32_t held_service = 0;  // The place of the service it waits for.
+    bool is_held = false;
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.
@@ -27,6 +34,20 @@ struct Socket {
     bool has_ended = false;  // The peer sends no more, and all it sent was read.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_shut = false;     // We have said that we send no more.
+};
+
+// What waits for one service, of all workers.
+struct Held {
+    std::atomic<std::uint32_t> requests{0};
+    std::atomic<std::uint32_t> bytes{0};
+};
+
+// One of our own, in an instance's place.
+struct Answer {
+    std::uint16_t status;
+    wire::Outcome outcome;
+    std::string_view why;
 };
 
 class Worker;
@@ -36,11 +57,14 @@ struct Runtime {
     ~Runtime();
 
     Segment& segment;
-    // Grows with each change of the endpoint table that stands in the segment: workers may apply
-    // it.
+    // Grows with each change that stands in the segment: workers may apply it.
     std::atomic<std::uint64_t> table_sequence{1};
+    // Whose connections are to be closed with this change; slot kNone is nobody's. Main writes it
+    // only while every worker has applied what was before.
+    wire::SlotRef cut{kNone, 0};
     std::vector<Socket> sockets{kDescriptorsMax};
     std::vector<std::unique_ptr<Worker>> workers;
+    std::array<Held, kServicesMax> held;
 
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     Socket& socket(std::uint32_t fd) { return sockets[fd]; }
@@ -50,5 +74,7 @@ struct Runtime {
 std::uint64_t cookie_of(int fd);
 // Fills the record of a descriptor and makes it count.
 void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint);
+// The rewritten head of the exchange's request, or nothing.
+std::string_view request_head_of(const Segment& segment, const Exchange& exchange);
 
 }  // namespace thole::edge

@@ -1,116 +1,25 @@
-// The layout of the memory that outlives an edge: plain data, versioned, one writer a record. A
-// record is indexed by its descriptor and counts where the cookie is the socket's (decision 1).
-//
-// Order of writes: compiler fences suffice, a SIGKILL being a crash of the same thread. Opening
-// stores `kind` last, closing stores it first. An exchange changes by `commit`: the other copy is
-// written, then one store makes it count.
+// The memory that outlives an edge, as a whole: a sparse memfd, so that untouched pages cost
+// nothing. Records are in records.h, counts in counters.h.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <type_traits>
 
-#include "http/body.h"
+#include "edge/counters.h"
+#include "edge/records.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 1;
-constexpr std::uint32_t kNone = ~std::uint32_t{0};
-constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
-
-enum class Phase : std::uint32_t {
-    Reading,    // No request, or a part of a head.
-    Ready,      // The head is rewritten; no upstream.
-    Attached,   // Bytes may have gone to the upstream.
-    Answering,  // The response's head is rewritten; bytes may have gone to the client.
-    Tunnel,
-};
-
-enum class Framing : std::uint32_t { None, Length, Chunked, UntilClose };
-
-// One direction. Positions are absolute in the stream of the socket they belong to.
-struct Flow {
-    std::uint64_t in_body;  // Input position after the head.
-    std::uint64_t
-        in_end;  // Input position after the message; kUnknown where only its end will tell.
-    std::uint64_t in_parsed;  // Chunked: framing is known up to here.
-    std::uint64_t out_start;  // Output position of the rewritten head's first byte.
-    std::uint32_t head;       // Block that holds the rewritten head, or kNone.
-    std::uint32_t head_bytes;
-    Framing framing;
-    std::uint32_t reserved;
-    http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed.
-};
-static_assert(sizeof(Flow) == 72);
-
-struct Exchange {
-    Phase phase;
-    std::uint32_t attempts;
-    std::uint32_t upstream;  // Descriptor, or kNone.
-    std::uint32_t slot;      // Of the endpoint it is or was attached to.
-    std::uint32_t generation;
-    std::uint32_t listener;  // By which it came.
-    std::uint64_t upstream_cookie;
-    std::uint64_t upstream_in_start;  // The upstream's input position at attach.
-    std::uint64_t in_start;           // The client's input position of this request's first byte.
-    wire::RequestId id;
-    std::int64_t begun_ns;  // CLOCK_BOOTTIME.
-    std::uint32_t flags;    // ExchangeFlags
-    std::uint32_t reserved;
-    Flow request;
-    Flow response;
-};
-static_assert(sizeof(Exchange) <= 256, "one half of a connection's record");
-
-enum ExchangeFlags : std::uint32_t {
-    kIdempotent = 1,   // May be sent again where nothing was passed on (RFC 9110 section 9.2.2).
-    kKeepAlive = 2,    // The client's connection goes on after this.
-    kHeadRequest = 4,  // Its response has no body, whatever it says.
-    kOwnAnswer = 8,    // The response is our own text; there is no upstream.
-    kHttp10 = 16,
-    kUpgradeAsked = 32,
-    kInterim = 64,  // The response under way is 1xx; another follows.
-    kUpstreamCloses = 128,
-};
-
-enum class Kind : std::uint32_t { Free, Client, Busy, Idle };
-
-struct Record {
-    std::uint64_t cookie;
-    Kind kind;
-    std::uint32_t ring;     // Block with what was read and not passed on, or kNone.
-    std::uint64_t commit;   // Its lowest bit says which half counts.
-    std::uint64_t idle_in;  // Idle: the positions at which nothing is under way.
-    std::uint64_t idle_out;
-    std::uint32_t slot;  // Upstreams: their endpoint.
-    std::uint32_t generation;
-    std::uint32_t shut;  // 1: everything was passed on; our end of it is to be closed.
-    std::uint32_t reserved;
-    Exchange halves[2];
-};
-static_assert(std::is_trivially_copyable_v<Record>);
-
-inline const Exchange& current(const Record& record) { return record.halves[record.commit & 1]; }
-
-// Changes the exchange as a whole. A death at any instruction leaves the old or the new one.
-template <typename Change>
-void commit(Record& record, Change change) {
-    Exchange& next = record.halves[(record.commit + 1) & 1];
-    next = current(record);
-    change(next);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    record.commit = record.commit + 1;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-}
-
+constexpr std::uint32_t kLayoutVersion = 2;
 constexpr std::uint32_t kDescriptorsMax = 16384;
-constexpr std::uint32_t kRings = 2048;
+constexpr std::uint32_t kRings = 4096;
 constexpr std::uint32_t kRingBytes = 32 * 1024;  // A head of the largest allowed size fits.
-constexpr std::uint32_t kHeads = 2048;
+constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 constexpr std::uint32_t kListenersMax = 1024;
+constexpr std::uint32_t kServicesMax = 1024;
 constexpr std::uint32_t kWorkers = 2;
 constexpr std::uint32_t kSegmentMagic = 0x65676465;
 
@@ -123,14 +32,32 @@ struct EndpointEntry {
     std::uint32_t bits;  // 0: serves. Stored last; kBitGone where there is none.
 };
 
+// A listener keeps its place as long as it is served; a place is used again in a later snapshot.
 struct ListenerEntry {
     std::uint32_t id;  // As keeper has parked it; 0: none.
-    std::int32_t fd;
+    std::int32_t fd;   // -1: none.
     std::uint32_t service;
+    std::uint32_t service_place;
     std::uint32_t kind;  // wire::ListenerKind
+    std::uint32_t checks_caller;
+    std::uint32_t caller_uid;
+    std::uint32_t reserved;
 };
 
-// Untouched pages cost nothing: the memory is a sparse memfd.
+struct ServiceEntry {
+    std::uint32_t id;
+    std::uint32_t is_used;
+    std::uint32_t holds;  // 1: requests wait, although endpoints serve.
+    std::uint32_t held_requests_max;
+    std::uint32_t held_bytes_max;
+    std::uint32_t reserved;
+    std::int64_t connect_ns;
+    std::int64_t response_head_ns;
+    std::int64_t idle_ns;
+    std::int64_t tunnel_ns;
+    std::int64_t hold_ns;
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -140,9 +67,13 @@ struct Segment {
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
     std::atomic<std::uint32_t> ending;  // 1: a clean end; the holder leaves.
-    std::uint32_t listener_count;
+    std::uint32_t listener_count;       // Places in use, gaps included.
+    std::uint32_t service_count;
+    std::uint32_t reserved;
     ListenerEntry listeners[kListenersMax];
+    ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
+    WorkerCounters counters[kWorkers];
     Record records[kDescriptorsMax];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];

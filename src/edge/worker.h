@@ -1,6 +1,6 @@
 // One worker of the edge: an epoll loop on a thread of its own. A connection lives and dies on its
 // worker; upstreams belong to the worker of their client. Sockets are edge-triggered, listeners
-// level-triggered with EPOLLEXCLUSIVE.
+// level-triggered with EPOLLEXCLUSIVE. After warm-up a request allocates nothing.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,8 @@
 
 #include "base/random.h"
 #include "edge/balance.h"
+#include "edge/callers.h"
+#include "edge/counters.h"
 #include "edge/flow.h"
 #include "edge/keepalive.h"
 #include "edge/runtime.h"
@@ -27,90 +29,120 @@ public:
     void adopt_idle(std::uint32_t fd);
     void give_ring(std::uint32_t block) { rings_.push_back(block); }
     void give_head(std::uint32_t block) { heads_.push_back(block); }
+    Counting& counting() { return counting_; }
 
     [[noreturn]] void run();
 
-    // From other threads.
-    void wake() const;
+    void wake() const;  // This and what follows: from other threads.
     std::uint64_t applied() const { return applied_.load(std::memory_order_acquire); }
-    // What was attached to endpoints that do not serve, as of the table that was applied. Only main
-    // reads it, only while it has said nothing newer.
+    std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
+    // What was attached to endpoints that do not serve, as of the table that was applied, and how
+    // many were cut by it. Only main reads them, only while it has said nothing newer.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
+    std::uint32_t cut_count() const { return cut_count_; }
 
-    int epoll_descriptor() const { return epoll_.get(); }
-    int wake_descriptor() const { return wake_.get(); }
+    std::vector<int> descriptors() const;  // Of its own.
 
 private:
-    // worker.cpp: sockets and the loop.
+    // worker.cpp: the loop.
     void turn();
     void apply_table();
-    void listen_to_all();
-    void accept_all(const ListenerEntry& listener);
-    void watch(std::uint32_t fd);
+    void apply_endpoints();
+    void list_in_flight();
+    void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
-    void sweep();
-    void sweep_client(std::uint32_t fd);
+    bool is_own_client(std::uint32_t fd) const;
+
+    // accept.cpp: listeners and who comes by them.
+    void listen_to_all();
+    void accept_all(std::uint32_t place);
+    void refuse_one(int listener);
+    void take_in(int fd, std::uint32_t place, std::uint32_t peer);
+    void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
+    const ListenerEntry* listener_of(const Exchange& exchange) const;
+    const ServiceEntry& service_of(const Exchange& exchange) const;
+
+    // sockets.cpp: bytes in and out, and the blocks they lie in.
+    void watch(std::uint32_t fd);
     bool receive(std::uint32_t fd, std::uint64_t keep_from);
     bool flush(const Flow& flow, std::uint32_t from, std::uint32_t to);
     void close_socket(std::uint32_t fd);
-    void close_client(std::uint32_t fd);
     void drop_upstream(std::uint32_t fd);
     void free_ring(Record& record);
+    void free_head(std::uint32_t block);
+    void starve(std::uint32_t client);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
-    // exchange.cpp: one request after the other.
+    // ends.cpp: how exchanges and connections end, and the time limits.
+    void end(std::uint32_t fd, wire::Outcome outcome);
+    void close_client(std::uint32_t fd, wire::Outcome outcome);
+    void linger(std::uint32_t fd);
+    void sweep();
+    void sweep_client(std::uint32_t fd);
+    void sweep_attached(std::uint32_t fd);
+    void sweep_answering(std::uint32_t fd);
+
+    // exchange.cpp, tunnel.cpp: one request after the other.
     void step(std::uint32_t fd);
-    bool hold(std::uint32_t fd);
     bool step_reading(std::uint32_t fd);
     bool step_attached(std::uint32_t fd);
     bool step_answering(std::uint32_t fd);
+    bool pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     bool parse_request(std::uint32_t fd);
     bool parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
     void finish(std::uint32_t fd);
-    void linger(std::uint32_t fd);
+    void next_request(std::uint32_t fd, const End& how);
+    bool may_replay(std::uint32_t fd);
+    void replay(std::uint32_t fd);
     void lost_upstream(std::uint32_t fd);
-    void answer(std::uint32_t fd, std::uint16_t status, std::string_view why);
+
+    // heads.cpp: heads as they leave.
+    void answer(std::uint32_t fd, const Answer& own);
     std::uint32_t write_request(const http::RequestHead& head, std::uint32_t fd, wire::RequestId id,
                                 std::uint32_t& bytes);
     std::uint32_t write_response(const http::ResponseHead& head, const Exchange& exchange,
                                  std::uint32_t& bytes);
     wire::RequestId id_for(const http::RequestHead& head, const ListenerEntry& listener);
+    wire::RequestId new_id();
 
-    // attach.cpp: an endpoint and a connection to it.
+    // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
-    std::uint32_t pick_endpoint(std::uint32_t service, std::uint32_t avoid);
+    bool hold(std::uint32_t fd);
+    void unhold(std::uint32_t fd);
+    std::uint32_t pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid);
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot);
+    void release(std::uint32_t upstream);
     void put_idle(std::uint32_t upstream);
     void idle_closed(std::uint32_t upstream);
-
-    const ListenerEntry* listener_of(const Exchange& exchange) const;
 
     Runtime& runtime_;
     Segment& segment_;
     std::uint32_t number_;
-    os::FileDescriptor epoll_;
-    os::FileDescriptor wake_;
-    std::int64_t now_ns_ = 0;
-    std::int64_t swept_ns_ = 0;
+    Counting counting_;
+    Callers callers_;
+    os::FileDescriptor epoll_, wake_;
+    os::FileDescriptor spare_;  // Closed to refuse whom no descriptor is left for.
+    std::int64_t now_ns_ = 0, swept_ns_ = 0;
     Random random_;
-    std::vector<std::uint32_t> rings_;  // Free blocks.
-    std::vector<std::uint32_t> heads_;
-    std::vector<std::uint32_t> clients_;
-    std::vector<std::uint32_t> again_;  // Clients to be looked at in the next turn.
-    std::vector<std::uint32_t> held_;   // Clients that wait for an endpoint.
-    std::vector<std::uint32_t> lingering_;
-    std::vector<std::vector<std::uint32_t>> idle_;  // Upstreams, by slot.
-    std::vector<LearnedKeepAlive> keep_alive_;      // By slot.
-    std::vector<std::uint32_t> loads_;              // Requests in flight of this worker, by slot.
-    std::vector<std::uint32_t> latencies_;          // Microseconds, by slot.
+    std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
+    std::vector<std::uint32_t> clients_, lingering_;
+    std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
+    std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
+    std::vector<std::vector<std::uint32_t>> idle_;     // Upstreams, by slot.
+    std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
+    std::vector<LearnedKeepAlive> keep_alive_;         // By slot.
+    std::vector<std::uint32_t> loads_;      // Requests in flight of this worker, by slot.
+    std::vector<std::uint32_t> latencies_;  // Microseconds, by slot.
     std::vector<Candidate> candidates_;
-    std::vector<std::uint32_t> serving_;  // Slots whose endpoint serves.
-    std::uint32_t listening_ = 0;         // Listeners of the table that are watched.
+    std::vector<std::uint32_t> listening_;  // The id of the listener that is watched, by place.
+    std::vector<int> listening_to_;         // Its descriptor.
     std::atomic<std::uint64_t> applied_{0};
+    std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
+    std::uint32_t cut_count_ = 0;
 };
 
 }  // namespace thole::edge

@@ -30,6 +30,7 @@ enum class EdgeMessage : std::uint16_t {
     CutDone = 36,
     Stats = 37,   // StatsHeader, EndpointStats[count]: what changed; every 100 ms.
     Broken = 38,  // BrokenHeader, BrokenRequest[count]: begun, not answered by its instance.
+    Routes = 39,  // RoutesHeader, RouteStats[count]; only where Hello asked for it.
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -40,9 +41,11 @@ enum EndpointBits : std::uint32_t {
     kBitGone = 8,      // The instance is no more; the slot may come again with another generation.
 };
 
+enum HelloFlags : std::uint32_t { kWantsRoutes = 1 };
+
 struct HelloToEdge {
     std::uint32_t version;
-    std::uint32_t reserved;
+    std::uint32_t wants;  // HelloFlags
     char build[32];
 };
 static_assert(sizeof(HelloToEdge) == 40);
@@ -112,6 +115,12 @@ struct HoldRequest {
                        // endpoint that serves.
 };
 
+struct HoldApplied {
+    std::uint64_t sequence;
+    std::uint32_t service;
+    std::uint32_t on;
+};
+
 struct CutRequest {
     std::uint64_t sequence;
     SlotRef at;
@@ -151,16 +160,27 @@ struct StatsHeader {
     std::int64_t added_wait_max_ns;  // The longest since the edge's segment was made.
 };
 static_assert(sizeof(StatsHeader) == 48);
-// Totals since the segment was made, never deltas: a lost message costs nothing.
+// Totals since the segment was made, never deltas: a lost message costs nothing. After Hello all
+// that is known of every endpoint is said at once, then what changed; and always before
+// EndpointsApplied, so that in_flight is never older than the acknowledgement.
+//
+// A request counts at the endpoint that had it last. begun - in_flight - all outcomes is how often
+// one was taken from here and sent again.
 struct EndpointStats {
     SlotRef at;
     std::uint32_t in_flight;  // Requests and tunnels.
     std::uint32_t bits;       // All authors.
     std::uint64_t begun;
     std::uint64_t outcomes[kOutcomes];
-    std::uint64_t latency_sum_ns;
+    std::uint64_t latency_sum_ns;  // Of whole answers; tunnels and event streams are not in it.
 };
+static_assert(sizeof(EndpointStats) == 128);
 
+// A request that never met an endpoint, as a slot.
+constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
+
+// Told at least once: after Hello everything that is still kept (the last 512 of each worker, edges
+// before this one included) comes again. The request's id tells what is known already.
 struct BrokenHeader {
     std::uint64_t epoch;
     std::uint32_t count;
@@ -175,5 +195,20 @@ struct BrokenRequest {
     char target[72];  // Method and path, cut to fit, NUL-padded.
 };
 static_assert(sizeof(BrokenRequest) == 112);
+
+struct RoutesHeader {
+    std::uint64_t epoch;
+    std::uint32_t count;
+    std::uint32_t more;  // 1: another page.
+};
+// Totals, as EndpointStats; here requests that never met an endpoint count, too (kNoSlot).
+struct RouteStats {
+    std::uint32_t listener;
+    std::uint32_t release;
+    std::uint32_t slot;
+    std::uint32_t reserved;
+    std::uint64_t outcomes[kOutcomes];
+};
+static_assert(sizeof(RouteStats) == 112);
 
 }  // namespace thole::wire

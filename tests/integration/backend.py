@@ -79,6 +79,9 @@ def serve(connection, arrivals, allowed):
             os.write(arrivals, f"forbidden {number} {target}\n".encode())
         if len(number) != 32 or len(fields.get("traceparent", "")) != 55:
             os.write(arrivals, f"unmarked {number} {target}\n".encode())
+        if target == "/early/":  # Answers, and reads no further.
+            connection.sendall(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
         body = b""
         if fields.get("transfer-encoding") == "chunked":
             body = peer.chunked()
@@ -91,11 +94,19 @@ def serve(connection, arrivals, allowed):
             os.write(arrivals, f"post {rest}\n".encode())
         if kind == "tunnel":
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-            while True:
-                block = peer.exactly(64)
-                if block is None:
-                    return
+            while (block := peer.exactly(64)) is not None:
                 connection.sendall(block)
+            # Whoever has said all still hears all.
+            connection.sendall(b"%063d\n" % int(rest or 0))
+            return
+        if kind == "half":
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\ndone")
+            connection.shutdown(socket.SHUT_WR)
+            size = len(peer.buffer)
+            while more := connection.recv(65536):
+                size += len(more)
+            os.write(arrivals, f"half {size}\n".encode())
+            return
         if kind == "die":
             os._exit(1)
         if kind == "stream":
@@ -122,10 +133,18 @@ def serve(connection, arrivals, allowed):
         if kind == "bad":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello")
             return
+        if kind == "events":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n")
+            threading.Event().wait(float(rest.partition("?")[0]))
+            connection.sendall(b"data: 1\n\n")
+            return
+        if kind == "status":
+            connection.sendall(b"HTTP/1.1 %s Said\r\nContent-Length: 0\r\n\r\n" % rest.encode())
+            continue
         if kind == "hints":
             connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
         if kind == "slow":
-            threading.Event().wait(float(rest))
+            threading.Event().wait(float(rest.partition("?")[0]))
         text = body if kind == "echo" else f"{method} {target}".encode()
         if kind == "fields":
             text = "\n".join(f"{name}: {value}" for name, value in sorted(fields.items())).encode()

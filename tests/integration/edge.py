@@ -10,10 +10,18 @@ from pathlib import Path
 import wire
 from backend import expected
 
-HELLO, SNAPSHOT, ENDPOINTS = 1, 2, 3
-WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED = 32, 33, 34
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT = 1, 2, 3, 4, 5
+WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
+STATS, BROKEN, ROUTES = 37, 38, 39
 SERVES, OUT, GONE = 0, 2, 8
-PUBLIC = 1
+PUBLIC, CALL = 1, 2
+WANTS_ROUTES = 1
+NO_SLOT = NO_SERVICE = 2**32 - 1
+OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
+            "timed_out", "overloaded", "refused", "client_gone", "cut")
+SECOND = 10**9
+LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
+          "requests": 1000, "bytes": 2**26}
 
 
 def text(value):
@@ -21,15 +29,18 @@ def text(value):
     return struct.pack("<I", len(data)) + data
 
 
-def snapshot(version, services, listeners):
-    """services: names by id; listeners: (id, service) of public ones."""
-    limits = struct.pack("<qqqqqII", 10**9, 30 * 10**9, 60 * 10**9, 3600 * 10**9, 30 * 10**9, 1000, 2**26)
+def snapshot(version, services, listeners, **limits):
+    """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid) of calls."""
+    limits = struct.pack("<qqqqqII", *{**LIMITS, **limits}.values())
     body = struct.pack("<IIQI", 0x70616E73, 1, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))
-    for number, service in listeners:
-        body += struct.pack("<IIIIII", number, PUBLIC, service, 2**32 - 1, 0, 0)
+    for number, service, *uid in listeners:
+        if uid:
+            body += struct.pack("<IIIIII", number, CALL, service, service, uid[0], 1)
+        else:
+            body += struct.pack("<IIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0)
     return body + struct.pack("<I", wire.crc32c(body))
 
 
@@ -38,6 +49,7 @@ class Edge:
 
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
+        self.stats, self.header, self.broken, self.routes = {}, {}, {}, {}
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -48,7 +60,8 @@ class Edge:
             self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self.link.connect(str(self.system.run / "edge.sock"))
-                self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, 0, b"test")))
+                self.stats, self.routes = {}, {}
+                self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, WANTS_ROUTES, b"test")))
                 self.welcome = struct.unpack("<IIQQQII32s", self.wait_for(WELCOME, 2))
                 return
             except (OSError, AssertionError):
@@ -68,8 +81,64 @@ class Edge:
             if not data:
                 raise ConnectionError("the edge closed the link")
             got, body = wire.open_frame(data)
+            self.hear(got, body)
             if got == kind:
                 return body
+
+    def hear(self, kind, body):
+        """Remembers what the edge tells unasked."""
+        if kind == STATS:
+            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max")
+            self.header = dict(zip(names, struct.unpack_from("<QqIIQQq", body)))
+            for at in range(self.header["count"]):
+                slot, generation, in_flight, bits, begun, *outcomes, latency = struct.unpack_from(
+                    "<IIIIQ12QQ", body, 48 + at * 128)
+                self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
+                                                "latency": latency, **dict(zip(OUTCOMES, outcomes))}
+        elif kind == BROKEN:
+            _, count, _ = struct.unpack_from("<QII", body)
+            for at in range(count):
+                high, low, slot, generation, begun, outcome, listener, target = struct.unpack_from(
+                    "<QQIIqII72s", body, 16 + at * 112)
+                self.broken[f"{high:016x}{low:016x}"] = (slot, generation, OUTCOMES[outcome], listener,
+                                                         target.split(b"\0")[0].decode(), begun)
+        elif kind == ROUTES:
+            _, count, _ = struct.unpack_from("<QII", body)
+            for at in range(count):
+                listener, release, slot, _, *outcomes = struct.unpack_from("<IIII12Q", body, 16 + at * 112)
+                self.routes[listener, release, slot] = {name: number for name, number in zip(OUTCOMES, outcomes)
+                                                        if number}
+
+    def until(self, condition, what, deadline_s=10):
+        """Listens until it holds, connecting again where this edge has died."""
+        deadline = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}: not in {deadline_s} s; {self.stats} {self.header}"
+            try:
+                if select.select([self.link], [], [], 0.05)[0]:
+                    data = self.link.recv(256 * 1024)
+                    if not data:
+                        raise ConnectionError
+                    self.hear(*wire.open_frame(data))
+            except OSError:
+                self.connect()
+
+    def outcome(self, name):
+        """Over all endpoints and generations."""
+        return sum(stats[name] for stats in self.stats.values())
+
+    def hold(self, service, on):
+        self.sequence += 1
+        self.link.send(wire.seal(HOLD, struct.pack("<QII", self.sequence, service, on)))
+        return struct.unpack("<QII", self.wait_for(HOLD_APPLIED)) == (self.sequence, service, on)
+
+    def cut(self, slot, generation):
+        """How many were cut."""
+        self.sequence += 1
+        self.link.send(wire.seal(CUT, struct.pack("<QII", self.sequence, slot, generation)))
+        sequence, *at, count, _ = struct.unpack("<QIIII", self.wait_for(CUT_DONE))
+        assert (sequence, *at) == (self.sequence, slot, generation)
+        return count
 
     def activate(self, version, content):
         folder = self.system.data / "edge"

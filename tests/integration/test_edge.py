@@ -3,59 +3,13 @@ import os
 import signal
 import socket
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 import wire
-from conftest import System, start_time, until
-from edge import OUT, SERVES, Backend, Client, Edge, snapshot
-
-SERVICE, LISTENER = 1, 100
-
-
-class Stand:
-    """keeper, an edge, one public port and some backends of one service."""
-
-    def __init__(self, backends):
-        self.system = System("edge")
-        self.keeper = self.system.start()
-        self.port = self.keeper.ensure_listener(LISTENER)
-        self.edge = Edge(self.system)
-        assert self.edge.activate(1, snapshot(1, {SERVICE: "shop"}, [(LISTENER, SERVICE)])) == (0, "")
-        self.backends = [Backend(self.system, f"backend{number}") for number in range(backends)]
-        self.edge.endpoints([self.entry(number, SERVES) for number in range(backends)], full=True)
-
-    def entry(self, number, bits, generation=1):
-        return (20 + number, generation, SERVICE, self.backends[number].port, bits)
-
-    def client(self):
-        return Client(self.port)
-
-    def holder(self):
-        return [pid for pid in self.system.pids()
-                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "holder"]
-
-    def close(self):
-        for backend in self.backends:
-            backend.process.kill()
-            backend.process.wait()
-        self.system.close()
-
-
-@pytest.fixture
-def stand():
-    made = Stand(1)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def three():
-    made = Stand(3)
-    yield made
-    made.close()
+from conftest import start_time, until
+from edge import OUT, SERVES, snapshot
+from edge_stand import LISTENER, SERVICE, Load, kill_edge, stand, three  # pylint: disable=unused-import
 
 
 def test_every_kind_of_exchange_passes_unchanged(stand):
@@ -191,73 +145,6 @@ def test_an_acknowledged_removal_holds(three):
         thread.join()
     assert failures == []
     assert [backend.lines("forbidden") for backend in three.backends] == [[], [], []]
-
-
-class Load:
-    """Clients of every kind that check every byte while something dies."""
-
-    def __init__(self, stand):
-        self.stand, self.stop, self.failures, self.done = stand, threading.Event(), [], 0
-        self.posts, self.lock, self.longest = [], threading.Lock(), 0.0
-        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(6)]
-        self.threads += [threading.Thread(target=self.tunnel, args=(number,)) for number in range(6)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self, number):
-        client, turn = None, number * 100_000
-        kinds = [("GET", "/get/", {}), ("POST", "/post/", {"body": b"0123456789"}), ("GET", "/stream/", {}),
-                 ("GET", "/chunks/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": True}),
-                 ("GET", "/get/", {})]
-        while not self.stop.is_set():
-            turn += 1
-            method, target, more = kinds[turn % len(kinds)]
-            if target == "/post/":
-                with self.lock:
-                    self.posts.append(str(turn))
-            began = time.monotonic()
-            try:
-                if client is None or turn % 2:
-                    client = self.stand.client()
-                client.expect(method, target if target == "/echo/" else target + str(turn), **more)
-                self.done += 1
-            except (OSError, AssertionError, ValueError) as problem:
-                self.failures.append((method, target, repr(problem)[:200]))
-                client = None
-            self.longest = max(self.longest, time.monotonic() - began)
-
-    def tunnel(self, number):
-        try:
-            client = self.stand.client()
-            client.send(b"GET /tunnel/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-            assert client.head()[0] == 101
-            sequence = 0
-            while not self.stop.is_set():
-                blocks = [f"{number:04d} {sequence + at:058d}\n".encode() for at in range(8)]
-                sequence += 8
-                client.send(b"".join(blocks))
-                for block in blocks:
-                    assert client.exactly(64) == block
-                self.stop.wait(0.01)
-        except (OSError, AssertionError, ValueError) as problem:
-            self.failures.append(("tunnel", number, repr(problem)[:200]))
-
-    def end(self):
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
-        arrived = [line[0] for backend in self.stand.backends for line in backend.lines("post")]
-        assert self.failures == []
-        assert sorted(arrived) == sorted(self.posts), "each POST exactly once"
-        assert self.done > 20
-
-
-def kill_edge(stand):
-    """SIGKILLs the edge; its holder must be serving within a second."""
-    before = stand.edge.pid
-    os.kill(before, signal.SIGKILL)
-    stand.edge.connect()
-    assert stand.edge.pid != before
 
 
 def test_the_edges_death_goes_unnoticed(three):

@@ -1,0 +1,143 @@
+// Listeners as the snapshot has them, and the connections that come by them.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "edge/tags.h"
+#include "edge/worker.h"
+#include "model/defaults.h"
+#include "wire/snapshot.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr int kAcceptsMax = 16;
+
+}  // namespace
+
+// Stops watching what the snapshot has dropped before it watches what is new: main closes the
+// descriptors of the former once all workers have been here.
+void Worker::listen_to_all() {
+    for (std::uint32_t place = 0; place < segment_.listener_count; ++place) {
+        const ListenerEntry& listener = segment_.listeners[place];
+        if (listening_[place] == listener.id) continue;
+        if (listening_[place] != 0)
+            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listening_to_[place], nullptr);
+        listening_[place] = listener.id;
+        listening_to_[place] = listener.fd;
+        if (listener.id == 0) continue;
+        epoll_event event{};
+        event.events = EPOLLIN | EPOLLEXCLUSIVE;
+        event.data.u64 = kTagListener | place;
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, listener.fd, &event);
+    }
+}
+
+void Worker::accept_all(std::uint32_t place) {
+    if (listening_[place] == 0) return;
+    for (int i = 0; i < kAcceptsMax; ++i) {
+        sockaddr_in peer{};
+        socklen_t size = sizeof(peer);
+        const int fd = ::accept4(listening_to_[place], reinterpret_cast<sockaddr*>(&peer), &size,
+                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE) refuse_one(listening_to_[place]);
+            return;
+        }
+        if (fd >= static_cast<int>(kDescriptorsMax)) {
+            ::close(fd);
+            continue;
+        }
+        take_in(fd, place, peer.sin_addr.s_addr);
+    }
+}
+
+// No descriptor is left: whoever waits is told by a reset at once, and the listener does not wake
+// us for ever.
+void Worker::refuse_one(int listener) {
+    spare_.reset(-1);
+    const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+        const ::linger at_once{1, 0};
+        ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        ::close(fd);
+    }
+    spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
+    const int one = 1;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    const auto number = static_cast<std::uint32_t>(fd);
+    Socket& socket = runtime_.socket(number);
+    socket = Socket{};
+    socket.owner = number_;
+    socket.is_open = true;
+    socket.since_ns = now_ns_;
+    socket.peer = peer;
+    socket.place = static_cast<std::uint32_t>(clients_.size());
+    Record& record = runtime_.record(number);
+    const ListenerEntry& listener = segment_.listeners[place];
+    open_record(record, fd, Kind::Client, {0, 0});
+    commit(record, [&](Exchange& next) {
+        next.listener = listener.id;
+        next.listener_place = place;
+    });
+    clients_.push_back(number);
+    ask_caller(number, listener);
+    watch(number);
+}
+
+// Only a caller that is proved wrong is refused: who has closed already cannot be told from the
+// right one.
+void Worker::ask_caller(std::uint32_t fd, const ListenerEntry& listener) {
+    Record& record = runtime_.record(fd);
+    if (listener.kind != static_cast<std::uint32_t>(wire::ListenerKind::Call) ||
+        listener.checks_caller == 0)
+        return;
+    sockaddr_in peer{}, local{};
+    socklen_t peer_size = sizeof(peer), local_size = sizeof(local);
+    const bool known =
+        ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0 &&
+        ::getsockname(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&local), &local_size) == 0;
+    const std::optional<std::uint32_t> uid =
+        known ? callers_.uid_of(peer, local) : std::optional<std::uint32_t>{};
+    record.caller = !uid                          ? Caller::Unverified
+                    : *uid == listener.caller_uid ? Caller::Proved
+                                                  : Caller::Wrong;
+}
+
+// Nothing where the snapshot has dropped it.
+const ListenerEntry* Worker::listener_of(const Exchange& exchange) const {
+    if (exchange.listener_place >= segment_.listener_count) return nullptr;
+    const ListenerEntry& listener = segment_.listeners[exchange.listener_place];
+    return listener.id == exchange.listener && listener.id != 0 ? &listener : nullptr;
+}
+
+// Its limits; the usual ones where the snapshot has dropped it.
+const ServiceEntry& Worker::service_of(const Exchange& exchange) const {
+    static constexpr ServiceEntry kUsual{.id = kNone,
+                                         .is_used = 0,
+                                         .holds = 0,
+                                         .held_requests_max = model::kHeldRequestsMax,
+                                         .held_bytes_max = model::kHeldBytesMax,
+                                         .reserved = 0,
+                                         .connect_ns = model::kConnectLimit.count(),
+                                         .response_head_ns = model::kResponseHeadLimit.count(),
+                                         .idle_ns = model::kIdleLimit.count(),
+                                         .tunnel_ns = Duration(model::kTunnelLimit).count(),
+                                         .hold_ns = model::kHoldLimit.count()};
+    const ListenerEntry* const listener = listener_of(exchange);
+    if (listener == nullptr || listener->service_place >= kServicesMax) return kUsual;
+    const ServiceEntry& service = segment_.services[listener->service_place];
+    return service.is_used != 0 ? service : kUsual;
+}
+
+}  // namespace thole::edge

@@ -1,0 +1,208 @@
+#include "edge/counters.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace thole::edge {
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;
+
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t more) {
+    counter.store(counter.load(kRelaxed) + more, kRelaxed);
+}
+
+bool has_latency(const Exchange& exchange, wire::Outcome outcome) {
+    return outcome <= wire::Outcome::ServerError && exchange.phase != Phase::Tunnel &&
+           (exchange.flags & kEventStream) == 0;
+}
+
+// Whether control is to hear of this one by its id.
+bool is_broken(const Exchange& exchange, wire::Outcome outcome) {
+    switch (outcome) {
+        case wire::Outcome::Reset:
+        case wire::Outcome::TimedOut:
+        case wire::Outcome::Cut: return true;
+        case wire::Outcome::Informational:
+        case wire::Outcome::Success:
+        case wire::Outcome::Redirect:
+        case wire::Outcome::ClientError:
+        case wire::Outcome::ServerError:
+        case wire::Outcome::ConnectFailed:
+        case wire::Outcome::Overloaded:
+        case wire::Outcome::Refused:
+        case wire::Outcome::Count_: return false;
+        // It may have been executed, and nobody was told.
+        case wire::Outcome::ClientGone: return exchange.phase == Phase::Attached;
+    }
+    return false;
+}
+
+}  // namespace
+
+wire::Outcome outcome_of(std::uint32_t status) {
+    if (status < 200) return wire::Outcome::Informational;
+    if (status < 300) return wire::Outcome::Success;
+    if (status < 400) return wire::Outcome::Redirect;
+    return status < 500 ? wire::Outcome::ClientError : wire::Outcome::ServerError;
+}
+
+// Nothing where the slot has gone on by two generations.
+EndpointCounters* Counting::find(wire::SlotRef at) {
+    if (at.slot >= wire::kSlotsMax) return nullptr;
+    EndpointCounters& counters = memory_.endpoints[at.slot][at.generation & 1];
+    const std::uint32_t before = counters.generation.load(kRelaxed);
+    if (before == at.generation) return &counters;
+    if (before > at.generation) return nullptr;
+    counters.generation.store(0, std::memory_order_release);
+    counters.in_flight.store(0, kRelaxed);
+    for (std::atomic<std::uint64_t>& count : counters.outcomes) count.store(0, kRelaxed);
+    counters.replayed.store(0, kRelaxed);
+    counters.latency_sum_ns.store(0, kRelaxed);
+    for (std::atomic<std::uint64_t>& count : memory_.latencies[at.slot][at.generation & 1].counts)
+        count.store(0, kRelaxed);
+    counters.generation.store(at.generation, std::memory_order_release);
+    return &counters;
+}
+
+RouteCounters& Counting::route_of(const Exchange& exchange) {
+    std::uint32_t place = (exchange.listener * 2654435761U) ^ (exchange.release * 40503U) ^
+                          (exchange.slot * 2246822519U);
+    for (std::uint32_t tries = 0; tries < 64; ++tries, ++place) {
+        RouteCounters& route = memory_.routes[place % (kRoutesMax - 1)];
+        if (route.is_used.load(kRelaxed) == 0) {
+            route.listener = exchange.listener;
+            route.release = exchange.release;
+            route.slot = exchange.slot;
+            route.is_used.store(1, std::memory_order_release);
+            return route;
+        }
+        if (route.listener == exchange.listener && route.release == exchange.release &&
+            route.slot == exchange.slot)
+            return route;
+    }
+    RouteCounters& others = memory_.routes[kRoutesMax - 1];
+    others.slot = kNone;
+    others.is_used.store(1, std::memory_order_release);
+    return others;
+}
+
+void Counting::attached(wire::SlotRef at) {
+    if (EndpointCounters* const counters = find(at); counters != nullptr)
+        counters->in_flight.store(counters->in_flight.load(kRelaxed) + 1, kRelaxed);
+}
+
+void Counting::released(wire::SlotRef at) {
+    EndpointCounters* const counters = find(at);
+    if (counters == nullptr) return;
+    const std::uint32_t before = counters->in_flight.load(kRelaxed);
+    if (before > 0) counters->in_flight.store(before - 1, kRelaxed);
+}
+
+void Counting::waited(std::int64_t added_ns) {
+    if (added_ns > memory_.added_wait_max_ns.load(kRelaxed))
+        memory_.added_wait_max_ns.store(added_ns, kRelaxed);
+}
+
+void Counting::held() { add(memory_.held_ever, 1); }
+
+void Counting::begin(const Record& record, std::uint32_t fd) {
+    count_ = 0;
+    memory_.redo.fd = fd;
+    memory_.redo.cookie = record.cookie;
+    memory_.redo.commit = record.commit + 1;
+}
+
+void Counting::store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
+    const auto offset = static_cast<std::uint64_t>(reinterpret_cast<const char*>(&counter) -
+                                                   reinterpret_cast<const char*>(&memory_));
+    memory_.redo.stores[count_++] = {offset, value};
+}
+
+void Counting::ready() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    memory_.redo.count = count_;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void Counting::prepare_end(const Record& record, std::uint32_t fd, const End& how) {
+    const Exchange& exchange = current(record);
+    const auto outcome = static_cast<std::uint32_t>(how.outcome);
+    begin(record, fd);
+    RouteCounters& route = route_of(exchange);
+    store_later(route.outcomes[outcome], route.outcomes[outcome].load(kRelaxed) + 1);
+    const wire::SlotRef at{exchange.slot, exchange.generation};
+    if (EndpointCounters* const counters = find(at); counters != nullptr) {
+        store_later(counters->outcomes[outcome], counters->outcomes[outcome].load(kRelaxed) + 1);
+        if (has_latency(exchange, how.outcome)) {
+            const auto took_ns = static_cast<std::uint64_t>(
+                std::max<std::int64_t>(0, how.now_ns - exchange.attached_ns));
+            std::atomic<std::uint64_t>& bucket = memory_.latencies[at.slot][at.generation & 1]
+                                                     .counts[latency_bucket(took_ns / 1000)];
+            store_later(counters->latency_sum_ns,
+                        counters->latency_sum_ns.load(kRelaxed) + took_ns);
+            store_later(bucket, bucket.load(kRelaxed) + 1);
+        }
+    }
+    if (is_broken(exchange, how.outcome)) keep_broken(exchange, how);
+    ready();
+}
+
+void Counting::prepare_replay(const Record& record, std::uint32_t fd) {
+    const Exchange& exchange = current(record);
+    begin(record, fd);
+    store_later(memory_.replayed_ever, memory_.replayed_ever.load(kRelaxed) + 1);
+    if (EndpointCounters* const counters = find({exchange.slot, exchange.generation});
+        counters != nullptr)
+        store_later(counters->replayed, counters->replayed.load(kRelaxed) + 1);
+    ready();
+}
+
+// Into the place after the last; it is seen once the count stands.
+void Counting::keep_broken(const Exchange& exchange, const End& how) {
+    BrokenRing& ring = memory_.broken;
+    const std::uint64_t written = ring.written.load(kRelaxed);
+    wire::BrokenRequest& request = ring.requests[written % kBrokenKept];
+    request = {};
+    request.request = exchange.id;
+    request.at = {exchange.slot, exchange.generation};
+    request.begun = exchange.begun_ns;
+    request.outcome = how.outcome;
+    request.listener = exchange.listener;
+    // Method and path: up to the version.
+    std::string_view line = how.head.substr(0, how.head.find("\r\n"));
+    line = line.substr(0, line.rfind(' '));
+    std::memcpy(request.target, line.data(), std::min(line.size(), sizeof(request.target) - 1));
+    store_later(ring.written, written + 1);
+}
+
+void Counting::apply() {
+    Redo& redo = memory_.redo;
+    char* const base = reinterpret_cast<char*>(&memory_);
+    for (std::uint32_t i = 0; i < redo.count; ++i) {
+        const std::uint64_t offset = redo.stores[i].offset;
+        if (offset % sizeof(std::uint64_t) != 0 || offset >= sizeof(WorkerCounters)) continue;
+        reinterpret_cast<std::atomic<std::uint64_t>*>(base + offset)
+            ->store(redo.stores[i].value, std::memory_order_release);
+    }
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    redo.count = 0;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+void Counting::recover(std::span<const Record> records) {
+    Redo& redo = memory_.redo;
+    if (redo.count > Redo::kStoresMax) redo.count = 0;
+    if (redo.count != 0 && redo.fd < records.size()) {
+        const Record& record = records[redo.fd];
+        if (record.cookie == redo.cookie && record.commit >= redo.commit) apply();
+    }
+    redo.count = 0;
+}
+
+void Counting::forget_in_flight(std::uint32_t slot) {
+    for (EndpointCounters& counters : memory_.endpoints[slot])
+        counters.in_flight.store(0, kRelaxed);
+}
+
+}  // namespace thole::edge

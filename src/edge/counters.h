@@ -1,0 +1,128 @@
+// What the edge counts, in memory that outlives it: one writer a worker, any reader sums. Counts
+// are exact although the edge may be killed at any instruction: what an end changes is written down
+// first (Redo), counts once the exchange's commit stands, and is done again by the next edge.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "edge/latency.h"
+#include "edge/records.h"
+#include "wire/edge.h"
+#include "wire/slots.h"
+
+namespace thole::edge {
+
+constexpr std::uint32_t kRoutesMax = 4096;  // Of one worker; what is more counts as one.
+constexpr std::uint32_t kBrokenKept = 512;  // Of one worker.
+
+// Of one instance. A slot has two, by the generation's lowest bit, so that the last requests of the
+// one before still find theirs.
+struct EndpointCounters {
+    std::atomic<std::uint32_t> generation;  // Whose; 0: nobody's. Stored last.
+    std::atomic<std::uint32_t> in_flight;   // Of this edge; adoption counts anew.
+    std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
+    std::atomic<std::uint64_t> replayed;  // Begun here, then sent again.
+    std::atomic<std::uint64_t> latency_sum_ns;
+};
+
+struct RouteCounters {
+    std::uint32_t listener;  // 0: free, but for the last one, which counts what found no room.
+    std::uint32_t release;
+    std::uint32_t slot;
+    std::atomic<std::uint32_t> is_used;
+    std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
+};
+
+struct BrokenRing {
+    std::atomic<std::uint64_t> written;
+    wire::BrokenRequest requests[kBrokenKept];
+};
+
+// Stores that belong to a commit: done before it counts they would be too early, after it a kill
+// could lose them. Absolute values, so that doing them twice is harmless.
+struct Redo {
+    static constexpr std::uint32_t kStoresMax = 6;
+    std::uint32_t count;  // 0: nothing is under way. Stored last.
+    std::uint32_t fd;
+    std::uint64_t cookie;
+    std::uint64_t commit;  // They count once the record's commit has come so far.
+    struct {
+        std::uint64_t offset;  // From the begin of the worker's counters.
+        std::uint64_t value;
+    } stores[kStoresMax];
+};
+
+struct WorkerCounters {
+    Redo redo;
+    std::atomic<std::uint64_t> held_ever;
+    std::atomic<std::uint64_t> replayed_ever;
+    std::atomic<std::int64_t> added_wait_max_ns;
+    EndpointCounters endpoints[wire::kSlotsMax][2];
+    RouteCounters routes[kRoutesMax];
+    BrokenRing broken;
+    LatencyHistogram latencies[wire::kSlotsMax][2];
+};
+
+struct End {
+    wire::Outcome outcome;
+    std::int64_t now_ns;
+    std::string_view head;  // Of the request; its first line is kept where it broke.
+};
+
+// The writer's side.
+class Counting {
+public:
+    explicit Counting(WorkerCounters& memory) : memory_(memory) {}
+
+    void attached(wire::SlotRef at);
+    void released(wire::SlotRef at);
+    // How long a request waited more than it had to.
+    void waited(std::int64_t added_ns);
+    void held();
+
+    // The exchange has ended for its client; counted once, by a commit that changes it as given.
+    template <typename Change>
+    void end(Record& record, std::uint32_t fd, const End& how, Change change) {
+        if ((current(record).flags & kCounted) != 0) return commit(record, change);
+        prepare_end(record, fd, how);
+        commit(record, [&](Exchange& next) {
+            next.flags |= kCounted;
+            change(next);
+        });
+        apply();
+    }
+    // The attempt has ended, the request goes elsewhere.
+    template <typename Change>
+    void replay(Record& record, std::uint32_t fd, Change change) {
+        prepare_replay(record, fd);
+        commit(record, change);
+        apply();
+    }
+
+    // After a death: does what stands in Redo and counts.
+    void recover(std::span<const Record> records);
+    // Before adoption counts what is in flight.
+    void forget_in_flight(std::uint32_t slot);
+
+private:
+    EndpointCounters* find(wire::SlotRef at);
+    RouteCounters& route_of(const Exchange& exchange);
+    void begin(const Record& record, std::uint32_t fd);
+    void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
+    void ready();
+    void prepare_end(const Record& record, std::uint32_t fd, const End& how);
+    void prepare_replay(const Record& record, std::uint32_t fd);
+    void keep_broken(const Exchange& exchange, const End& how);
+    void apply();
+
+    WorkerCounters& memory_;
+    std::uint32_t count_ = 0;
+};
+
+// The outcome that a status of the instance's makes.
+wire::Outcome outcome_of(std::uint32_t status);
+
+}  // namespace thole::edge

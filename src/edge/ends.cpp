@@ -1,0 +1,140 @@
+// How exchanges and connections end: by themselves, by a time limit, or because somebody went away.
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "edge/worker.h"
+#include "model/defaults.h"
+
+namespace thole::edge {
+
+// Counts how it ended, once; where nothing was begun there is nothing to count.
+void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
+    Record& record = runtime_.record(fd);
+    const Exchange& exchange = current(record);
+    if (exchange.phase == Phase::Reading || (exchange.flags & kCounted) != 0) return;
+    counting_.end(record, fd, {outcome, now_ns_, request_head_of(segment_, exchange)},
+                  [](Exchange&) {});
+}
+
+// The outcome is that of the exchange under way, if one is.
+void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
+    end(fd, outcome);
+    Record& record = runtime_.record(fd);
+    const Exchange exchange = current(record);
+    record.kind = Kind::Free;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    unhold(fd);
+    free_head(exchange.request.head);
+    free_head(exchange.response.head);
+    drop_upstream(exchange.upstream);
+    const std::uint32_t place = runtime_.socket(fd).place;
+    clients_[place] = clients_.back();
+    runtime_.socket(clients_[place]).place = place;
+    clients_.pop_back();
+    close_socket(fd);
+}
+
+// Our end is closed; what the peer still says is read and dropped until it closes, too, or time is
+// over.
+void Worker::linger(std::uint32_t fd) {
+    Socket& socket = runtime_.socket(fd);
+    const std::int64_t since = socket.since_ns;
+    while (receive(fd, socket.in) && !socket.has_ended) {}
+    socket.since_ns = since;
+    if (socket.has_ended || socket.is_broken) close_client(fd, wire::Outcome::ClientGone);
+}
+
+// Time limits; ten times a second is near enough for limits of seconds.
+void Worker::sweep() {
+    swept_ns_ = now_ns_;
+    for (std::size_t i = clients_.size(); i-- > 0;) sweep_client(clients_[i]);
+    std::size_t kept = 0;
+    for (const std::uint32_t fd : lingering_) {
+        const Socket& socket = runtime_.socket(fd);
+        if (!is_own_client(fd) || runtime_.record(fd).shut == 0) continue;
+        if (now_ns_ - socket.since_ns > model::kLingerLimit.count()) {
+            close_client(fd, wire::Outcome::ClientGone);
+        } else {
+            lingering_[kept++] = fd;
+        }
+    }
+    lingering_.resize(kept);
+    // Also those for whom no descriptor or port was left are tried again.
+    kept = 0;
+    for (const std::uint32_t fd : held_) {
+        if (!is_own_client(fd) || !runtime_.socket(fd).is_held) continue;
+        held_[kept++] = fd;
+        again_.push_back(fd);
+    }
+    held_.resize(kept);
+    again_.insert(again_.end(), starved_.begin(), starved_.end());
+    starved_.clear();
+}
+
+void Worker::sweep_client(std::uint32_t fd) {
+    const Record& record = runtime_.record(fd);
+    const Exchange& exchange = current(record);
+    const Socket& client = runtime_.socket(fd);
+    if (record.shut != 0) return;
+    const std::int64_t quiet = now_ns_ - client.since_ns;
+    switch (exchange.phase) {
+        case Phase::Reading:
+            // A head that was begun has ten seconds as a whole; between requests it is idle.
+            if (client.in > exchange.in_start
+                    ? now_ns_ - exchange.begun_ns > model::kRequestHeadLimit.count() &&
+                          exchange.begun_ns != 0
+                    : quiet > service_of(exchange).idle_ns || listener_of(exchange) == nullptr) {
+                close_client(fd, wire::Outcome::ClientGone);
+            }
+            break;
+        case Phase::Ready:
+            if (now_ns_ - exchange.begun_ns > service_of(exchange).hold_ns) {
+                answer(fd, {503, wire::Outcome::Overloaded,
+                            "no instance of this service became ready in time"});
+                again_.push_back(fd);
+            }
+            break;
+        case Phase::Attached: sweep_attached(fd); break;
+        case Phase::Answering:
+        case Phase::Tunnel: sweep_answering(fd); break;
+    }
+}
+
+void Worker::sweep_attached(std::uint32_t fd) {
+    const Exchange& exchange = current(runtime_.record(fd));
+    const ServiceEntry& limits = service_of(exchange);
+    Socket& upstream = runtime_.socket(exchange.upstream);
+    const std::int64_t quiet = now_ns_ - std::max(runtime_.socket(fd).since_ns, upstream.since_ns);
+    if (upstream.is_connecting) {
+        if (now_ns_ - upstream.since_ns <= limits.connect_ns) return;
+        upstream.is_broken = true;
+    } else if (!is_complete(exchange.request, upstream.out, 0, Source::Open) &&
+               upstream.can_write) {
+        // The request's body does not come.
+        if (quiet <= limits.idle_ns) return;
+        answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
+    } else {
+        if (quiet <= limits.response_head_ns) return;
+        answer(fd, {504, wire::Outcome::TimedOut, "the service did not answer in time"});
+    }
+    again_.push_back(fd);
+}
+
+// A pause in the middle of an answer, or silence in a tunnel.
+void Worker::sweep_answering(std::uint32_t fd) {
+    const Exchange& exchange = current(runtime_.record(fd));
+    const ServiceEntry& limits = service_of(exchange);
+    const Socket& client = runtime_.socket(fd);
+    const bool is_tunnel = exchange.phase == Phase::Tunnel;
+    const bool may_be_silent = is_tunnel || (exchange.flags & kEventStream) != 0;
+    std::int64_t since_ns = client.since_ns;
+    if (exchange.upstream != kNone)
+        since_ns = std::max(since_ns, runtime_.socket(exchange.upstream).since_ns);
+    if (now_ns_ - since_ns <= (may_be_silent ? limits.tunnel_ns : limits.idle_ns)) return;
+    if (is_tunnel) return close_client(fd, wire::Outcome::Informational);
+    // Who does not take what is there is the one who is slow.
+    close_client(fd, client.can_write ? wire::Outcome::TimedOut : wire::Outcome::ClientGone);
+}
+
+}  // namespace thole::edge

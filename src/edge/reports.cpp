@@ -1,0 +1,178 @@
+#include "edge/reports.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "wire/frame.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr std::size_t kPage = 256;  // Entries of one message.
+constexpr std::uint64_t kRoutesEvery = 10;
+
+template <typename Header, typename Entry>
+std::string frame_of(wire::EdgeMessage type, const Header& header,
+                     const std::vector<Entry>& entries) {
+    std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
+    body.append(reinterpret_cast<const char*>(entries.data()), entries.size() * sizeof(Entry));
+    return wire::seal(static_cast<std::uint16_t>(type), body);
+}
+
+std::uint64_t load(const std::atomic<std::uint64_t>& count) {
+    return count.load(std::memory_order_relaxed);
+}
+
+// False where it was begun anew while it was read.
+bool read_counters(const EndpointCounters& from, std::uint32_t generation,
+                   wire::EndpointStats& sum) {
+    if (from.generation.load(std::memory_order_acquire) != generation) return false;
+    const std::uint32_t in_flight = from.in_flight.load(std::memory_order_relaxed);
+    sum.in_flight += in_flight;
+    sum.begun += load(from.replayed) + in_flight;
+    for (std::uint32_t i = 0; i < wire::kOutcomes; ++i) {
+        const std::uint64_t count = load(from.outcomes[i]);
+        sum.outcomes[i] += count;
+        sum.begun += count;
+    }
+    sum.latency_sum_ns += load(from.latency_sum_ns);
+    return from.generation.load(std::memory_order_acquire) == generation;
+}
+
+}  // namespace
+
+void Reports::begin(std::uint32_t wants) {
+    wants_ = wants;
+    is_first_ = true;
+    turns_ = 0;
+    told_.assign(wire::kSlotsMax, Told{});
+    told_broken_.assign(kWorkers, 0);
+}
+
+wire::StatsHeader Reports::header() const {
+    wire::StatsHeader sum{};
+    sum.epoch = runtime_.segment.epoch.load();
+    for (const Held& held : runtime_.held) sum.held += held.requests.load();
+    for (const WorkerCounters& counters : runtime_.segment.counters) {
+        sum.held_ever += load(counters.held_ever);
+        sum.replayed_ever += load(counters.replayed_ever);
+        sum.added_wait_max_ns = std::max(sum.added_wait_max_ns, counters.added_wait_max_ns.load());
+    }
+    return sum;
+}
+
+// Of the slot's newest generation with this lowest bit; slot kNone where there is none.
+wire::EndpointStats Reports::stats_of(std::uint32_t slot, std::uint32_t parity) const {
+    const Segment& segment = runtime_.segment;
+    const EndpointEntry& entry = segment.endpoints[slot];
+    std::uint32_t generation = (entry.generation & 1) == parity ? entry.generation : 0;
+    for (const WorkerCounters& counters : segment.counters)
+        generation = std::max(generation, counters.endpoints[slot][parity].generation.load());
+    wire::EndpointStats sum{};
+    sum.at = {generation == 0 ? kNone : slot, generation};
+    if (generation == 0) return sum;
+    sum.bits = generation == entry.generation ? __atomic_load_n(&entry.bits, __ATOMIC_RELAXED)
+                                              : static_cast<std::uint32_t>(wire::kBitGone);
+    for (const WorkerCounters& counters : segment.counters) {
+        wire::EndpointStats next = sum;
+        if (read_counters(counters.endpoints[slot][parity], generation, next)) sum = next;
+    }
+    return sum;
+}
+
+bool Reports::send_endpoints(const Send& send) {
+    std::vector<wire::EndpointStats> page;
+    wire::StatsHeader now = header();
+    const bool has_news = is_first_ || std::memcmp(&now, &told_header_, sizeof(now)) != 0;
+    now.time = now_ns();
+    bool has_sent = false;
+    const auto flush = [&] {
+        now.count = static_cast<std::uint32_t>(page.size());
+        if (!send(frame_of(wire::EdgeMessage::Stats, now, page))) return false;
+        for (const wire::EndpointStats& stats : page)
+            told_[stats.at.slot].stats[stats.at.generation & 1] = stats;
+        page.clear();
+        has_sent = true;
+        return true;
+    };
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        if (runtime_.segment.endpoints[slot].generation == 0) continue;
+        for (std::uint32_t parity = 0; parity < 2; ++parity) {
+            const wire::EndpointStats stats = stats_of(slot, parity);
+            const bool is_known =
+                std::memcmp(&stats, &told_[slot].stats[parity], sizeof(stats)) == 0;
+            if (stats.at.slot == kNone || is_known) continue;
+            page.push_back(stats);
+            if (page.size() == kPage && !flush()) return false;
+        }
+    }
+    if (!page.empty() || (has_news && !has_sent)) {
+        if (!flush()) return false;
+    }
+    is_first_ = false;
+    now.count = 0;
+    now.time = 0;
+    told_header_ = now;
+    return true;
+}
+
+bool Reports::send_broken(const Send& send) {
+    for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
+        const BrokenRing& ring = runtime_.segment.counters[worker].broken;
+        const std::uint64_t written = ring.written.load(std::memory_order_acquire);
+        std::uint64_t& told = told_broken_[worker];
+        while (told < written) {
+            // The one after the last is being written in the oldest one's place.
+            if (written - told >= kBrokenKept) told = written - kBrokenKept + 1;
+            std::vector<wire::BrokenRequest> page;
+            std::uint64_t at = told;
+            for (; at < written && page.size() < kPage; ++at)
+                page.push_back(ring.requests[at % kBrokenKept]);
+            // What was overwritten meanwhile is lost to us; it may not be told half.
+            const std::uint64_t then = ring.written.load(std::memory_order_acquire);
+            if (then - told >= kBrokenKept) return true;
+            const wire::BrokenHeader header{runtime_.segment.epoch.load(),
+                                            static_cast<std::uint32_t>(page.size()), 0};
+            if (!send(frame_of(wire::EdgeMessage::Broken, header, page))) return false;
+            told = at;
+        }
+    }
+    return true;
+}
+
+// Summed over the workers, by listener, release and slot.
+void Reports::send_routes(const Send& send) const {
+    std::vector<wire::RouteStats> all;
+    for (const WorkerCounters& counters : runtime_.segment.counters) {
+        for (const RouteCounters& route : counters.routes) {
+            if (route.is_used.load(std::memory_order_acquire) == 0) continue;
+            wire::RouteStats stats{route.listener, route.release, route.slot, 0, {}};
+            const auto same = [&](const wire::RouteStats& other) {
+                return other.listener == stats.listener && other.release == stats.release &&
+                       other.slot == stats.slot;
+            };
+            auto place = std::find_if(all.begin(), all.end(), same);
+            if (place == all.end()) place = all.insert(all.end(), stats);
+            for (std::uint32_t i = 0; i < wire::kOutcomes; ++i)
+                place->outcomes[i] += load(route.outcomes[i]);
+        }
+    }
+    std::size_t at = 0;
+    do {
+        const std::size_t count = std::min(kPage, all.size() - at);
+        const auto first = all.begin() + static_cast<std::ptrdiff_t>(at);
+        const std::vector<wire::RouteStats> page(first, first + static_cast<std::ptrdiff_t>(count));
+        at += count;
+        const wire::RoutesHeader header{runtime_.segment.epoch.load(),
+                                        static_cast<std::uint32_t>(count),
+                                        at < all.size() ? 1U : 0U};
+        if (!send(frame_of(wire::EdgeMessage::Routes, header, page))) return;
+    } while (at < all.size());
+}
+
+void Reports::send_changes(const Send& send) {
+    if (!send_endpoints(send) || !send_broken(send)) return;
+    if ((wants_ & wire::kWantsRoutes) != 0 && turns_++ % kRoutesEvery == 0) send_routes(send);
+}
+
+}  // namespace thole::edge

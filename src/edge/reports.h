@@ -1,0 +1,46 @@
+// What the edge tells control unasked: counts that have changed, requests that broke. Main's own;
+// reads what the workers write.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "edge/runtime.h"
+#include "wire/edge.h"
+
+namespace thole::edge {
+
+class Reports {
+public:
+    // False where it cannot be sent now; then it is said again later.
+    using Send = std::function<bool(const std::string& frame)>;
+
+    explicit Reports(Runtime& runtime)
+        : runtime_(runtime), told_(wire::kSlotsMax), told_broken_(kWorkers, 0) {}
+
+    // Somebody new listens, who knows nothing yet.
+    void begin(std::uint32_t wants);
+    void send_changes(const Send& send);
+
+private:
+    struct Told {
+        wire::EndpointStats stats[2]{};
+    };
+    wire::StatsHeader header() const;
+    wire::EndpointStats stats_of(std::uint32_t slot, std::uint32_t parity) const;
+    bool send_endpoints(const Send& send);
+    bool send_broken(const Send& send);
+    void send_routes(const Send& send) const;
+
+    Runtime& runtime_;
+    std::vector<Told> told_;                  // By slot.
+    std::vector<std::uint64_t> told_broken_;  // By worker: up to which one.
+    wire::StatsHeader told_header_{};
+    bool is_first_ = true;
+    std::uint32_t wants_ = 0;
+    std::uint64_t turns_ = 0;
+};
+
+}  // namespace thole::edge

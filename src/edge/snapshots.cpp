@@ -1,0 +1,153 @@
+#include "edge/snapshots.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "edge/keeper_link.h"
+#include "os/linux_files.h"
+#include "wire/snapshot.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr std::size_t kSnapshotBytesMax = 16 * 1024 * 1024;
+
+using Listeners = std::map<std::uint32_t, os::FileDescriptor>;  // By id.
+
+ListenerEntry* find_listener(Segment& segment, std::uint32_t id) {
+    ListenerEntry* const end = segment.listeners + segment.listener_count;
+    ListenerEntry* const place = std::find_if(
+        segment.listeners, end, [id](const ListenerEntry& entry) { return entry.id == id; });
+    return place == end ? nullptr : place;
+}
+
+ServiceEntry* find_service(Segment& segment, std::uint32_t id) {
+    ServiceEntry* const end = segment.services + segment.service_count;
+    ServiceEntry* const place = std::find_if(
+        segment.services, end,
+        [id](const ServiceEntry& entry) { return entry.is_used != 0 && entry.id == id; });
+    return place == end ? nullptr : place;
+}
+
+// Those that are not here yet, from keeper.
+Result<Listeners> take_new(Segment& segment, const EdgeFolders& folders,
+                           const wire::Snapshot& snapshot) {
+    Listeners taken;
+    std::optional<KeeperLink> keeper;
+    for (const wire::SnapshotListener& wanted : snapshot.listeners) {
+        if (find_listener(segment, wanted.id) != nullptr) continue;
+        if (!keeper) keeper.emplace(TRY(KeeperLink::connect(folders.run)));
+        taken.emplace(wanted.id, TRY(keeper->take_listener(wanted.id)));
+    }
+    return taken;
+}
+
+// Limits first, then that it is in use: a worker may be reading.
+void put_service(Segment& segment, const wire::SnapshotService& service) {
+    ServiceEntry* place = find_service(segment, service.id);
+    if (place == nullptr) {
+        place = std::find_if(segment.services, segment.services + segment.service_count,
+                             [](const ServiceEntry& entry) { return entry.is_used == 0; });
+        place->holds = 0;
+        place->id = service.id;
+    }
+    const wire::SnapshotLimits& limits = service.limits;
+    place->connect_ns = limits.connect.count();
+    place->response_head_ns = limits.response_head.count();
+    place->idle_ns = limits.idle.count();
+    place->tunnel_ns = limits.tunnel.count();
+    place->hold_ns = limits.hold.count();
+    place->held_requests_max = limits.held_requests_max;
+    place->held_bytes_max = limits.held_bytes_max;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    place->is_used = 1;
+    const auto count = static_cast<std::uint32_t>(place - segment.services) + 1;
+    segment.service_count = std::max(segment.service_count, count);
+}
+
+void put_listener(Segment& segment, const wire::SnapshotListener& wanted, Listeners& taken) {
+    ListenerEntry* place = find_listener(segment, wanted.id);
+    const bool is_new = place == nullptr;
+    if (is_new) {
+        place =
+            std::find_if(segment.listeners, segment.listeners + segment.listener_count,
+                         [](const ListenerEntry& entry) { return entry.id == 0 && entry.fd < 0; });
+        place->fd = taken.at(wanted.id).release();
+    }
+    place->service = wanted.service;
+    place->service_place =
+        static_cast<std::uint32_t>(find_service(segment, wanted.service) - segment.services);
+    place->kind = static_cast<std::uint32_t>(wanted.kind);
+    place->checks_caller = wanted.check_caller;
+    place->caller_uid = wanted.caller_uid;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    place->id = wanted.id;
+    const auto count = static_cast<std::uint32_t>(place - segment.listeners) + 1;
+    segment.listener_count = std::max(segment.listener_count, count);
+}
+
+void drop_others(Segment& segment, const wire::Snapshot& snapshot) {
+    for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
+        ListenerEntry& entry = segment.listeners[i];
+        const auto same = [&](const wire::SnapshotListener& it) { return it.id == entry.id; };
+        if (std::none_of(snapshot.listeners.begin(), snapshot.listeners.end(), same)) entry.id = 0;
+    }
+    for (std::uint32_t i = 0; i < segment.service_count; ++i) {
+        ServiceEntry& entry = segment.services[i];
+        const auto same = [&](const wire::SnapshotService& it) { return it.id == entry.id; };
+        if (std::none_of(snapshot.services.begin(), snapshot.services.end(), same))
+            entry.is_used = 0;
+    }
+}
+
+}  // namespace
+
+Status load_snapshot(Segment& segment, const EdgeFolders& folders, std::uint64_t version) {
+    os::LinuxFiles files;
+    const std::string path = folders.data + "/edge/snapshot." + std::to_string(version);
+    const std::string bytes = TRY(files.read(path, kSnapshotBytesMax));
+    const wire::Snapshot snapshot = TRY(wire::read_snapshot(bytes));
+    // Half of the places, so that each dropped one may still be there.
+    if (snapshot.listeners.size() > kListenersMax / 2 || snapshot.services.size() > kServicesMax)
+        return overload("the snapshot has too many listeners or services");
+    Listeners taken = TRY(take_new(segment, folders, snapshot));
+    drop_others(segment, snapshot);
+    for (const wire::SnapshotService& service : snapshot.services) put_service(segment, service);
+    for (const wire::SnapshotListener& wanted : snapshot.listeners)
+        put_listener(segment, wanted, taken);
+    segment.snapshot_version = version;
+    return success();
+}
+
+void close_dropped_listeners(Segment& segment) {
+    for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
+        ListenerEntry& entry = segment.listeners[i];
+        if (entry.id != 0 || entry.fd < 0) continue;
+        const int fd = entry.fd;
+        entry.fd = -1;
+        ::close(fd);
+    }
+}
+
+std::uint64_t last_snapshot(const EdgeFolders& folders) {
+    os::LinuxFiles files;
+    const Result<std::string> version = files.read(folders.data + "/edge/current", 32);
+    if (!version.ok()) return 0;
+    std::uint64_t number = 0;
+    for (const char c : *version) {
+        if (c < '0' || c > '9') return 0;
+        number = number * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return number;
+}
+
+Status keep_last_snapshot(const EdgeFolders& folders, std::uint64_t version) {
+    os::LinuxFiles files;
+    return files.replace(folders.data + "/edge/current", std::to_string(version),
+                         env::Durability::Synced, 0600);
+}
+
+}  // namespace thole::edge

@@ -1,0 +1,155 @@
+// Bytes from and to sockets, and the blocks they lie in on their way.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "edge/worker.h"
+
+namespace thole::edge {
+namespace {
+
+std::string_view ring_piece(const Segment& segment, std::uint32_t ring, std::uint64_t from,
+                            std::uint64_t to) {
+    const std::uint64_t index = from % kRingBytes;
+    return {segment.rings[ring] + index, std::min<std::uint64_t>(to - from, kRingBytes - index)};
+}
+
+iovec to_part(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+
+}  // namespace
+
+void Worker::watch(std::uint32_t fd) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.u64 = fd;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, static_cast<int>(fd), &event);
+}
+
+// Bytes of a ring as one piece; copied where they wrap. Valid until the next call.
+std::string_view Worker::text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to) {
+    static thread_local char copy[kRingBytes];
+    const std::string_view first = ring_piece(segment_, ring, from, to);
+    if (first.size() == to - from) return first;
+    const std::string_view second = ring_piece(segment_, ring, from + first.size(), to);
+    std::memcpy(copy, first.data(), first.size());
+    std::memcpy(copy + first.size(), second.data(), second.size());
+    return {copy, first.size() + second.size()};
+}
+
+// Reads once into the ring; what is at or after `keep_from` is still needed. False where nothing
+// came.
+bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
+    Socket& socket = runtime_.socket(fd);
+    Record& record = runtime_.record(fd);
+    if (!socket.can_read || socket.has_ended || socket.is_connecting) return false;
+    if (record.ring == kNone) {
+        if (rings_.empty()) {
+            starve(record.kind == Kind::Client ? fd : socket.other);
+            return false;
+        }
+        record.ring = rings_.back();
+        rings_.pop_back();
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    const std::uint64_t space = keep_from + kRingBytes - socket.in;
+    if (space == 0) return false;
+    char* const ring = segment_.rings[record.ring];
+    const std::uint64_t index = socket.in % kRingBytes;
+    const std::uint64_t first = std::min<std::uint64_t>(space, kRingBytes - index);
+    const iovec parts[2] = {{ring + index, first}, {ring, space - first}};
+    const ssize_t got = ::readv(static_cast<int>(fd), parts, space > first ? 2 : 1);
+    if (got < 0) {
+        if (errno == EAGAIN) socket.can_read = false;
+        if (errno != EAGAIN && errno != EINTR) socket.has_ended = socket.is_broken = true;
+        return false;
+    }
+    if (got == 0) {
+        socket.has_ended = true;
+        return true;
+    }
+    // Less than asked for: the kernel has no more now, and tells when it has; but an end it told of
+    // already.
+    if (static_cast<std::uint64_t>(got) < space && !socket.may_end) socket.can_read = false;
+    socket.in += static_cast<std::uint64_t>(got);
+    socket.since_ns = now_ns_;
+    return true;
+}
+
+// Writes what the flow may pass on, head and body by one call. False where nothing could be
+// written.
+bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
+    Socket& target = runtime_.socket(to);
+    if (target.is_connecting || !target.can_write || target.is_broken) return false;
+    iovec parts[3];
+    std::size_t count = 0;
+    if (const std::uint32_t left = head_left(flow, target.out); left > 0) {
+        const char* const head = segment_.heads[flow.head] + (flow.head_bytes - left);
+        parts[count++] = to_part({head, left});
+    }
+    const std::uint64_t at = forwarded(flow, target.out);
+    const std::uint64_t limit =
+        from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
+    if (limit > at) {
+        const std::uint32_t ring = runtime_.record(from).ring;
+        const std::string_view first = ring_piece(segment_, ring, at, limit);
+        parts[count++] = to_part(first);
+        if (first.size() < limit - at)
+            parts[count++] = to_part(ring_piece(segment_, ring, at + first.size(), limit));
+    }
+    if (count == 0) return false;
+    msghdr message{};
+    message.msg_iov = parts;
+    message.msg_iovlen = count;
+    const ssize_t sent = ::sendmsg(static_cast<int>(to), &message, MSG_NOSIGNAL);
+    if (sent < 0) {
+        if (errno == EAGAIN) target.can_write = false;
+        if (errno != EAGAIN && errno != EINTR) target.is_broken = true;
+        return false;
+    }
+    target.out += static_cast<std::uint64_t>(sent);
+    target.since_ns = now_ns_;
+    return sent > 0;
+}
+
+void Worker::free_ring(Record& record) {
+    const std::uint32_t ring = record.ring;
+    record.ring = kNone;
+    if (ring == kNone) return;
+    rings_.push_back(ring);
+    again_.insert(again_.end(), starved_.begin(), starved_.end());
+    starved_.clear();
+}
+
+void Worker::free_head(std::uint32_t block) {
+    if (block == kNone) return;
+    heads_.push_back(block);
+    again_.insert(again_.end(), starved_.begin(), starved_.end());
+    starved_.clear();
+}
+
+// All blocks are taken: its bytes stay with the kernel until one is free.
+void Worker::starve(std::uint32_t client) {
+    if (client != kNone) starved_.push_back(client);
+}
+
+void Worker::close_socket(std::uint32_t fd) {
+    Record& record = runtime_.record(fd);
+    record.kind = Kind::Free;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    free_ring(record);
+    runtime_.socket(fd) = Socket{};
+    ::close(static_cast<int>(fd));
+}
+
+void Worker::drop_upstream(std::uint32_t fd) {
+    if (fd == kNone || !runtime_.socket(fd).is_open) return;
+    release(fd);
+    close_socket(fd);
+}
+
+}  // namespace thole::edge
