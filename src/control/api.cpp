@@ -14,9 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kBase = "/api/v1";
 constexpr Duration kBeat = 15s;
-constexpr Duration kReadPause = 100ms;
 constexpr std::size_t kBodyBytesMax = 64 * 1024 * 1024;
-constexpr std::size_t kReadBytes = 256 * 1024;
 
 Result<std::int64_t> number(const web::ServerRequest& request, std::string_view name,
                             std::int64_t otherwise) {
@@ -40,6 +38,7 @@ Api::Api(Control& control) : control_(control) {
         [this](std::unique_ptr<env::Stream> stream) { accept(std::move(stream)); });
     if (listening) listening_ = std::move(*listening);
     beat_ = control_.env_.timers.after(kBeat, [this] { beat(); });
+    observe_spools();
 }
 
 // Root, or who runs thole; a service with a user of its own is neither.
@@ -64,34 +63,8 @@ void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     if (rest == "/version") return to.answer(200, R"({"version":"0.1.0"})");
     if (rest == "/timeline") return get_timeline(request, to);
     if (rest == "/logs") return get_logs(request, to);
-    if (rest != "/system") return to.refuse(not_found("no such path: " + request.path));
-    const SystemSaid said{
-        .id = control_.options_.id,
-        .trouble = control_.store_->trouble(),
-        .now = control_.env_.clock.now(),
-        .wall = control_.env_.clock.wall(),
-        .last_lines = [this](const Service& service) { return last_lines(service); }};
-    to.answer(200, system_json(control_.world_, said));
-}
-
-// Of the build where that is what went wrong, else of its newest instance.
-std::vector<std::string> Api::last_lines(const Service& service) {
-    constexpr std::size_t kLines = 20;
-    const bool is_build = service.deploy && service.deploy->status == "broken";
-    std::vector<std::string> lines;
-    const std::uint32_t id = service.row.id;
-    std::string newest;
-    for (const auto& [number, slot] : control_.world_.slots) {
-        if (slot.row.service == id && slot.row.is_build == is_build)
-            newest = control_.spool_of(service, slot.row);
-    }
-    if (newest.empty()) return lines;
-    for (const char* end : {".out", ".err"}) {
-        SpoolTail tail(control_.env_.files, {.path = newest + end});
-        for (LogLine& line : tail.last_lines(kLines)) lines.push_back(std::move(line.text));
-    }
-    if (lines.size() > kLines) lines.erase(lines.begin(), lines.end() - kLines);
-    return lines;
+    if (rest == "/system") return get_system(to);
+    to.refuse(not_found("no such path: " + request.path));
 }
 
 void Api::put_manifest(const web::ServerRequest& request, const web::Responder& to) {
@@ -229,51 +202,6 @@ void Api::beat() {
     std::erase_if(watchers_, [](const auto& watcher) { return !watcher->to.is_open(); });
     for (const std::shared_ptr<Watcher>& watcher : watchers_) watcher->to.part("\n");
     beat_ = control_.env_.timers.after(kBeat, [this] { beat(); });
-}
-
-void Api::get_logs(const web::ServerRequest& request, const web::Responder& to) {
-    const std::string wanted(request.parameter("service"));
-    const Result<std::int64_t> lines = number(request, "lines", 200);
-    if (!lines) return to.refuse(lines.error());
-    if (!wanted.empty() && find_service(control_.world_, wanted) == nullptr)
-        return to.refuse(not_found(fmt::format("there is no service '{}'", wanted)).with_hint("thole ps"));
-    const bool of_build = request.parameter("build") == "1";
-    to.begin(200, "application/x-ndjson");
-    Reader reader{to, {}};
-    for (const auto& [number, slot] : control_.world_.slots) {
-        const auto service = control_.world_.services.find(slot.row.service);
-        if (service == control_.world_.services.end() || slot.row.is_build != of_build) continue;
-        const std::string& name = service->second.row.name;
-        if (!wanted.empty() && name != wanted) continue;
-        const std::string path = control_.spool_of(service->second, slot.row);
-        for (const char* stream : {"out", "err"}) {
-            auto tail = std::make_unique<SpoolTail>(
-                control_.env_.files,
-                SpoolSource{.service = name,
-                            .instance = of_build ? name + "-build"
-                                                 : fmt::format("{}-{}", name, number),
-                            .stream = stream,
-                            .path = path + "." + stream});
-            for (const LogLine& line : tail->last_lines(static_cast<std::size_t>(*lines)))
-                to.part(log_line_json(line) + "\n");
-            reader.tails.push_back(std::move(tail));
-        }
-    }
-    if (request.parameter("follow") != "1") return to.end();
-    readers_.push_back(std::move(reader));
-    read_ = control_.env_.timers.after(kReadPause, [this] { read_on(); });
-}
-
-void Api::read_on() {
-    std::erase_if(readers_, [](const Reader& reader) { return !reader.to.is_open(); });
-    for (Reader& reader : readers_) {
-        for (const std::unique_ptr<SpoolTail>& tail : reader.tails) {
-            for (const LogLine& line : tail->read_new(kReadBytes, control_.env_.clock.now()))
-                reader.to.part(log_line_json(line) + "\n");
-        }
-    }
-    if (!readers_.empty())
-        read_ = control_.env_.timers.after(kReadPause, [this] { read_on(); });
 }
 
 }  // namespace thole::control

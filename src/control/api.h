@@ -1,6 +1,7 @@
 // What the command line asks and is told (docs/reference/api.md): parse, ask control, render.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@ namespace thole::control {
 class Api {
 public:
     explicit Api(Control& control);
+    ~Api() { *alive_ = false; }
     Api(const Api&) = delete;
 
     // Tells those who watch the timeline.
@@ -29,9 +31,18 @@ private:
         bool has_begun = false;  // The rows of before were sent.
         std::vector<model::TimelineRow> waiting;
     };
+    // Who reads logs. Its tails block on the disk: only work in Background touches them.
+    struct Tail {
+        SpoolSource source;
+        LogStream stream;
+        SpoolTail tail;
+    };
     struct Reader {
         web::Responder to;
-        std::vector<std::unique_ptr<SpoolTail>> tails;
+        std::vector<std::unique_ptr<Tail>> tails;
+        std::size_t lines = 0;
+        bool follows = false;
+        bool has_begun = false;
     };
 
     void accept(std::unique_ptr<env::Stream> stream);
@@ -42,18 +53,22 @@ private:
     void post_down(const web::Responder& to);
     void get_timeline(const web::ServerRequest& request, const web::Responder& to);
     void watch_timeline(const web::ServerRequest& request, const web::Responder& to);
+    void get_system(const web::Responder& to);
     void get_logs(const web::ServerRequest& request, const web::Responder& to);
-    void read_on();
-    std::vector<std::string> last_lines(const Service& service);
+    void read_on(const std::shared_ptr<Reader>& reader);
+    SpoolSource source_of(const Service& service, const Slot& slot) const;
+    void observe_spools();
     void beat();
 
     Control& control_;
     std::unique_ptr<web::Server> server_;
     std::unique_ptr<env::Listening> listening_;
     std::vector<std::shared_ptr<Watcher>> watchers_;
-    std::vector<Reader> readers_;
+    std::vector<std::pair<std::shared_ptr<Reader>, env::Timer>> readers_;
+    std::map<std::string, SpoolMarks> marks_;  // By path.
     env::Timer beat_;
-    env::Timer read_;
+    env::Timer observe_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 // GET /api/v1/system. `id` is the system's.
@@ -62,10 +77,12 @@ struct SystemSaid {
     std::string trouble;
     Time now{};
     WallTime wall{};
-    // Of a service that fails: what it said last.
-    std::function<std::vector<std::string>(const Service&)> last_lines;
+    // By name, of services that fail: what they said last.
+    std::map<std::string, std::vector<std::string>> last_lines;
 };
 std::string system_json(World& world, const SystemSaid& said);
+// Whether it is in a state in which its last words are wanted.
+bool wants_last_lines(World& world, const Service& service);
 std::string timeline_json(const model::TimelineRow& row);
 
 }  // namespace thole::control

@@ -133,10 +133,8 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
     for (const Instance* instance : instances_of(world, service.row.id))
         write_instance(json, world, *instance, said);
     json.end_array().key("last_lines").begin_array();
-    const bool went_wrong = service.deploy && (service.deploy->status == "broken" ||
-                                               service.deploy->status == "reversed");
-    if (said.last_lines && (state.name == "failing" || went_wrong)) {
-        for (const std::string& line : said.last_lines(service)) json.value(line);
+    if (const auto lines = said.last_lines.find(service.row.name); lines != said.last_lines.end()) {
+        for (const std::string& line : lines->second) json.value(line);
     }
     json.end_array().end_object();
 }
@@ -214,6 +212,12 @@ std::string system_json(World& world, const SystemSaid& said) {
     }
     for (const Service* service : shown) write_service(json, world, *service, said);
     return json.end_array().end_object().take();
+}
+
+bool wants_last_lines(World& world, const Service& service) {
+    const bool went_wrong = service.deploy && (service.deploy->status == "broken" ||
+                                               service.deploy->status == "reversed");
+    return went_wrong || state_of(world, service).name == "failing";
 }
 
 std::string timeline_json(const model::TimelineRow& row) {

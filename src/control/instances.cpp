@@ -74,6 +74,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     service.trouble.clear();
     slot->row.generation = made.id.generation;
     slot->use = SlotUse::Taken;
+    slot->used = env_.clock.now();
     put(slot->row);
     note_slot(made.id, "starting");
     say({.kind = "instance starting",
@@ -166,6 +167,7 @@ void Control::adopt(const wire::SlotState& state) {
     slot.row.slot = state.at.slot;
     slot.row.generation = std::max(slot.row.generation, state.at.generation);
     slot.use = SlotUse::Taken;
+    slot.used = env_.clock.now();
     // A build that a control before us began is begun anew; what we do not know is nobody's.
     if (service == nullptr || made.version.release == 0) {
         if (state.status != wire::SlotStatus::Ended) kill_all(made.id);

@@ -289,6 +289,7 @@ void Control::build(Service& service) {
     source.gid = owner.gid;
     slot->row.generation += 1;
     slot->use = SlotUse::Taken;
+    slot->used = env_.clock.now();
     put(slot->row);
     const Result<std::string> image = wire::write_image(source);
     Status written = image ? env_.files.make_folder(options_.data + "/spool", 0711)

@@ -52,6 +52,7 @@ struct Slot {
     SlotUse use = SlotUse::Free;
     std::uint64_t dropped_bytes[2] = {0, 0};
     int restarts = 0;  // Since control started.
+    Time used{};       // When something was started here last.
     env::Timer forget;
 };
 

@@ -21,8 +21,11 @@ env::Peer peer_of(int fd) {
 class LinuxStream final : public env::Stream {
 public:
     LinuxStream(Loop& loop, FileDescriptor fd, StreamStage stage)
-        : loop_(loop), fd_(std::move(fd)), is_connecting_(stage == StreamStage::Connecting) {
-        watch_ = loop_.watch(fd_.get(), is_connecting_ ? EPOLLOUT : EPOLLIN,
+        : loop_(loop),
+          fd_(std::move(fd)),
+          wanted_(stage == StreamStage::Connecting ? EPOLLOUT : EPOLLIN),
+          is_connecting_(stage == StreamStage::Connecting) {
+        watch_ = loop_.watch(fd_.get(), wanted_,
                              [this](std::uint32_t bits) { on_ready(bits); });
     }
     LinuxStream(Loop& loop, Error error) : loop_(loop), failure_(std::move(error)) {
@@ -174,7 +177,7 @@ private:
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::string unsent_;
     std::size_t sent_ = 0;  // Of unsent_, from its front.
-    std::uint32_t wanted_ = EPOLLIN;
+    std::uint32_t wanted_ = EPOLLIN;  // What the loop watches for now.
     bool is_connecting_ = false;
     bool is_paused_ = false;
     bool is_closed_ = false;
