@@ -221,8 +221,7 @@ constexpr int kScriptBatches = 20;
 Batch script_batch(int i) {
     const auto number = static_cast<std::uint32_t>(i);
     const std::string text(static_cast<std::size_t>(i * 97 % 700), static_cast<char>('a' + i % 26));
-    return {model::SlotRow{number % 4, 1, number},
-            model::IntentRow{number % 4, number, text},
+    return {model::SlotRow{number % 4, 1, number}, model::IntentRow{number % 4, number, text},
             RemoveIntent{(number - 1) % 4, number - 1},
             model::TimelineRow{i, wall_from_nanoseconds(i), "instance ready", "web", "", text},
             model::NumberRow{"count", i}};
@@ -295,8 +294,7 @@ protected:
         (*store)->read_timeline({}, [&](Result<std::vector<model::TimelineRow>> read) {
             if (read) rows = std::move(*read);
         });
-        while (loop_.turn()) {
-        }
+        while (loop_.turn()) {}
         EXPECT_EQ(rows.size(), static_cast<std::size_t>(script_count(stored)));
         for (const model::TimelineRow& row : rows) {
             const Batch batch = script_batch(static_cast<int>(row.sequence));
@@ -318,8 +316,14 @@ protected:
     VirtualLoop loop_;
     FaultyDisk disk_;
     Random random_{7};
-    env::Env env_{loop_,       loop_, random_,           disk_, linux_.env().network,
-                  loop_, linux_.env().trees, linux_.env().processes};
+    env::Env env_{loop_,
+                  loop_,
+                  random_,
+                  disk_,
+                  linux_.env().network,
+                  loop_,
+                  linux_.env().trees,
+                  linux_.env().processes};
     std::string trouble_;
 };
 
@@ -342,7 +346,8 @@ TEST_F(StoreFaultsTest, AnyOneOperationMayFailAndEverythingArrives) {
     }
 }
 
-// A sync that failed, then the death of control: the next one sees pages that the disk may not have.
+// A sync that failed, then the death of control: the next one sees pages that the disk may not
+// have.
 TEST_F(StoreFaultsTest, ALifeAfterAFailedSyncDoesNotTrustTheLog) {
     const int operations = operations_of_a_life();
     for (int at = 1; at <= operations; ++at) {
@@ -350,8 +355,9 @@ TEST_F(StoreFaultsTest, ALifeAfterAFailedSyncDoesNotTrustTheLog) {
         disk_.fails_at = at;
         const int told_before = std::max(live(12 + at % 7), 0);
         disk_.mend();
-        const int told = live(5 + at % 11);
-        ASSERT_GE(told, told_before) << "operation " << at;
+        // Every other time the first try at a log that can be trusted fails, too.
+        disk_.fails_at = at % 2 == 0 ? 2 : 0;
+        const int told = std::max(live(5 + at % 11), told_before);
         disk_.cut_power(PowerCut::ForgetsUnsynced, random_);
         ASSERT_GE(count_on_disk(), told) << "operation " << at;
         if (HasFailure()) FAIL() << "operation " << at;
@@ -401,8 +407,7 @@ TEST_F(StoreFaultsTest, AFullDiskIsSaidAndEverythingArrivesOnceThereIsRoom) {
     for (int turn = 0; turn < 3; ++turn) loop_.turn();
     EXPECT_EQ(rows, 10U);
     disk_.is_full = false;
-    while (loop_.turn()) {
-    }
+    while (loop_.turn()) {}
     EXPECT_EQ(told, kScriptBatches);
     EXPECT_EQ((*store)->trouble(), "");
     store->reset();
@@ -423,8 +428,7 @@ TEST_F(StoreFaultsTest, AFullDiskAtTheStartStillTellsWhatWasStored) {
     for (int turn = 0; turn < 6; ++turn) loop_.turn();
     EXPECT_FALSE(is_told);
     disk_.is_full = false;
-    while (loop_.turn()) {
-    }
+    while (loop_.turn()) {}
     EXPECT_TRUE(is_told);
     EXPECT_EQ((*store)->trouble(), "");
 }
@@ -488,8 +492,7 @@ TEST(StoreKilledTest, AKilledControlLosesNothingThatItWasToldOf) {
             ASSERT_EQ(read(ends[0], &told, sizeof(told)), static_cast<ssize_t>(sizeof(told)));
         ASSERT_EQ(kill(child, SIGKILL), 0);
         ASSERT_EQ(waitpid(child, nullptr, 0), child);
-        while (read(ends[0], &told, sizeof(told)) == static_cast<ssize_t>(sizeof(told))) {
-        }
+        while (read(ends[0], &told, sizeof(told)) == static_cast<ssize_t>(sizeof(told))) {}
         ::close(ends[0]);
         os::Loop loop;
         os::LinuxEnv linux(loop);

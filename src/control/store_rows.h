@@ -33,8 +33,9 @@ struct TableOf<model::ServiceRow> {
     static constexpr const char* kKey = "id";
     static constexpr const char* kColumns =
         "id, name, uid, serving, wanted, scale, restart, is_removed";
-    static constexpr std::tuple kMembers{&Row::id,     &Row::name,  &Row::uid,     &Row::serving,
-                                         &Row::wanted, &Row::scale, &Row::restart, &Row::is_removed};
+    static constexpr std::tuple kMembers{&Row::id,      &Row::name,      &Row::uid,
+                                         &Row::serving, &Row::wanted,    &Row::scale,
+                                         &Row::restart, &Row::is_removed};
 };
 template <>
 struct TableOf<model::ReleaseRow> {

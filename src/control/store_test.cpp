@@ -55,8 +55,9 @@ protected:
         return rows;
     }
     static model::TimelineRow said(std::int64_t sequence, std::string service) {
-        return {sequence, wall_from_nanoseconds(sequence * 1000), "deploy done", std::move(service),
-                "web-3.2", "because"};
+        return {sequence,      wall_from_nanoseconds(sequence * 1000),
+                "deploy done", std::move(service),
+                "web-3.2",     "because"};
     }
 
     os::Loop loop_;
@@ -71,7 +72,8 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     EXPECT_EQ(open().timeline_last, 0);
     const model::ManifestRow manifest{3, "/a b", std::string("name: \0x\xff\n", 10), WallTime(5ns)};
     const model::ServiceRow service{7, "web", 1000, 2, 3, -1, 0xffffffff, true};
-    const model::ReleaseRow release{7, 2, "sha", 3, model::ReleaseStatus::Broken, "why", WallTime()};
+    const model::ReleaseRow release{7,     2,         "sha", 3, model::ReleaseStatus::Broken,
+                                    "why", WallTime()};
     const model::SlotRow slot{9, 7, 12};
     const model::IntentRow intent{9, 12, "replaced"};
     const model::ListenerRow listener{1, 7, 0xffffffff, 0x7f000001, 65535};
@@ -116,7 +118,8 @@ TEST_F(StoreTest, TheTimelineGivesTheNewestAlsoOfWhatIsOnItsWay) {
     open();
     for (std::int64_t i = 1; i <= 40; ++i)
         store_->commit({said(i, i % 2 == 0 ? "web" : "orders")}, [] {});
-    const std::vector<model::TimelineRow> rows = timeline({.after = 5, .limit = 3, .service = "web"});
+    const std::vector<model::TimelineRow> rows =
+        timeline({.after = 5, .limit = 3, .service = "web"});
     EXPECT_EQ(rows, (std::vector{said(36, "web"), said(38, "web"), said(40, "web")}));
     EXPECT_EQ(timeline({.after = 38, .limit = 100, .service = ""}),
               (std::vector{said(39, "orders"), said(40, "web")}));
@@ -176,7 +179,7 @@ TEST_F(StoreTest, ACallbackMayDestroyTheStore) {
 TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     open();
     Batch batch;
-    for (std::int64_t i = 1; i <= 60'000; ++i) batch.emplace_back(said(i, "web"));
+    for (std::int64_t i = 1; i <= 99'000; ++i) batch.emplace_back(said(i, "web"));
     commit(batch);
     commit({});
     store_.reset();
@@ -184,7 +187,8 @@ TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     ASSERT_GT(bytes.size(), 1'000'000U);
     const auto flip = [&](std::size_t from, std::size_t size) {
         std::string changed = bytes;
-        for (std::size_t i = from; i < from + size; ++i) changed[i] = static_cast<char>(~changed[i]);
+        for (std::size_t i = from; i < from + size; ++i)
+            changed[i] = static_cast<char>(~changed[i]);
         return changed;
     };
     for (const std::string& damaged :
