@@ -2,6 +2,7 @@
 #include "control/store.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -53,6 +54,13 @@ protected:
         });
         until([&] { return is_read; });
         return rows;
+    }
+    // With SQLite's own files, as other tools have them.
+    void with_sqlite(const char* sql) {
+        sqlite3* database = nullptr;
+        ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+        EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK);
+        EXPECT_EQ(sqlite3_close(database), SQLITE_OK);
     }
     static model::TimelineRow said(std::int64_t sequence, std::string service) {
         return {sequence,      wall_from_nanoseconds(sequence * 1000),
@@ -205,7 +213,7 @@ TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     }
 }
 
-TEST_F(StoreTest, AFileOfANewerTholeOrOfSomebodyElseIsLeftAlone) {
+TEST_F(StoreTest, AFileOfANewerTholeIsLeftAlone) {
     open();
     store_.reset();
     ASSERT_TRUE(env_.files.remove(path_ + "-wal").ok());  // Only a header is in the file itself.
@@ -217,6 +225,27 @@ TEST_F(StoreTest, AFileOfANewerTholeOrOfSomebodyElseIsLeftAlone) {
     EXPECT_EQ(opened.error().message,
               path_ + ": version 99, made by a newer thole; this one knows up to 1");
     EXPECT_NE(opened.error().hint.find("newer"), std::string::npos);
+    EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
+}
+
+// Also: what lies there is plain SQLite, for whoever must look into it with other tools.
+TEST_F(StoreTest, ARowThatCannotBeOursIsDamage) {
+    open();
+    commit({model::ReleaseRow{7, 2, "sha", 3, model::ReleaseStatus::Built, "", {}}});
+    store_.reset();
+    with_sqlite("UPDATE releases SET status = 9");
+    const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().message, path_ + ": damaged: row 1 of releases");
+}
+
+TEST_F(StoreTest, ADatabaseOfSomebodyElseIsLeftAlone) {
+    with_sqlite("CREATE TABLE theirs(x); INSERT INTO theirs VALUES(1)");
+    const std::string bytes = env_.files.read(path_, kReadMax).value();
+    const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, Code::Conflict);
+    EXPECT_FALSE(opened.error().hint.empty());
     EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
 }
 
