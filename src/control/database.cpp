@@ -52,8 +52,8 @@ struct Connection {
         };
         (prepare(made.writes[index], sql_to_write<std::variant_alternative_t<index, Change>>()),
          ...);
-        const std::string select = fmt::format("SELECT {} FROM timeline WHERE ",
-                                               TableOf<model::TimelineRow>::kColumns);
+        const std::string select =
+            fmt::format("SELECT {} FROM timeline WHERE ", TableOf<model::TimelineRow>::kColumns);
         const char* const newest = "sequence > ? ORDER BY sequence DESC LIMIT ?";
         prepare(made.begin, "BEGIN IMMEDIATE");
         prepare(made.commit, "COMMIT");
@@ -88,9 +88,7 @@ Status Database::check(int code) {
     if (code == SQLITE_OK || code == SQLITE_DONE || code == SQLITE_ROW) return success();
     const int kind = code & 0xff;
     std::optional<Error> outside = connection_->vfs.take_error();
-    if (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB) {
-        return damaged(sqlite3_errstr(code));
-    }
+    if (kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB) { return damaged(sqlite3_errstr(code)); }
     if (!outside) return unavailable(path_ + ": " + sqlite3_errmsg(connection_->sqlite));
     if (kind == SQLITE_FULL) {
         return std::move(*outside).with_hint("make room; what waits is then written by itself");
@@ -134,21 +132,23 @@ Status Database::connect(Making making, WallTime wall) {
     TRY(check(sqlite3_open_v2(path_.c_str(), &connection_->sqlite, flags,
                               connection_->vfs.name().c_str())));
     sqlite3_wal_hook(connection_->sqlite, note_log_pages, &connection_->log_pages);
-    TRY(check(sqlite3_db_config(connection_->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
-                                nullptr)));
+    TRY(check(
+        sqlite3_db_config(connection_->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr)));
     TRY(run("PRAGMA locking_mode = EXCLUSIVE"));  // Before the log is looked at: no shared memory.
     TRY(prepare_file());
     connection_->statements.emplace();
-    return check(Connection::prepare_writes(connection_->sqlite, *connection_->statements,
-                                            std::make_index_sequence<std::variant_size_v<Change>>()));
+    return check(
+        Connection::prepare_writes(connection_->sqlite, *connection_->statements,
+                                   std::make_index_sequence<std::variant_size_v<Change>>()));
 }
 
 // Nothing is written before it is sure that the file is ours and of a version that we know.
 Status Database::prepare_file() {
     const std::int64_t version = TRY(number("PRAGMA user_version"));
     if (version > kSchemaVersion || version < 0) {
-        return conflict(fmt::format("{}: version {}, made by a newer thole; this one knows up to {}",
-                                    path_, version, kSchemaVersion))
+        return conflict(
+                   fmt::format("{}: version {}, made by a newer thole; this one knows up to {}",
+                               path_, version, kSchemaVersion))
             .with_hint("run the thole that made it, or a newer one");
     }
     if (version == 0 && TRY(number("SELECT count(*) FROM sqlite_schema")) > 0) {
@@ -175,8 +175,8 @@ Result<std::vector<Row>> Database::read_rows() {
     using Table = TableOf<Row>;
     Statement statement;
     TRY(check(statement.prepare(
-        connection_->sqlite, fmt::format("SELECT {} FROM {} ORDER BY {}", Table::kColumns,
-                                         Table::kName, Table::kKey))));
+        connection_->sqlite,
+        fmt::format("SELECT {} FROM {} ORDER BY {}", Table::kColumns, Table::kName, Table::kKey))));
     std::vector<Row> rows;
     int code = statement.step();
     for (; code == SQLITE_ROW; code = statement.step()) {

@@ -8,6 +8,7 @@
 #include "control/database.h"
 
 namespace thole::control {
+namespace {
 
 using namespace std::chrono_literals;
 
@@ -15,11 +16,29 @@ constexpr Duration kWriteRetryEvery = 1s;
 // So that after a long trouble the first `done` does not wait for everything that queued up.
 constexpr std::size_t kBatchesPerTransactionMax = 256;
 
+// Merges what the disk holds with what is on its way there; a row may be in both.
+std::vector<model::TimelineRow> merge_timeline(std::vector<model::TimelineRow> stored,
+                                               const std::vector<model::TimelineRow>& coming,
+                                               const TimelineQuery& query) {
+    std::map<std::int64_t, model::TimelineRow> rows;
+    for (model::TimelineRow& row : stored) rows.insert_or_assign(row.sequence, std::move(row));
+    for (const model::TimelineRow& row : coming) rows.insert_or_assign(row.sequence, row);
+    while (std::cmp_greater(rows.size(), std::max<std::int64_t>(query.limit, 0))) {
+        rows.erase(rows.begin());
+    }
+    std::vector<model::TimelineRow> merged;
+    merged.reserve(rows.size());
+    for (auto& [sequence, row] : rows) merged.push_back(std::move(row));
+    return merged;
+}
+
+}  // namespace
+
 // What work off the loop uses. It may outlive the store in Background's queue; whoever comes after
 // the store's end finds it closed.
-class Workplace {
+class StoreWorkplace {
 public:
-    Workplace(env::Files& files, const std::string& path) : database(files, path) {}
+    StoreWorkplace(env::Files& files, const std::string& path) : database(files, path) {}
 
     // Does the work unless the store has ended.
     template <typename Work>
@@ -47,34 +66,14 @@ private:
     std::atomic<State> state_ = State::Free;
 };
 
-struct PendingBatch {
-    std::shared_ptr<const Batch> batch;
-    std::function<void()> done;
-};
-
-namespace {
-
-// Merges what the disk holds with what is on its way there; a row may be in both.
-std::vector<model::TimelineRow> merge_timeline(std::vector<model::TimelineRow> stored,
-                                               const std::vector<model::TimelineRow>& coming,
-                                               const TimelineQuery& query) {
-    std::map<std::int64_t, model::TimelineRow> rows;
-    for (model::TimelineRow& row : stored) rows.insert_or_assign(row.sequence, std::move(row));
-    for (const model::TimelineRow& row : coming) rows.insert_or_assign(row.sequence, row);
-    while (std::cmp_greater(rows.size(), std::max<std::int64_t>(query.limit, 0))) {
-        rows.erase(rows.begin());
-    }
-    std::vector<model::TimelineRow> merged;
-    merged.reserve(rows.size());
-    for (auto& [sequence, row] : rows) merged.push_back(std::move(row));
-    return merged;
-}
-
-}  // namespace
-
 struct Store::Inside {
+    struct PendingBatch {
+        std::shared_ptr<const Batch> batch;
+        std::function<void()> done;
+    };
+
     Inside(env::Env& given, const std::string& path)
-        : env(given), work(std::make_shared<Workplace>(given.files, path)) {}
+        : env(given), work(std::make_shared<StoreWorkplace>(given.files, path)) {}
     Inside(const Inside&) = delete;
     Inside& operator=(const Inside&) = delete;
     ~Inside() {
@@ -88,7 +87,7 @@ struct Store::Inside {
     std::vector<model::TimelineRow> on_their_way(const TimelineQuery& query) const;
 
     env::Env& env;
-    std::shared_ptr<Workplace> work;
+    std::shared_ptr<StoreWorkplace> work;
     std::shared_ptr<bool> alive = std::make_shared<bool>(true);
     Stored stored;
     std::deque<PendingBatch> pending;  // The first of them may be under way.

@@ -2,6 +2,7 @@
 #include "control/store.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -54,9 +55,17 @@ protected:
         until([&] { return is_read; });
         return rows;
     }
+    // With SQLite's own files, as other tools have them.
+    void with_sqlite(const char* sql) {
+        sqlite3* database = nullptr;
+        ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+        EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK);
+        EXPECT_EQ(sqlite3_close(database), SQLITE_OK);
+    }
     static model::TimelineRow said(std::int64_t sequence, std::string service) {
-        return {sequence, wall_from_nanoseconds(sequence * 1000), "deploy done", std::move(service),
-                "web-3.2", "because"};
+        return {sequence,      wall_from_nanoseconds(sequence * 1000),
+                "deploy done", std::move(service),
+                "web-3.2",     "because"};
     }
 
     os::Loop loop_;
@@ -71,7 +80,8 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     EXPECT_EQ(open().timeline_last, 0);
     const model::ManifestRow manifest{3, "/a b", std::string("name: \0x\xff\n", 10), WallTime(5ns)};
     const model::ServiceRow service{7, "web", 1000, 2, 3, -1, 0xffffffff, true};
-    const model::ReleaseRow release{7, 2, "sha", 3, model::ReleaseStatus::Broken, "why", WallTime()};
+    const model::ReleaseRow release{7,     2,         "sha", 3, model::ReleaseStatus::Broken,
+                                    "why", WallTime()};
     const model::SlotRow slot{9, 7, 12, true};
     const model::IntentRow intent{9, 12, "replaced"};
     const model::ListenerRow listener{1, 7, 0xffffffff, 0x7f000001, 65535};
@@ -116,7 +126,8 @@ TEST_F(StoreTest, TheTimelineGivesTheNewestAlsoOfWhatIsOnItsWay) {
     open();
     for (std::int64_t i = 1; i <= 40; ++i)
         store_->commit({said(i, i % 2 == 0 ? "web" : "orders")}, [] {});
-    const std::vector<model::TimelineRow> rows = timeline({.after = 5, .limit = 3, .service = "web"});
+    const std::vector<model::TimelineRow> rows =
+        timeline({.after = 5, .limit = 3, .service = "web"});
     EXPECT_EQ(rows, (std::vector{said(36, "web"), said(38, "web"), said(40, "web")}));
     EXPECT_EQ(timeline({.after = 38, .limit = 100, .service = ""}),
               (std::vector{said(39, "orders"), said(40, "web")}));
@@ -176,7 +187,7 @@ TEST_F(StoreTest, ACallbackMayDestroyTheStore) {
 TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     open();
     Batch batch;
-    for (std::int64_t i = 1; i <= 60'000; ++i) batch.emplace_back(said(i, "web"));
+    for (std::int64_t i = 1; i <= 99'000; ++i) batch.emplace_back(said(i, "web"));
     commit(batch);
     commit({});
     store_.reset();
@@ -184,7 +195,8 @@ TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     ASSERT_GT(bytes.size(), 1'000'000U);
     const auto flip = [&](std::size_t from, std::size_t size) {
         std::string changed = bytes;
-        for (std::size_t i = from; i < from + size; ++i) changed[i] = static_cast<char>(~changed[i]);
+        for (std::size_t i = from; i < from + size; ++i)
+            changed[i] = static_cast<char>(~changed[i]);
         return changed;
     };
     for (const std::string& damaged :
@@ -201,7 +213,7 @@ TEST_F(StoreTest, ADamagedFileIsAnErrorThatHelpsAndIsLeftAsItWas) {
     }
 }
 
-TEST_F(StoreTest, AFileOfANewerTholeOrOfSomebodyElseIsLeftAlone) {
+TEST_F(StoreTest, AFileOfANewerTholeIsLeftAlone) {
     open();
     store_.reset();
     ASSERT_TRUE(env_.files.remove(path_ + "-wal").ok());  // Only a header is in the file itself.
@@ -213,6 +225,27 @@ TEST_F(StoreTest, AFileOfANewerTholeOrOfSomebodyElseIsLeftAlone) {
     EXPECT_EQ(opened.error().message,
               path_ + ": version 99, made by a newer thole; this one knows up to 1");
     EXPECT_NE(opened.error().hint.find("newer"), std::string::npos);
+    EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
+}
+
+// Also: what lies there is plain SQLite, for whoever must look into it with other tools.
+TEST_F(StoreTest, ARowThatCannotBeOursIsDamage) {
+    open();
+    commit({model::ReleaseRow{7, 2, "sha", 3, model::ReleaseStatus::Built, "", {}}});
+    store_.reset();
+    with_sqlite("UPDATE releases SET status = 9");
+    const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().message, path_ + ": damaged: row 1 of releases");
+}
+
+TEST_F(StoreTest, ADatabaseOfSomebodyElseIsLeftAlone) {
+    with_sqlite("CREATE TABLE theirs(x); INSERT INTO theirs VALUES(1)");
+    const std::string bytes = env_.files.read(path_, kReadMax).value();
+    const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
+    ASSERT_FALSE(opened.ok());
+    EXPECT_EQ(opened.error().code, Code::Conflict);
+    EXPECT_FALSE(opened.error().hint.empty());
     EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
 }
 

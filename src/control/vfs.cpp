@@ -58,8 +58,8 @@ int vfs_close(sqlite3_file* file) {
 int vfs_read(sqlite3_file* file, void* to, int count, sqlite3_int64 offset) {
     VfsFile& content = content_of(file);
     const auto size = static_cast<std::size_t>(count);
-    Result<std::size_t> got = content.file->read_at(static_cast<std::uint64_t>(offset),
-                                                    static_cast<char*>(to), size);
+    Result<std::size_t> got =
+        content.file->read_at(static_cast<std::uint64_t>(offset), static_cast<char*>(to), size);
     if (!got) return content.state.fail(std::move(got).error(), SQLITE_IOERR_READ);
     if (*got == size) return SQLITE_OK;
     std::memset(static_cast<char*>(to) + *got, 0, size - *got);

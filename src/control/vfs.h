@@ -27,7 +27,8 @@ public:
     void set_wall(WallTime wall);
     // What the outside said first since this was asked last: SQLite only passes a number on.
     std::optional<Error> take_error();
-    // A sync failed since this VFS was made: what its files hold in memory may never reach the disk.
+    // A sync failed since this VFS was made: what its files hold in memory may never reach the
+    // disk.
     bool has_lost_a_sync() const;
 
 private:
