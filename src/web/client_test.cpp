@@ -103,6 +103,16 @@ TEST_F(ClientTest, ReadsAnAnswerThatComesOneByteAtATime) {
     }
     until([&] { return result_.has_value(); });
     EXPECT_EQ((*result_)->body, "abc");
+
+    // The end of an interim head and a whole shorter head at once.
+    const std::unique_ptr<Exchange> other = start({});
+    until([&] { return server_ && !server_->got.empty(); });
+    server_->send("HTTP/1.1 100 Continue\r\n");
+    until([&] { return server_->stream().unsent_bytes() == 0; });
+    loop_.turn(1ms);
+    server_->send("\r\nHTTP/1.1 204 \r\n\r\n");
+    until([&] { return result_.has_value(); });
+    EXPECT_EQ((*result_)->status, 204);
 }
 
 TEST_F(ClientTest, TellsWhatWentWrong) {
