@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kPoll = 50ms;
+constexpr Duration kDownPoll = 50ms;
 
 int answer(Console& console, int code, std::string_view result) {
     if (console.is_json()) {
@@ -52,7 +52,7 @@ Result<int> down(const Arguments& arguments, Client& client, Console& console) {
                                         format_duration(clock.now() - begun)));
             return answer(console, kInProgress, "in progress");
         }
-        client.pause(kPoll);
+        client.pause(kDownPoll);
         follow.tend();
     }
     console.talk(
