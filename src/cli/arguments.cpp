@@ -31,7 +31,7 @@ std::vector<OptionSpec> options_of(const Command* command) {
 }
 
 // "thole ps", or "thole" where no command is known yet.
-std::string shown(const Command* command) {
+std::string spoken(const Command* command) {
     return command == nullptr ? "thole" : fmt::format("thole {}", command->name);
 }
 
@@ -43,8 +43,8 @@ Error unknown_option(const std::string& word, const Command* command) {
     const std::string near = nearest(bare.substr(0, bare.find('=')), names);
     const std::string help =
         command == nullptr ? "thole help" : fmt::format("thole help {}", command->name);
-    return invalid(fmt::format("{} has no option '{}'", shown(command), word))
-        .with_hint(near.empty() ? help : fmt::format("{} --{}", shown(command), near));
+    return invalid(fmt::format("{} has no option '{}'", spoken(command), word))
+        .with_hint(near.empty() ? help : fmt::format("{} --{}", spoken(command), near));
 }
 
 // Reads words one after another.
@@ -98,7 +98,8 @@ private:
             value = words_[at_++];
         } else {
             return invalid(fmt::format("--{} needs a value: {}", option->name, option->value))
-                .with_hint(fmt::format("{} --{} {}", shown(command_), option->name, option->value));
+                .with_hint(
+                    fmt::format("{} --{} {}", spoken(command_), option->name, option->value));
         }
         read_.options[std::string(option->name)] = value;
         return success();

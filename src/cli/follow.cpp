@@ -10,7 +10,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kFollowPoll = 150ms;        // Of the system's state, while somebody waits for it.
+constexpr Duration kSystemPoll = 150ms;  // Of the system's state, while somebody waits for it.
 constexpr Duration kBeginAgain = 200ms;  // After a stream broke.
 
 std::string text_at(const Json& entry, std::string_view key) {
@@ -119,7 +119,7 @@ Result<Waited> wait_until_settled(Client& client, Console& console, const Waitin
             waited.ended = Ended::TimedOut;
             break;
         }
-        client.pause(std::min(kFollowPoll, until - clock.now()));
+        client.pause(std::min(kSystemPoll, until - clock.now()));
         follow.tend();
     }
     follow.catch_up();
@@ -134,7 +134,7 @@ Result<Ended> watch_on(Client& client, Console& console) {
     while (client.is_there()) {
         if (client.outside().is_interrupted()) return Ended::Interrupted;
         TRY(follow.refused());
-        client.pause(kFollowPoll);
+        client.pause(kSystemPoll);
         follow.tend();
     }
     return Ended::Gone;

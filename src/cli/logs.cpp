@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kLinesMax = 1'000'000;
-constexpr Duration kLogsPoll = 100ms;
+constexpr Duration kLogsTurn = 100ms;
 
 // One line of the API as a line for people: "web-17  | text".
 class LogPrinter {
@@ -110,7 +110,7 @@ Result<int> logs(const Arguments& arguments, Client& client, Console& console) {
         LineStream stream(client, target_of(wanted),
                           [&](std::string_view line) { printer.print(line); });
         while (!stream.ended() && !client.outside().is_interrupted()) {
-            client.outside().turn(kLogsPoll);
+            client.outside().turn(kLogsTurn);
             // It runs, and says nothing: that is no break.
             if (stream.has_begun()) is_broken = false;
         }
@@ -130,7 +130,7 @@ Result<int> logs(const Arguments& arguments, Client& client, Console& console) {
         if (!is_broken) broken_at = clock.now();
         is_broken = true;
         if (clock.now() - broken_at > kControlRestartLimit) return client.unreachable(why);
-        client.pause(kLogsPoll);
+        client.pause(kLogsTurn);
         if (!has_begun) continue;
         console.talk("control restarted: lines of this moment may be missing or come twice");
         wanted.lines = "1000";

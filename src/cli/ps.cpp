@@ -11,7 +11,8 @@
 namespace thole::cli {
 namespace {
 
-std::string number(std::int64_t value) { return value == 0 ? "" : fmt::format("{}", value); }
+// Empty for none.
+std::string some(std::int64_t value) { return value == 0 ? "" : fmt::format("{}", value); }
 
 std::string release_of(const ServiceView& service) {
     const auto name = [](std::int64_t release) {
@@ -38,7 +39,7 @@ Table services_of(const SystemView& system) {
         table.rows.push_back(
             {printable(service.name), printable(service.state),
              fmt::format("{}/{}", service.instances_ready, service.instances_wanted),
-             release_of(service), number(service.held), printable(service.address),
+             release_of(service), some(service.held), printable(service.address),
              reason_of(service)});
     }
     return table;
@@ -51,10 +52,10 @@ Table instances_of(Outside& outside, const SystemView& system) {
     for (const ServiceView& service : system.services) {
         for (const InstanceView& instance : service.instances) {
             table.rows.push_back({printable(instance.name), printable(instance.state),
-                                  fmt::format("v{}", instance.release), number(instance.pid),
-                                  number(instance.port), age_of(outside, instance.since),
-                                  number(instance.restarts), number(instance.requests),
-                                  number(instance.errors), printable(instance.reason)});
+                                  fmt::format("v{}", instance.release), some(instance.pid),
+                                  some(instance.port), age_of(outside, instance.since),
+                                  some(instance.restarts), some(instance.requests),
+                                  some(instance.errors), printable(instance.reason)});
         }
     }
     return table;
@@ -63,8 +64,8 @@ Table instances_of(Outside& outside, const SystemView& system) {
 Table roles_of(Outside& outside, const SystemView& system) {
     Table table{.head = {"ROLE", "STATE", "PID", "FOR", "STARTS"}, .rows = {}};
     for (const RoleView& role : system.roles) {
-        table.rows.push_back({printable(role.role), printable(role.state), number(role.pid),
-                              age_of(outside, role.since), number(role.starts)});
+        table.rows.push_back({printable(role.role), printable(role.state), some(role.pid),
+                              age_of(outside, role.since), some(role.starts)});
     }
     return table;
 }

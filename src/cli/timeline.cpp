@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr std::int64_t kLimit = 100;
 constexpr std::int64_t kLimitMax = 1'000'000;
-constexpr Duration kTimelinePoll = 100ms;
+constexpr Duration kTimelinePause = 100ms;
 
 std::string line_of(Client& client, const Json& entry) {
     const auto text = [&](std::string_view key) { return entry.text_at(key).value_or({}); };
@@ -54,7 +54,7 @@ Result<int> follow(Client& client, Console& console, const std::string& query) {
             break;
         }
         TRY(timeline.refused());
-        client.pause(kTimelinePoll);
+        client.pause(kTimelinePause);
         timeline.tend();
     }
     return kServing;

@@ -29,7 +29,7 @@ std::string pairs(const std::vector<std::vector<std::string>>& rows) {
     return indented(lines.substr(lines.find('\n') + 1));
 }
 
-std::string shown(const OptionSpec& option) {
+std::string option_form(const OptionSpec& option) {
     return fmt::format("{}--{}{}{}", option.letter == 0 ? "" : fmt::format("-{}, ", option.letter),
                        option.name, option.value.empty() ? "" : " ", option.value);
 }
@@ -37,7 +37,7 @@ std::string shown(const OptionSpec& option) {
 std::string all_options(const std::vector<OptionSpec>& options) {
     std::vector<std::vector<std::string>> rows;
     for (const OptionSpec& option : options) {
-        rows.push_back({shown(option), std::string(option.summary)});
+        rows.push_back({option_form(option), std::string(option.summary)});
     }
     return pairs(rows);
 }
