@@ -91,7 +91,7 @@ func read(arguments []string) (options *judge.Options, reportPath string) {
 		fail("wanted --kind echo or shop, and a rate above 0")
 	}
 	o.Target, o.Duration = place.Host, time.Duration(*seconds*float64(time.Second))
-	o.Mix, o.Hold = counts(*mix, o.Kind), counts(*hold, o.Kind)
+	o.Mix, o.Hold = counts(*mix, judge.DefaultMix(o.Kind)), counts(*hold, judge.Sessions(o.Kind))
 	if *mix == "" {
 		o.Mix = judge.DefaultMix(o.Kind)
 	}
@@ -106,11 +106,11 @@ func read(arguments []string) (options *judge.Options, reportPath string) {
 	return o, reportPath
 }
 
-func counts(text, kind string) map[string]int {
+func counts(text string, known map[string]int) map[string]int {
 	if text == "" {
 		return nil
 	}
-	counts, err := judge.ParseCounts(text, judge.DefaultMix(kind))
+	counts, err := judge.ParseCounts(text, known)
 	if err != nil {
 		fail("%v", err)
 	}

@@ -1,7 +1,8 @@
 // service is what the accountant asks: it listens on 127.0.0.1:$PORT, and can be told to behave badly.
 //
 //	STATE_DIR or ARRIVALS_DIR  where arrivals.log, seen.log and violations.log are appended to; else in memory
-//	ALLOWED_IDS_FILE     once this file exists, every request it does not name is a violation, and aborted
+//	ALLOWED_IDS_FILE     once this file exists (renamed into place), every request whose X-Request-Id it does not
+//	                     name is a violation, and aborted; {port} and {pid} in its name stand for this process's
 //	IGNORE_SIGTERM=1     SIGTERM changes nothing
 //	NO_SIGTERM_HANDLER=1 SIGTERM ends it at once, as in a program that never thought of it
 //	START_MS=300         so long until it listens
@@ -21,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +34,11 @@ func asked(name string) bool { return os.Getenv(name) != "" && os.Getenv(name) !
 func number(name string) int {
 	value, _ := strconv.Atoi(os.Getenv(name))
 	return value
+}
+
+// own is a path that only this process has.
+func own(path, port string) string {
+	return strings.NewReplacer("{port}", port, "{pid}", strconv.Itoa(os.Getpid())).Replace(path)
 }
 
 func fail(format string, values ...any) {
@@ -46,13 +53,11 @@ func main() {
 	if asked("EXIT_AT_START") {
 		fail("told to exit at once")
 	}
-	if asked("IGNORE_SIGTERM") {
-		signal.Ignore(syscall.SIGTERM)
-	}
+	asksToEnd := signals()
 	misbehave()
 	time.Sleep(time.Duration(number("START_MS")) * time.Millisecond)
 	if asked("NEVER_LISTEN") {
-		waitForEnd(nil, nil)
+		<-asksToEnd
 		return
 	}
 	port := os.Getenv("PORT")
@@ -66,7 +71,7 @@ func main() {
 	if folder == "" {
 		folder = os.Getenv("STATE_DIR")
 	}
-	service, err := echo.New(echo.Options{Folder: folder, Allowed: os.Getenv("ALLOWED_IDS_FILE")})
+	service, err := echo.New(echo.Options{Folder: folder, Allowed: own(os.Getenv("ALLOWED_IDS_FILE"), port)})
 	if err != nil {
 		fail("%v", err)
 	}
@@ -77,20 +82,23 @@ func main() {
 	fmt.Println("listening on", listener.Addr())
 	server := &http.Server{Handler: service}
 	go server.Serve(listener)
-	waitForEnd(server, service)
+	<-asksToEnd
+	service.Stop()
+	server.Shutdown(context.Background()) // What was begun is finished.
 }
 
-// waitForEnd finishes what was begun, as a good service does on SIGTERM.
-func waitForEnd(server *http.Server, service *echo.Service) {
-	if asked("IGNORE_SIGTERM") || asked("NO_SIGTERM_HANDLER") {
-		sleepForEver()
+// signals is what asks this process to end: from before it listens, so that there is no moment at which SIGTERM
+// just kills it, unless that is what was wanted.
+func signals() <-chan os.Signal {
+	asksToEnd := make(chan os.Signal, 1)
+	switch {
+	case asked("IGNORE_SIGTERM"):
+		signal.Ignore(syscall.SIGTERM)
+		go sleepForEver()
+	case asked("NO_SIGTERM_HANDLER"):
+		go sleepForEver()
+	default:
+		signal.Notify(asksToEnd, syscall.SIGTERM, syscall.SIGINT)
 	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	<-signals
-	if server == nil {
-		return
-	}
-	service.Stop()
-	server.Shutdown(context.Background())
+	return asksToEnd
 }

@@ -148,8 +148,10 @@ func TestArrivalsAreRawAndOutliveTheProcess(t *testing.T) {
 }
 
 func TestRequestsThatAreNotAllowedAreAbortedAndWrittenDown(t *testing.T) {
-	allowed := filepath.Join(t.TempDir(), "allowed")
-	place := "http://" + start(t, "ALLOWED_IDS_FILE="+allowed).line(t, "listening on ")
+	folder := t.TempDir()
+	service := start(t, "ALLOWED_IDS_FILE="+folder+"/allowed.{pid}.{port}")
+	place := "http://" + service.line(t, "listening on ")
+	allowed := filepath.Join(folder, "allowed."+strconv.Itoa(service.Process.Pid)+".0")
 	if status, _, err := ask(t, "GET", place+"/get/1", "x"); status != 200 {
 		t.Error(status, err)
 	}

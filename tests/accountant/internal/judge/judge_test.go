@@ -303,7 +303,7 @@ func TestTunnelsTellMissingFromChanged(t *testing.T) {
 
 func TestCountsAreReadWholeOrRefused(t *testing.T) {
 	for text, right := range map[string]bool{"get=1,post=0": true, "get": false, "gets=1": false, "get=1x": false,
-		"get=-1": false, "": false} {
+		"get=-1": false, "": false, "get=0,post=0": false} {
 		if _, err := ParseCounts(text, DefaultMix("echo")); (err == nil) != right {
 			t.Error(fmt.Sprintf("%q: %v", text, err))
 		}

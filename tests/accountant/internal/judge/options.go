@@ -48,16 +48,25 @@ func ParseSource(text string) Source {
 // DefaultMix is Harness L, as far as single requests go.
 func DefaultMix(kind string) map[string]int {
 	if kind == "shop" {
-		return map[string]int{"page": 15, "product": 15, "list": 15, "item": 10, "reread": 10, "order": 15,
-			"form": 5, "report": 2, "ticker": 1}
+		// One report a second at 200 rps: each holds one of the 32 threads of orders for 8 s.
+		return map[string]int{"page": 150, "product": 150, "list": 200, "item": 150, "reread": 120, "order": 170,
+			"form": 30, "report": 5, "ticker": 25}
 	}
 	return map[string]int{"get": 60, "post": 20, "slow": 3, "upload": 5, "stream": 6, "chunks": 3, "websocket": 1,
 		"lines": 1, "events": 1}
 }
 
+// Sessions are the kinds that can be held open.
+func Sessions(kind string) map[string]int {
+	if kind == "shop" {
+		return map[string]int{"ticker": 0}
+	}
+	return map[string]int{"websocket": 0, "lines": 0, "events": 0}
+}
+
 // ParseCounts reads "get=60,post=20" with the kinds that may stand there.
 func ParseCounts(text string, known map[string]int) (map[string]int, error) {
-	counts := map[string]int{}
+	counts, sum := map[string]int{}, 0
 	for _, part := range strings.Split(text, ",") {
 		kind, number, _ := strings.Cut(part, "=")
 		count, err := strconv.Atoi(number)
@@ -65,6 +74,10 @@ func ParseCounts(text string, known map[string]int) (map[string]int, error) {
 			return nil, fmt.Errorf("%q: wanted <kind>=<number>, the kinds being %s", part, strings.Join(keys(known), ", "))
 		}
 		counts[kind] = count
+		sum += count
+	}
+	if sum == 0 {
+		return nil, fmt.Errorf("%q asks for nothing", text)
 	}
 	return counts, nil
 }

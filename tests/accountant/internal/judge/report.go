@@ -28,6 +28,7 @@ type Report struct {
 	Target     string          `json:"target"`
 	Kind       string          `json:"kind"`
 	Run        string          `json:"run"` // Begins all numbers of this run.
+	Began      time.Time       `json:"began"`
 	Seed       int64           `json:"seed"`
 	RateAsked  float64         `json:"rate_asked"`
 	Seconds    float64         `json:"seconds"`
@@ -71,7 +72,7 @@ func Run(options *Options) *Report {
 }
 
 func (l *load) close(offered time.Duration) *Report {
-	r := &Report{Target: l.options.Target, Kind: l.options.Kind, Run: l.run, Seed: l.options.Seed,
+	r := &Report{Target: l.options.Target, Kind: l.options.Kind, Run: l.run, Began: l.began, Seed: l.options.Seed,
 		RateAsked: l.options.Rate, Seconds: offered.Seconds(), Tunnels: int(l.tunnelsBroken), Gaps: int(l.gaps),
 		LateStarts: l.lateCount, LateMaxMs: float64(l.lateMaxUs) / 1000, PostsSent: len(l.books.posts)}
 	arrived, err := l.arrivals()
