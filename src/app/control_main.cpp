@@ -24,8 +24,8 @@ constexpr Duration kTick = 250ms;
 wire::TicksPage* map_ticks(const std::string& run_folder) {
     const os::FileDescriptor fd(::open((run_folder + "/ticks").c_str(), O_RDWR | O_CLOEXEC));
     if (!fd.is_open()) return nullptr;
-    void* const at = ::mmap(nullptr, sizeof(wire::TicksPage), PROT_READ | PROT_WRITE, MAP_SHARED,
-                            fd.get(), 0);
+    void* const at =
+        ::mmap(nullptr, sizeof(wire::TicksPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
     return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
 }
 

@@ -54,7 +54,8 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     if (request.method == "GET") return get(request, to);
     if (request.method == "PUT" && rest == "/manifest") return put_manifest(request, to);
     if (request.method == "POST" && rest == "/down") return post_down(to);
-    if (request.method == "POST" && rest.starts_with("/services/")) return post_service(request, to);
+    if (request.method == "POST" && rest.starts_with("/services/"))
+        return post_service(request, to);
     to.refuse(not_found(fmt::format("no such request: {} {}", request.method, path)));
 }
 
@@ -110,7 +111,9 @@ void Api::post_service(const web::ServerRequest& request, const web::Responder& 
     const std::string name = rest.substr(0, rest.find('/'));
     const std::string verb = rest.substr(std::min(rest.size(), name.size() + 1));
     Service* const service = find_service(control_.world_, name);
-    if (service == nullptr) return to.refuse(not_found(fmt::format("there is no service '{}'", name)).with_hint("thole ps"));
+    if (service == nullptr)
+        return to.refuse(
+            not_found(fmt::format("there is no service '{}'", name)).with_hint("thole ps"));
     if (control_.world_.is_down)
         return to.refuse(conflict("the system is stopping").with_hint("thole up"));
     if (verb == "restart") {
@@ -155,20 +158,24 @@ void Api::get_timeline(const web::ServerRequest& request, const web::Responder& 
     if (!after) return to.refuse(after.error());
     if (!limit) return to.refuse(limit.error());
     if (request.parameter("watch") == "1") return watch_timeline(request, to);
-    control_.store_->read_timeline(
-        {*after, *limit, std::string(request.parameter("service"))},
-        [to](Result<std::vector<model::TimelineRow>> rows) {
-            if (!rows) return to.refuse(rows.error());
-            JsonWriter json;
-            json.begin_object().key("entries").begin_array();
-            for (const model::TimelineRow& row : *rows) json.raw(timeline_json(row));
-            to.answer(200, json.end_array().end_object().take());
-        });
+    control_.store_->read_timeline({*after, *limit, std::string(request.parameter("service"))},
+                                   [to](Result<std::vector<model::TimelineRow>> rows) {
+                                       if (!rows) return to.refuse(rows.error());
+                                       JsonWriter json;
+                                       json.begin_object().key("entries").begin_array();
+                                       for (const model::TimelineRow& row : *rows)
+                                           json.raw(timeline_json(row));
+                                       to.answer(200, json.end_array().end_object().take());
+                                   });
 }
 
 void Api::watch_timeline(const web::ServerRequest& request, const web::Responder& to) {
-    const auto watcher = std::make_shared<Watcher>(
-        Watcher{to, std::string(request.parameter("service")), number(request, "after", 0).value_or(0), false, {}});
+    const auto watcher =
+        std::make_shared<Watcher>(Watcher{to,
+                                          std::string(request.parameter("service")),
+                                          number(request, "after", 0).value_or(0),
+                                          false,
+                                          {}});
     to.begin(200, "application/x-ndjson");
     watchers_.push_back(watcher);
     control_.store_->read_timeline(

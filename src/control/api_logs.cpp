@@ -68,7 +68,8 @@ void Api::get_system(const web::Responder& to) {
                     for (const LogLine& line : tail.take_unfinished()) lines.push_back(line.text);
                 }
                 if (lines.size() > kLastLines)
-                    lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(kLastLines));
+                    lines.erase(lines.begin(),
+                                lines.end() - static_cast<std::ptrdiff_t>(kLastLines));
             }
         },
         answer);
@@ -126,8 +127,7 @@ void Api::get_logs(const web::ServerRequest& request, const web::Responder& to) 
             reader->tails.push_back(std::make_unique<Tail>(
                 Tail{source, stream, SpoolTail(control_.env_.files, source, stream)}));
             if (*ago == kForever) continue;
-            const std::string& path =
-                stream == LogStream::Out ? source.path_out : source.path_err;
+            const std::string& path = stream == LogStream::Out ? source.path_out : source.path_err;
             const Time from = control_.env_.clock.now() - *ago;
             reader->tails.back()->tail.start_at(marks_[path].offset_at(from));
             reader->has_begun = true;
@@ -158,9 +158,8 @@ void Api::read_on(const std::shared_ptr<Reader>& reader) {
         [this, alive = alive_, reader, text, is_behind] {
             if (!*alive) return;
             if (!text->empty()) reader->to.part(*text);
-            const auto mine = std::find_if(readers_.begin(), readers_.end(), [&](const auto& each) {
-                return each.first == reader;
-            });
+            const auto mine = std::find_if(readers_.begin(), readers_.end(),
+                                           [&](const auto& each) { return each.first == reader; });
             const bool is_over = !reader->to.is_open() || (!reader->follows && !*is_behind);
             if (is_over) {
                 reader->to.end();

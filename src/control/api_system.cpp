@@ -66,7 +66,8 @@ ServiceState state_of(World& world, const Service& service) {
     } else if (said.ready > 0) {
         said.name = said.ready >= service.count() ? "serving" : "degraded";
     } else {
-        said.name = service.failures.in_row > 1 || !service.trouble.empty() ? "failing" : "starting";
+        said.name =
+            service.failures.in_row > 1 || !service.trouble.empty() ? "failing" : "starting";
     }
     said.reason = why;
     return said;
@@ -171,7 +172,8 @@ std::string system_json(World& world, const SystemSaid& said) {
     const model::Manifest* const manifest = applied(world);
     const auto row = world.manifests.find(world.revision);
     bool settled = true;
-    for (const auto& [id, service] : world.services) settled = settled && is_settled(world, service);
+    for (const auto& [id, service] : world.services)
+        settled = settled && is_settled(world, service);
     JsonWriter json;
     json.begin_object()
         .member("name", manifest == nullptr ? std::string() : manifest->name)

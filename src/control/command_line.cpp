@@ -11,9 +11,9 @@ namespace {
 
 // Words with which no program begins.
 constexpr std::array<std::string_view, 26> kShellWords = {
-    ".",    "!",   "{",    "[",    "[[",    "if",     "for",    "while", "until",
-    "case", "cd",  "eval", "exec", "exit",  "export", "set",    "unset", "trap",
-    "read", "wait", "true", "false", "source", "umask", "ulimit", "test"};
+    ".",    "!",    "{",    "[",     "[[",     "if",     "for",    "while", "until",
+    "case", "cd",   "eval", "exec",  "exit",   "export", "set",    "unset", "trap",
+    "read", "wait", "true", "false", "source", "umask",  "ulimit", "test"};
 
 bool is_one_command(std::string_view text) {
     if (text.find_first_of(";&|()`\n<>") != std::string_view::npos) return false;
@@ -41,12 +41,11 @@ std::vector<std::string> command_line(
 }
 
 model::Command without_npm(const model::Command& command, std::string_view package_json) {
-    const bool is_npm =
-        command.is_shell
-            ? command.words.size() == 1 &&
-                  (command.words[0] == "npm start" || command.words[0] == "npm run start")
-            : command.words == std::vector<std::string>{"npm", "start"} ||
-                  command.words == std::vector<std::string>{"npm", "run", "start"};
+    const bool is_npm = command.is_shell
+                            ? command.words.size() == 1 && (command.words[0] == "npm start" ||
+                                                            command.words[0] == "npm run start")
+                            : command.words == std::vector<std::string>{"npm", "start"} ||
+                                  command.words == std::vector<std::string>{"npm", "run", "start"};
     if (!is_npm) return command;
     const Result<Json> package = parse_json(package_json);
     if (!package) return command;

@@ -10,8 +10,7 @@
 
 namespace thole::control {
 
-constexpr const char* kSearchPath =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* kSearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // A list is taken as it is, its program looked for by `find_program` where it has no slash. A text
 // runs under /bin/sh -c, by `exec` where it is one simple command: so the first process is the

@@ -133,7 +133,7 @@ private:
     env::Timer turn_soon_;
     env::Timer resync_;
     env::Timer end_;
-    env::Timer again_;  // The snapshot.
+    env::Timer again_;           // The snapshot.
     std::int64_t sequence_ = 0;  // Of the timeline.
     std::uint16_t next_port_ = 0;
     bool was_adopted_ = false;  // keeper told what runs.

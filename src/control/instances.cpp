@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 
 constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
 constexpr std::uint16_t kPortCount = 10000;
-constexpr Duration kNoPortReady = 1s;   // One that listens nowhere has started when it lived so long.
+constexpr Duration kNoPortReady =
+    1s;  // One that listens nowhere has started when it lived so long.
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
 
 wire::SlotRef ref(model::InstanceId id) { return {id.slot, id.generation}; }
@@ -42,8 +43,8 @@ Slot* Control::slot_for(Service& service) {
 
 std::uint16_t Control::choose_port() {
     for (int i = 0; i < kPortCount; ++i) {
-        next_port_ = static_cast<std::uint16_t>(kPortFirst +
-                                                (next_port_ - kPortFirst + 1) % kPortCount);
+        next_port_ =
+            static_cast<std::uint16_t>(kPortFirst + (next_port_ - kPortFirst + 1) % kPortCount);
         const bool is_used =
             std::any_of(world_.instances.begin(), world_.instances.end(),
                         [&](const auto& each) { return each.second.port == next_port_; });
@@ -116,9 +117,8 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     source.cgroup = fmt::format("{}-{}", service.row.name, instance.id.slot);
     source.out = spool + ".out";
     source.err = spool + ".err";
-    source.argv = command_line(run, [this](const std::string& name) {
-        return env_.processes.find_program(name);
-    });
+    source.argv = command_line(
+        run, [this](const std::string& name) { return env_.processes.find_program(name); });
     source.environment = environment_of(variables);
     source.uid = owner.uid;
     source.gid = owner.gid;
@@ -131,9 +131,9 @@ Status Control::write_image(const Service& service, const Instance& instance) {
 
 // On tmpfs, for a control that comes after us: it lives exactly as long as instances do.
 void Control::note_slot(model::InstanceId id, std::string_view stage) {
-    const Status written = env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
-                                              fmt::format("{} {}", id.generation, stage),
-                                              env::Durability::None, 0600);
+    const Status written =
+        env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
+                           fmt::format("{} {}", id.generation, stage), env::Durability::None, 0600);
     if (!written) say({.kind = "trouble", .text = written.error().message});
 }
 
@@ -257,9 +257,9 @@ void Control::on_running(Instance& instance, std::uint32_t pid) {
         });
         return;
     }
-    instance.probe = std::make_unique<Probe>(
-        env_, instance.port, service.spec.health.ready,
-        [this, slot](const Status& status) { on_probe(slot, status); });
+    instance.probe =
+        std::make_unique<Probe>(env_, instance.port, service.spec.health.ready,
+                                [this, slot](const Status& status) { on_probe(slot, status); });
     mark(instance.service);
 }
 
@@ -282,8 +282,8 @@ void Control::on_probe(std::uint32_t slot, const Status& status) {
          .instance = model::name_of(service.row.name, instance.id),
          .text = fmt::format("not ready after {}: {}; it is ended and another one started",
                              format_duration(waited), instance.reason)});
-    instance.reason = fmt::format("not ready after {}: {}", format_duration(waited),
-                                  instance.reason);
+    instance.reason =
+        fmt::format("not ready after {}: {}", format_duration(waited), instance.reason);
     instance.probe.reset();
     kill_all(instance.id);
 }
@@ -305,10 +305,10 @@ void Control::explain_silence(std::uint32_t slot) {
                 if (at.port == still->port) return;  // It listens; its answer is the trouble.
                 places += fmt::format("{}{}", places.empty() ? "" : ", ", at.port);
             }
-            still->reason = places.empty()
-                                ? fmt::format("it runs and does not listen on PORT {}", still->port)
-                                : fmt::format("it listens on port {}, not on PORT {}", places,
-                                              still->port);
+            still->reason =
+                places.empty()
+                    ? fmt::format("it runs and does not listen on PORT {}", still->port)
+                    : fmt::format("it listens on port {}, not on PORT {}", places, still->port);
         });
 }
 
@@ -324,7 +324,8 @@ void Control::became_ready(Instance& instance) {
     say({.kind = "instance ready",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
-         .text = fmt::format("ready after {}", format_duration(instance.since - instance.spawned))});
+         .text =
+             fmt::format("ready after {}", format_duration(instance.since - instance.spawned))});
     mark(instance.service);
 }
 

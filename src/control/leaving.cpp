@@ -30,15 +30,16 @@ void Control::step_leaving(Instance& instance) {
     const Service& service = world_.services[instance.service];
     const bool is_routed = instance.port != 0;
     if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
-    const recovery::LeavingStep step = recovery::next(
-        instance.leaving, {.is_routed = is_routed,
-                           .is_acknowledged = instance.is_acknowledged,
-                           .is_cut = instance.is_cut,
-                           .in_flight = instance.stats.in_flight,
-                           .drain_limit = service.spec.is_single() ? Duration(model::kSingleDrainLimit)
-                                                                   : Duration(model::kDrainLimit),
-                           .grace = service.spec.stop_grace,
-                           .now = env_.clock.now()});
+    const recovery::LeavingStep step =
+        recovery::next(instance.leaving,
+                       {.is_routed = is_routed,
+                        .is_acknowledged = instance.is_acknowledged,
+                        .is_cut = instance.is_cut,
+                        .in_flight = instance.stats.in_flight,
+                        .drain_limit = service.spec.is_single() ? Duration(model::kSingleDrainLimit)
+                                                                : Duration(model::kDrainLimit),
+                        .grace = service.spec.stop_grace,
+                        .now = env_.clock.now()});
     instance.leaving = step.next;
     const wire::SlotRef at{instance.id.slot, instance.id.generation};
     switch (step.action) {
@@ -50,15 +51,16 @@ void Control::step_leaving(Instance& instance) {
         case recovery::LeavingAction::Kill: kill_all(instance.id); break;
     }
     if (step.look_again != Time{}) {
-        instance.look_again = env_.timers.after(
-            step.look_again - env_.clock.now(),
-            [this, service_id = instance.service] { mark(service_id); });
+        instance.look_again =
+            env_.timers.after(step.look_again - env_.clock.now(),
+                              [this, service_id = instance.service] { mark(service_id); });
     }
     if (!step.has_changed) return;
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
         text = fmt::format("{} requests are under way", instance.stats.in_flight);
-    if (std::holds_alternative<recovery::Asked>(instance.leaving)) text = "nothing is under way: SIGTERM";
+    if (std::holds_alternative<recovery::Asked>(instance.leaving))
+        text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
         text = fmt::format("still there {} after SIGTERM: killed, with all it started",
                            format_duration(service.spec.stop_grace));

@@ -19,7 +19,11 @@ constexpr Duration kPauseMin = std::chrono::milliseconds(2);
 
 Probe::Probe(env::Env& env, std::uint16_t port, std::string path,
              std::function<void(const Status&)> answered)
-    : env_(env), port_(port), path_(std::move(path)), answered_(std::move(answered)), pause_(kPauseMin) {
+    : env_(env),
+      port_(port),
+      path_(std::move(path)),
+      answered_(std::move(answered)),
+      pause_(kPauseMin) {
     again_ = env_.timers.after(Duration::zero(), [this] { round(); });
 }
 

@@ -60,9 +60,8 @@ void Control::ensure_listeners() {
                have.address == want.address && (want.port == 0 || have.port == want.port);
     };
     for (auto at = world_.listeners.begin(); at != world_.listeners.end();) {
-        const bool stays = std::any_of(wanted.begin(), wanted.end(), [&](const auto& want) {
-            return same(at->second, want);
-        });
+        const bool stays = std::any_of(wanted.begin(), wanted.end(),
+                                       [&](const auto& want) { return same(at->second, want); });
         if (!stays) {
             keeper_->drop_listener(at->first);
             put(RemoveListener{at->first});

@@ -33,8 +33,8 @@ void Control::run_service(Service& service) {
     for (const model::InstanceId& leaver : plan.end) {
         const model::Version version = world_.instances[leaver.slot].version;
         leave(world_.instances[leaver.slot],
-              stops                          ? "the service is to stop"
-              : version == service.wanted()  ? "there are more than wanted"
+              stops                         ? "the service is to stop"
+              : version == service.wanted() ? "there are more than wanted"
               : version.release != service.row.wanted
                   ? fmt::format("v{} takes its place", service.row.wanted)
                   : "a restart was asked for");

@@ -116,9 +116,10 @@ Status Control::apply(const std::string& folder, const std::string& text, bool p
     for (auto& [id, service] : world_.services) {
         if (service.row.is_removed || find_spec(wanted, service.row.name) != nullptr) continue;
         if (!prune) {
-            notes.push_back(fmt::format("{} is not in the manifest any more and goes on; try: "
-                                        "thole up --prune",
-                                        service.row.name));
+            notes.push_back(
+                fmt::format("{} is not in the manifest any more and goes on; try: "
+                            "thole up --prune",
+                            service.row.name));
             continue;
         }
         service.row.is_removed = true;
@@ -186,7 +187,8 @@ void Control::on_digest(std::uint32_t id, std::int64_t revision,
     if (found == service.releases.rend()) return begin_release(service, *digest);
     service.staging.release = found->first;
     service.staging.digest = *digest;
-    if (found->second.status == model::ReleaseStatus::Built) return want_release(service, found->first);
+    if (found->second.status == model::ReleaseStatus::Built)
+        return want_release(service, found->first);
     begin_release(service, *digest);
 }
 
@@ -236,8 +238,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
                 // Files that were edited meanwhile: what was copied is not what was asked for.
                 const std::string found = TRY(env.trees.digest(folder, files, extra));
                 if (found != digest)
-                    return conflict("files changed while they were copied")
-                        .with_hint("thole up");
+                    return conflict("files changed while they were copied").with_hint("thole up");
                 return success();
             }();
         },
@@ -276,9 +277,8 @@ void Control::build(Service& service) {
     source.cwd = folder;
     source.cgroup = fmt::format("{}-build", service.row.name);
     source.out = source.err = spool + ".out";
-    source.argv = command_line(spec.build, [this](const std::string& name) {
-        return env_.processes.find_program(name);
-    });
+    source.argv = command_line(
+        spec.build, [this](const std::string& name) { return env_.processes.find_program(name); });
     source.environment = environment_of({{"PATH", kSearchPath},
                                          {"HOME", folder},
                                          {"LANG", "C.UTF-8"},
@@ -292,8 +292,8 @@ void Control::build(Service& service) {
     slot->used = env_.clock.now();
     put(slot->row);
     const Result<std::string> image = wire::write_image(source);
-    Status written = image ? env_.files.make_folder(options_.data + "/spool", 0711)
-                           : Status(image.error());
+    Status written =
+        image ? env_.files.make_folder(options_.data + "/spool", 0711) : Status(image.error());
     if (written)
         written = env_.files.replace(
             fmt::format("{}/images/{}.{}", options_.run, slot->row.slot, slot->row.generation),
@@ -305,8 +305,7 @@ void Control::build(Service& service) {
     service.deploy = DeploySaid{staging.release, "building", {}};
     say({.kind = "build started",
          .service = service.row.name,
-         .text = fmt::format("v{} builds: {}", staging.release,
-                             fmt::join(spec.build.words, " "))});
+         .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
     keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
     service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });

@@ -41,8 +41,7 @@ const model::ServiceSpec* spec_of(const World& world, const Service& service,
     const auto row = service.releases.find(release);
     if (row == service.releases.end()) return nullptr;
     const auto manifest = world.parsed.find(row->second.revision);
-    return manifest == world.parsed.end() ? nullptr
-                                          : find_spec(manifest->second, service.row.name);
+    return manifest == world.parsed.end() ? nullptr : find_spec(manifest->second, service.row.name);
 }
 
 namespace {

@@ -27,7 +27,7 @@ struct Instance {
     std::uint16_t port = 0;  // 0: it listens nowhere.
     std::uint32_t pid = 0;   // 0: keeper has not said yet.
     model::Stage stage = model::Stage::Starting;
-    Time since{};       // In this stage.
+    Time since{};  // In this stage.
     Time spawned{};
     Time ready_since{};  // Time{}: it never was.
     std::string reason;  // In words: why it is where it is.
@@ -68,7 +68,7 @@ enum class StagingStep : std::uint8_t { None, Digest, Copy, Build };
 struct Staging {
     StagingStep step = StagingStep::None;
     std::int64_t revision = 0;
-    std::uint32_t release = 0;          // The row that is being made.
+    std::uint32_t release = 0;  // The row that is being made.
     std::string digest;
     std::uint32_t build_slot = 0;  // 0: no build runs.
     std::uint32_t build_generation = 0;
@@ -86,7 +86,7 @@ struct Service {
     Staging staging;
     Time deploy_began{};
     bool is_settled = false;
-    bool was_serving = false;  // Told on the timeline when it changes.
+    bool was_serving = false;   // Told on the timeline when it changes.
     std::uint32_t retried = 0;  // The release that `up` tries once more although it was reversed.
     env::Timer again;
 
@@ -100,7 +100,7 @@ struct World {
     std::int64_t revision = 0;                       // Applied; 0: none.
     std::map<std::uint32_t, Service> services;       // By id.
     std::map<std::uint32_t, Slot> slots;
-    std::map<std::uint32_t, Instance> instances;  // By slot.
+    std::map<std::uint32_t, Instance> instances;        // By slot.
     std::map<std::uint32_t, model::IntentRow> intents;  // By slot; as read at the start.
     std::map<std::uint32_t, model::ListenerRow> listeners;
     std::map<std::uint32_t, std::int32_t> listener_errors;  // errno of those not parked.

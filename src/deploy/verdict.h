@@ -12,9 +12,9 @@ namespace thole::deploy {
 constexpr int kFailuresMax = 3;  // Starts of the new release that may go wrong in a row.
 
 struct DeploySeen {
-    bool can_turn_back = false;  // Another release served last.
-    bool is_settled = false;     // Only the new one runs, all of it ready, and nothing leaves.
-    int failures = 0;            // Of the new release, in a row.
+    bool can_turn_back = false;     // Another release served last.
+    bool is_settled = false;        // Only the new one runs, all of it ready, and nothing leaves.
+    int failures = 0;               // Of the new release, in a row.
     std::string last_failure = {};  // In words.
 };
 

@@ -107,7 +107,8 @@ int explain(const char* what, const Options& options) {
 int run_start(const Options& options) {
     if (keeper_answers(options)) return 0;
     if (!make_folder(options.run.text, 0700)) return explain("cannot make the run folder", options);
-    if (!make_folder(options.data.text, 0711)) return explain("cannot make the data folder", options);
+    if (!make_folder(options.data.text, 0711))
+        return explain("cannot make the data folder", options);
     pid_t child = -1;
     const std::int64_t deadline = now_nanoseconds() + kStartNs;
     while (now_nanoseconds() < deadline) {

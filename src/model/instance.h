@@ -41,8 +41,8 @@ struct InstanceSeen {
 
 // How an instance ended.
 struct End {
-    bool is_known = true;       // False: nobody could wait for it.
-    bool never_ran = false;     // It ended before its program began.
+    bool is_known = true;          // False: nobody could wait for it.
+    bool never_ran = false;        // It ended before its program began.
     std::int32_t wait_status = 0;  // As waitpid gives it.
     std::uint32_t oom_kills = 0;
     bool operator==(const End&) const = default;

@@ -29,7 +29,9 @@ TEST(End, TellsAKillFromACrash) {
     EXPECT_FALSE(was_killed_from_outside({.is_known = false}));
 }
 
-TEST(InstanceName, HoldsServiceSlotAndGeneration) { EXPECT_EQ(name_of("web", {17, 2}), "web-17.2"); }
+TEST(InstanceName, HoldsServiceSlotAndGeneration) {
+    EXPECT_EQ(name_of("web", {17, 2}), "web-17.2");
+}
 
 }  // namespace
 }  // namespace thole::model

@@ -25,8 +25,7 @@ public:
           fd_(std::move(fd)),
           wanted_(stage == StreamStage::Connecting ? EPOLLOUT : EPOLLIN),
           is_connecting_(stage == StreamStage::Connecting) {
-        watch_ = loop_.watch(fd_.get(), wanted_,
-                             [this](std::uint32_t bits) { on_ready(bits); });
+        watch_ = loop_.watch(fd_.get(), wanted_, [this](std::uint32_t bits) { on_ready(bits); });
     }
     LinuxStream(Loop& loop, Error error) : loop_(loop), failure_(std::move(error)) {
         timer_ = loop_.after(Duration::zero(), [this] { close(*failure_); });
@@ -176,7 +175,7 @@ private:
     std::optional<Error> failure_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     std::string unsent_;
-    std::size_t sent_ = 0;  // Of unsent_, from its front.
+    std::size_t sent_ = 0;            // Of unsent_, from its front.
     std::uint32_t wanted_ = EPOLLIN;  // What the loop watches for now.
     bool is_connecting_ = false;
     bool is_paused_ = false;

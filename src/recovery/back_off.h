@@ -18,7 +18,7 @@ struct Failures {
 struct EndSeen {
     model::End end;
     bool was_ready = false;
-    Duration ready_for{};  // Zero where it never was.
+    Duration ready_for{};    // Zero where it never was.
     bool was_asked = false;  // It ended because we ended it.
 };
 

@@ -57,7 +57,8 @@ void end_surplus(const ServiceSeen& seen, bool of_current, int target, Plan& pla
         if (instance.stage == model::Stage::Leaving) continue;
         if ((instance.version == seen.current) == of_current) live.push_back(&instance);
     }
-    const auto leaves_first = [](const model::InstanceSeen* left, const model::InstanceSeen* right) {
+    const auto leaves_first = [](const model::InstanceSeen* left,
+                                 const model::InstanceSeen* right) {
         if (left->stage != right->stage) return left->stage == model::Stage::Starting;
         if (left->since != right->since) return left->since > right->since;
         return left->id.slot > right->id.slot;

@@ -16,12 +16,12 @@
 namespace thole::recovery {
 
 struct ServiceSeen {
-    int count = 0;             // Instances that should serve; 0: the service is to stop.
-    bool is_single = false;    // Two must never run at once.
-    model::Version current;    // What should run.
-    model::Version proven = {};  // What served last; what is started to fill a gap while the current
-                               // version has still to show that it can.
-    Time next_start{};         // Not before: back-off of the current version.
+    int count = 0;               // Instances that should serve; 0: the service is to stop.
+    bool is_single = false;      // Two must never run at once.
+    model::Version current;      // What should run.
+    model::Version proven = {};  // What served last; what is started to fill a gap while the
+                                 // current version has still to show that it can.
+    Time next_start{};  // Not before: back-off of the current version.
     Time now{};
     std::span<const model::InstanceSeen> instances = {};  // All that have not ended.
 };

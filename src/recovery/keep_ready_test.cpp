@@ -25,9 +25,8 @@ public:
         }));
     }
     int running(model::Version version) const {
-        return static_cast<int>(std::count_if(instances.begin(), instances.end(), [&](auto& each) {
-            return each.version == version;
-        }));
+        return static_cast<int>(std::count_if(instances.begin(), instances.end(),
+                                              [&](auto& each) { return each.version == version; }));
     }
     Plan turn() {
         const Plan made = plan({.count = count,
@@ -98,7 +97,8 @@ TEST(KeepReady, AReplacementNeverServesWithFewerAndAlwaysEnds) {
         stand.count = 1 + static_cast<int>(seed % 5);
         stand.proven = kOld;
         for (int i = 0; i < stand.count; ++i)
-            stand.instances.push_back({{100U + static_cast<std::uint32_t>(i), 1}, kOld, Stage::Ready, {}});
+            stand.instances.push_back(
+                {{100U + static_cast<std::uint32_t>(i), 1}, kOld, Stage::Ready, {}});
         stand.current = kNew;
         bool is_settled = false;
         for (int step = 0; step < 2000 && !is_settled; ++step) {
@@ -113,7 +113,8 @@ TEST(KeepReady, AReplacementNeverServesWithFewerAndAlwaysEnds) {
     }
 }
 
-// A release that never gets ready must cost nothing: what serves goes on, and a gap in it is filled.
+// A release that never gets ready must cost nothing: what serves goes on, and a gap in it is
+// filled.
 TEST(KeepReady, ANewReleaseThatNeverGetsReadyTakesNothingAway) {
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
         Stand stand(seed);

@@ -11,15 +11,23 @@
 
 namespace thole::recovery {
 
-struct Removing {};                 // Until the edge has acknowledged.
-struct Draining { Time until; };    // Until nothing is under way.
-struct Cutting { Time until; };     // Until the edge has closed what was left.
-struct Asked { Time until; };       // SIGTERM was sent.
-struct Killing { Time again; };     // SIGKILL to all of it; repeated.
+struct Removing {};  // Until the edge has acknowledged.
+struct Draining {
+    Time until;
+};  // Until nothing is under way.
+struct Cutting {
+    Time until;
+};  // Until the edge has closed what was left.
+struct Asked {
+    Time until;
+};  // SIGTERM was sent.
+struct Killing {
+    Time again;
+};  // SIGKILL to all of it; repeated.
 using Leaving = std::variant<Removing, Draining, Cutting, Asked, Killing>;
 
 struct LeavingSeen {
-    bool is_routed = true;        // It has an endpoint at all.
+    bool is_routed = true;         // It has an endpoint at all.
     bool is_acknowledged = false;  // Its removal.
     bool is_cut = false;           // The edge said that it closed what was left.
     std::uint32_t in_flight = 0;   // As of an answer of the edge after the acknowledgement.
