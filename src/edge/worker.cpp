@@ -33,6 +33,7 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       keep_alive_(wire::kSlotsMax),
       loads_(wire::kSlotsMax),
       latencies_(wire::kSlotsMax),
+      refused_until_ns_(wire::kSlotsMax),
       listening_(kListenersMax),
       listening_to_(kListenersMax, -1) {
     CHECK(epoll_.is_open() && wake_.is_open());
