@@ -142,7 +142,7 @@ func (b *Books) closePosts(arrived map[string]map[string]int) (lost, doubled int
 			switch count := arrived[source][id]; {
 			case count > 1:
 				entry.judgedByArrivals(client.Wrong(client.Doubled, "arrived %d times at %s", count, source))
-			case count == 0 && entry.Verdict == OK:
+			case count == 0 && entry.Status >= 200 && entry.Status < 400:
 				entry.judgedByArrivals(client.Wrong(client.Lost, "answered %d, never arrived at %s", entry.Status, source))
 			}
 		}
