@@ -354,7 +354,7 @@ TEST_F(LogsTest, AReaderThatIsTooSlowJumpsAndIsToldWhatItMissed) {
 }
 
 TEST_F(LogsTest, WhatWasThereAtTheStartIsReadWholeHoweverMuchItIs) {
-    const std::string line = std::string(99, 'x') + "\n";
+    const std::string line = std::string(99, 'x').append(1, '\n');
     std::string bytes;
     for (int number = 0; number < 90'000; ++number) bytes += line;
     ASSERT_GT(bytes.size(), kLogBehindBytesMax);
