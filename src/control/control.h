@@ -87,7 +87,7 @@ private:
     void on_running(Instance& instance, std::uint32_t pid);
     void on_probe(std::uint32_t slot, const Status& status);
     void end_stuck(Instance& instance);
-    void explain_silence(std::uint32_t slot);
+    void explain_silence(std::uint32_t slot, std::string heard);
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);

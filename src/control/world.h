@@ -32,6 +32,7 @@ struct Instance {
     Time ready_since{};  // Time{}: it never was.
     std::string reason;  // In words: why it is where it is.
     std::unique_ptr<Probe> probe;
+    Time explained{};  // When its silence was looked into last.
     env::Timer look_again;
 
     // Leaving only.
