@@ -52,6 +52,7 @@ void Worker::step(std::uint32_t fd) {
         if (!client.is_open) return;
         Record& record = runtime_.record(fd);
         if (record.shut != 0) return linger(fd);
+        if (client.is_poison) return give_up(fd);
         if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
         bool moved = false;
         switch (current(record).phase) {

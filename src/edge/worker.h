@@ -46,6 +46,7 @@ public:
 private:
     // worker.cpp: the loop.
     void turn();
+    void wait_while_parked();
     void apply_table();
     void apply_endpoints();
     void list_in_flight();
@@ -76,6 +77,7 @@ private:
     // ends.cpp: how exchanges and connections end, and the time limits.
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
+    void give_up(std::uint32_t fd);
     void linger(std::uint32_t fd);
     void sweep();
     void sweep_client(std::uint32_t fd);
