@@ -18,6 +18,7 @@
 #include "control/store.h"
 #include "control/world.h"
 #include "env/env.h"
+#include "model/defaults.h"
 #include "web/server.h"
 
 namespace thole::control {
@@ -29,6 +30,9 @@ struct Options {
     int api_descriptor = 3;
     // So long what leaves may wait for the disk before a slot is forgotten all the same.
     Duration forget_limit = std::chrono::milliseconds(30);
+    // For what is under way when an instance is to go; where its successor waits for it, at most
+    // kSingleDrainLimit.
+    Duration drain_limit = model::kDrainLimit;
 };
 
 class Control {

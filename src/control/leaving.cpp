@@ -1,9 +1,31 @@
 // One instance's way out: decided, on disk, out of routing, drained, asked, killed.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "control/control.h"
 
 namespace thole::control {
+namespace {
+
+constexpr std::size_t kNamedMax = 100;  // On the timeline; a line has an end.
+
+std::string id_text(const wire::RequestId& id) {
+    return fmt::format("{:016x}{:016x}", id.high, id.low);
+}
+
+// "2 requests are under way: <id>, <id>"
+std::string under_way(const std::vector<wire::RequestId>& named) {
+    std::string text =
+        named.size() == 1 ? "1 request is" : fmt::format("{} requests are", named.size());
+    text += " under way";
+    for (std::size_t i = 0; i < named.size() && i < kNamedMax; ++i)
+        text += (i == 0 ? ": " : ", ") + id_text(named[i]);
+    if (named.size() > kNamedMax) text += fmt::format(" and {} more", named.size() - kNamedMax);
+    return text;
+}
+
+}  // namespace
 
 void Control::leave(Instance& instance, std::string reason) {
     const Service& service = world_.services[instance.service];
@@ -30,16 +52,17 @@ void Control::step_leaving(Instance& instance) {
     const Service& service = world_.services[instance.service];
     const bool is_routed = instance.port != 0;
     if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
-    const recovery::LeavingStep step =
-        recovery::next(instance.leaving,
-                       {.is_routed = is_routed,
-                        .is_acknowledged = instance.is_acknowledged,
-                        .is_cut = instance.is_cut,
-                        .in_flight = instance.stats.in_flight,
-                        .drain_limit = service.spec.is_single() ? Duration(model::kSingleDrainLimit)
-                                                                : Duration(model::kDrainLimit),
-                        .grace = service.spec.stop_grace,
-                        .now = env_.clock.now()});
+    const recovery::LeavingStep step = recovery::next(
+        instance.leaving,
+        {.is_routed = is_routed,
+         .is_acknowledged = instance.is_acknowledged,
+         .is_cut = instance.is_cut,
+         .in_flight = instance.stats.in_flight,
+         .drain_limit = service.spec.is_single()
+                            ? std::min(options_.drain_limit, Duration(model::kSingleDrainLimit))
+                            : options_.drain_limit,
+         .grace = service.spec.stop_grace,
+         .now = env_.clock.now()});
     instance.leaving = step.next;
     const wire::SlotRef at{instance.id.slot, instance.id.generation};
     switch (step.action) {
@@ -58,7 +81,7 @@ void Control::step_leaving(Instance& instance) {
     if (!step.has_changed) return;
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
-        text = fmt::format("{} requests are under way", instance.stats.in_flight);
+        text = under_way(instance.named);
     if (std::holds_alternative<recovery::Asked>(instance.leaving))
         text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
@@ -90,12 +113,11 @@ void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFligh
         if (instance.removal == 0 || instance.is_acknowledged || instance.removal > sequence)
             continue;
         instance.is_acknowledged = true;
-        instance.stats.in_flight = 0;
         for (const wire::InFlight& each : in_flight) {
-            const bool is_its =
-                each.at.slot == slot && each.at.generation == instance.id.generation;
-            instance.stats.in_flight += is_its ? 1 : 0;
+            if (each.at.slot == slot && each.at.generation == instance.id.generation)
+                instance.named.push_back(each.request);
         }
+        instance.stats.in_flight = static_cast<std::uint32_t>(instance.named.size());
         mark(instance.service);
     }
 }
@@ -121,8 +143,8 @@ void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
              .service = service,
              .instance = instance == nullptr ? fmt::format("{}.{}", row.at.slot, row.at.generation)
                                              : model::name_of(service, instance->id),
-             .text = fmt::format("{:016x}{:016x} {}", row.request.high, row.request.low,
-                                 std::string_view(row.target, length))});
+             .text =
+                 fmt::format("{} {}", id_text(row.request), std::string_view(row.target, length))});
     }
 }
 

@@ -41,6 +41,8 @@ struct Instance {
     bool is_cut = false;
     bool is_acknowledged = false;
     std::uint64_t removal = 0;  // The edge's sequence that takes it out; 0: not said yet.
+    // What the acknowledgement of it names: nothing else may reach it from then on.
+    std::vector<wire::RequestId> named;
 
     wire::EndpointStats stats{};
 };
