@@ -13,7 +13,7 @@ from pathlib import Path
 
 import accountant
 from conftest import start_time, until
-from project import Project
+from project import COMMAND_S, Project
 
 THREE = """name: rolling
 services:
@@ -47,7 +47,7 @@ class Rolling(Project):
 
     def write(self, manifest):
         more = ", ".join(f"{name}: '{value}'" for name, value in {"A": 1, **self.variables}.items())
-        super().write(manifest.replace("RECORDS_HERE", str(self.records)).replace("MORE_HERE", more))
+        super().write(manifest.replace("MORE_HERE", more).replace("RECORDS_HERE", str(self.records)))
 
     def environment(self):
         drain = {} if self.drain is None else {"THOLE_DRAIN_LIMIT": self.drain}
@@ -87,6 +87,16 @@ class Rolling(Project):
     def last_entry(self):
         return self.timeline()[-1]["sequence"]
 
+    @staticmethod
+    def finish_up(process, deadline_s=COMMAND_S):
+        """Its exit code; what it said goes to the test's log."""
+        try:
+            print(process.communicate(timeout=deadline_s)[0])
+            return process.returncode
+        finally:
+            process.kill()
+            process.wait()
+
     def entries_after(self, sequence):
         return [entry for entry in self.timeline() if entry["sequence"] > sequence]
 
@@ -110,15 +120,16 @@ class Rolling(Project):
 
 
 class Follower:
-    """The timeline as it is written, over the API itself, until control dies or the test ends."""
+    """The timeline as it is written, over the API itself, until control dies or the test ends. `told` is called with
+    each entry."""
 
-    def __init__(self, project, after):
-        self.entries, self.news = [], threading.Condition()
+    def __init__(self, project, after, told=lambda entry: None):
+        self.entries, self.news, self.told = [], threading.Condition(), told
         link = socket.socket(socket.AF_UNIX)
         link.connect(str(project.run / "api.sock"))
         link.sendall(f"GET /api/v1/timeline?watch=1&after={after} HTTP/1.1\r\nHost: thole\r\n\r\n".encode())
         self.link = link
-        self.thread = threading.Thread(target=self.read)
+        self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
     def read(self):
@@ -127,8 +138,10 @@ class Follower:
             answer.begin()
             while line := answer.readline():
                 if line.strip():
+                    entry = json.loads(line)
+                    self.told(entry)
                     with self.news:
-                        self.entries.append(json.loads(line))
+                        self.entries.append(entry)
                         self.news.notify_all()
         except (OSError, http.client.HTTPException, ValueError):
             pass  # Control died, or we ended it.
@@ -157,7 +170,7 @@ class Census:
         self.base, self.ours, self.not_ours = str(project.base).encode(), {}, set()
         self.most = collections.Counter()  # By instance; and of the service, as "all".
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def instance_of(self, pid):
         born = start_time(pid)
@@ -200,6 +213,45 @@ class Census:
         return {name: count for name, count in self.most.items() if count > 1 and name != "all"}
 
 
+class Gates:
+    """Tells each instance that was taken out which requests may still reach it; it aborts all others itself."""
+
+    def __init__(self, project):
+        self.project, self.ports, self.closed = project, {}, []
+        for instance in project.instances("echo"):
+            self.ports[instance["name"]] = instance["port"]
+
+    def told(self, entry):
+        if entry["kind"] not in ("instance draining", "instance stopping") or entry["instance"] in self.closed:
+            return
+        port = self.ports[entry["instance"]]
+        made = self.project.records / f"made.{port}"
+        made.write_text(" ".join(named_in(entry)) or "none", encoding="utf-8")
+        made.chmod(0o644)
+        made.rename(self.project.records / f"allowed.{port}")
+        self.closed.append(entry["instance"])
+
+    def knock(self):
+        """As somebody who comes too late; what the instance makes of it."""
+        link = http.client.HTTPConnection("127.0.0.1", self.ports[self.closed[0]], timeout=10)
+        try:
+            link.request("GET", "/get/too-late", headers={"X-Request-Id": "too-late"})
+            return link.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            link.close()
+
+    def violations(self):
+        path = self.project.records / "violations.log"
+        return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+
+
+def named_in(entry):
+    """Ids in an entry of the timeline about what is under way."""
+    return [word for word in entry["text"].replace(",", "").split() if len(word) == 32]
+
+
 def in_ms(entry):
     return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp() * 1000
 
@@ -209,9 +261,8 @@ def strays(project, entries):
     removals = {}
     for entry in entries:
         if entry["kind"] in ("instance draining", "instance stopping") and entry["instance"] not in removals:
-            words = entry["text"].replace(",", "").split()
             # The clock of the timeline has whole milliseconds.
-            removals[entry["instance"]] = (in_ms(entry) + 1, set(words))
+            removals[entry["instance"]] = (in_ms(entry) + 1, set(named_in(entry)))
     assert removals, "nothing was removed"
     return [line for line in project.seen_lines()
             if line[4] in removals and int(line[5]) > removals[line[4]][0] and line[0] not in removals[line[4]][1]]
@@ -223,12 +274,3 @@ def cut(entries):
 
 def broken_ids(entries):
     return {entry["text"].split()[0] for entry in entries if entry["kind"] == "request broken"}
-
-
-def wait_ended(process, deadline_s):
-    try:
-        return process.wait(deadline_s)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()

@@ -1,7 +1,7 @@
 """A release takes another's place while it is asked, and what was promised holds: nothing lost, one process a slot."""
 import pytest
 
-from rolling import ONE_WITH_STATE, THREE, Census, Rolling, broken_ids, cut, in_ms, strays
+from rolling import ONE_WITH_STATE, THREE, Census, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
 
 
 @pytest.fixture
@@ -70,3 +70,22 @@ def test_a_service_with_state_is_replaced_while_its_requests_wait_and_never_runs
     assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
     leaving, stopping = moments(entries, "instance leaving"), moments(entries, "instance stopping")
     assert all(4900 < stopping[name] - leaving[name] < 9000 for name in stopping), "what is open stays for 5 s"
+
+
+def test_after_the_acknowledgement_only_the_requests_it_names_reach_an_instance(make):
+    """Asserted at the instance, which lives on for its whole grace and aborts whatever else comes."""
+    project = make(THREE, IGNORE_SIGTERM="1", ALLOWED_IDS_FILE="RECORDS_HERE/allowed.{port}")
+    gates = Gates(project)
+    follower = Follower(project, project.last_entry(), gates.told)
+    project.ask(rate=200, slow_ms=800)
+    project.change()
+    process = project.start_up()
+    follower.wait("instance stopping")
+    assert gates.knock() is None, "the instance itself refuses what comes too late"
+    assert project.finish_up(process) == 0
+    report = project.judge.finish()
+    follower.close()
+    print(project.judge.text())
+    assert report["passed"]
+    assert len(gates.closed) == 3
+    assert [line.split()[0] for line in gates.violations()] == ["too-late"], "and nobody else came"
