@@ -60,7 +60,7 @@ void ControlLink::turn() {
                        {holder_.descriptor(), POLLIN, 0}};
     ::poll(waits, 4, kTurnMs);
     tick();
-    if (waits[3].revents != 0) replace_holder();
+    if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();

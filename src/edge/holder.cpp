@@ -30,6 +30,9 @@ bool park_workers(Runtime& runtime) {
 void let_go(Runtime& runtime) {
     runtime.is_parking.store(0);
     runtime.is_parking.notify_all();
+    // Not before all have gone on: one that still counts would be taken for parked the next time.
+    const std::int64_t deadline_ns = now_ns() + kParkNs;
+    while (runtime.parked.load() != 0 && now_ns() < deadline_ns) ::poll(nullptr, 0, 1);
 }
 
 }  // namespace
