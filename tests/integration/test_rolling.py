@@ -1,7 +1,9 @@
 """A release takes another's place while it is asked, and what was promised holds: nothing lost, one process a slot."""
 import pytest
 
+from conftest import until
 from rolling import ONE_WITH_STATE, THREE, Census, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
+from stopped_thread import StoppedThread, threads
 
 
 @pytest.fixture
@@ -89,3 +91,36 @@ def test_after_the_acknowledgement_only_the_requests_it_names_reach_an_instance(
     assert report["passed"]
     assert len(gates.closed) == 3
     assert [line.split()[0] for line in gates.violations()] == ["too-late"], "and nobody else came"
+
+
+@pytest.mark.parametrize("worker", ["idlest", "busiest"])
+def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_nobody_is_asked_to_end(make, worker):
+    """Its connections would lose what they have; after 5 s keeper replaces the edge and the replacement goes on."""
+    project = make(THREE, drain="2s", START_MS="300")
+    edge = project.role_pid("edge")
+    follower = Follower(project, project.last_entry())
+    project.ask(rate=60, slow_ms=300, added_max="25s", hold={"websocket": 4}, allow_broken=1_000_000)
+    project.change()
+    process = project.start_up()
+    follower.wait("instance starting")
+    stopped = StoppedThread(threads(edge)[-1 if worker == "busiest" else 0])
+    try:
+        follower.wait("instance leaving")
+        until(stopped.bury, "keeper has killed the edge", 30)
+    finally:
+        stopped.let_go()
+    assert project.finish_up(process) == 0
+    report = project.judge.finish()
+    follower.close()
+    print(project.judge.text())
+    entries = project.entries_after(follower.entries[0]["sequence"])
+    project.tell(entries)
+    killed = next(entry for entry in entries if entry["kind"] == "role killed")
+    left = next(entry for entry in entries if entry["kind"] == "instance leaving")
+    assert in_ms(killed) - in_ms(left) > 3000 and "edge" in killed["text"]
+    steps = {"instance draining", "instance stopping", "instance ended"}
+    assert all(entry["sequence"] > killed["sequence"] for entry in entries if entry["kind"] in steps)
+    assert project.role_pid("edge") not in (None, edge)
+    assert report["failed"] == 0 and strays(project, entries) == []
+    assert (report["added_max_ms"] > 3000) == (worker == "busiest")
+    assert project.service("echo")["release"] == 2
