@@ -82,6 +82,9 @@ void Control::step_leaving(Instance& instance) {
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
         text = under_way(instance.named);
+    if (std::holds_alternative<recovery::Cutting>(instance.leaving))
+        text = fmt::format("{} still under way at the drain deadline: closed",
+                           instance.stats.in_flight);
     if (std::holds_alternative<recovery::Asked>(instance.leaving))
         text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))

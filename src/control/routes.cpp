@@ -179,6 +179,11 @@ void Control::on_edge(const wire::Welcome& welcome) {
     if (is_another)
         say({.kind = "edge serving",
              .text = fmt::format("another process carries the traffic (epoch {})", welcome.epoch)});
+    // Whoever was asked before may be gone.
+    for (const auto& [slot, instance] : world_.instances) {
+        if (std::holds_alternative<recovery::Cutting>(instance.leaving) && !instance.is_cut)
+            edge_->cut({slot, instance.id.generation});
+    }
     if (snapshot_written_ != 0 && welcome.snapshot_version != snapshot_written_)
         edge_->activate(snapshot_written_);
 }
