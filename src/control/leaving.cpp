@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 #include "control/control.h"
 
@@ -23,6 +25,27 @@ std::string under_way(const std::vector<wire::RequestId>& named) {
         text += (i == 0 ? ": " : ", ") + id_text(named[i]);
     if (named.size() > kNamedMax) text += fmt::format(" and {} more", named.size() - kNamedMax);
     return text;
+}
+
+constexpr std::int64_t kBrokenRecalled = 20'000;  // Newest entries of the timeline.
+
+std::string_view name_of(wire::Outcome outcome) {
+    switch (outcome) {
+        case wire::Outcome::Informational: return "informational";
+        case wire::Outcome::Success: return "success";
+        case wire::Outcome::Redirect: return "redirect";
+        case wire::Outcome::ClientError: return "client error";
+        case wire::Outcome::ServerError: return "server error";
+        case wire::Outcome::ConnectFailed: return "no instance took it";
+        case wire::Outcome::Reset: return "its instance went away";
+        case wire::Outcome::TimedOut: return "its instance did not answer in time";
+        case wire::Outcome::Overloaded: return "held too long";
+        case wire::Outcome::Refused: return "refused";
+        case wire::Outcome::ClientGone: return "the client left";
+        case wire::Outcome::Cut: return "cut at the drain deadline";
+        case wire::Outcome::Count_: break;
+    }
+    return "unknown";
 }
 
 }  // namespace
@@ -63,6 +86,8 @@ void Control::step_leaving(Instance& instance) {
                             : options_.drain_limit,
          .grace = service.spec.stop_grace,
          .now = env_.clock.now()});
+    // Nobody would hear it: not now, then.
+    if (step.action == recovery::LeavingAction::Ask && !keeper_->is_synced()) return;
     instance.leaving = step.next;
     const wire::SlotRef at{instance.id.slot, instance.id.generation};
     switch (step.action) {
@@ -136,19 +161,40 @@ void Control::on_stats(const wire::StatsHeader& header,
     }
 }
 
+// Everything the edge still keeps comes again after each Hello; on the timeline it stands once.
 void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
-    for (const wire::BrokenRequest& row : rows) {
-        const Instance* const instance = instance_at(row.at);
-        const std::string service =
-            instance == nullptr ? std::string() : world_.services[instance->service].row.name;
-        const std::size_t length = ::strnlen(row.target, sizeof(row.target));
-        say({.kind = "request broken",
-             .service = service,
-             .instance = instance == nullptr ? fmt::format("{}.{}", row.at.slot, row.at.generation)
-                                             : model::name_of(service, instance->id),
-             .text =
-                 fmt::format("{} {}", id_text(row.request), std::string_view(row.target, length))});
+    if (!broken_) {
+        broken_waiting_.insert(broken_waiting_.end(), rows.begin(), rows.end());
+        return;
     }
+    for (const wire::BrokenRequest& row : rows) say_broken(row);
+}
+
+void Control::say_broken(const wire::BrokenRequest& row) {
+    const std::string id = id_text(row.request);
+    if (!broken_->insert(id).second) return;
+    const auto slot = world_.slots.find(row.at.slot);
+    std::string service;
+    if (slot != world_.slots.end()) service = world_.services[slot->second.row.service].row.name;
+    const std::size_t length = ::strnlen(row.target, sizeof(row.target));
+    say({.kind = "request broken",
+         .service = service,
+         .instance = service.empty() ? std::string()
+                                     : model::name_of(service, {row.at.slot, row.at.generation}),
+         .text = fmt::format("{} {}: {}", id, std::string_view(row.target, length),
+                             name_of(row.outcome))});
+}
+
+void Control::recall_broken() {
+    store_->read_timeline(
+        {.limit = kBrokenRecalled}, [this](Result<std::vector<model::TimelineRow>> rows) {
+            broken_.emplace();
+            for (const model::TimelineRow& row : rows ? *rows : std::vector<model::TimelineRow>{}) {
+                if (row.kind == "request broken") broken_->insert(row.text.substr(0, 32));
+            }
+            for (const wire::BrokenRequest& row : std::exchange(broken_waiting_, {}))
+                say_broken(row);
+        });
 }
 
 }  // namespace thole::control
