@@ -136,6 +136,8 @@ void Control::route(Instance& instance, std::uint32_t bits) {
     if (bits != 0) instance.removal = sequence;
 }
 
+// How many of the named are still under way is what the counts say, which were sent later than the
+// list was made and before the list itself.
 void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight) {
     for (auto& [slot, instance] : world_.instances) {
         if (instance.removal == 0 || instance.is_acknowledged || instance.removal > sequence)
@@ -145,7 +147,6 @@ void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFligh
             if (each.at.slot == slot && each.at.generation == instance.id.generation)
                 instance.named.push_back(each.request);
         }
-        instance.stats.in_flight = static_cast<std::uint32_t>(instance.named.size());
         mark(instance.service);
     }
 }
@@ -155,7 +156,13 @@ void Control::on_stats(const wire::StatsHeader& header,
     world_.traffic = header;
     for (const wire::EndpointStats& row : rows) {
         Instance* const instance = instance_at(row.at);
-        if (instance == nullptr) continue;
+        if (instance == nullptr) {
+            // All is said once after Hello, which may be before keeper has said what runs.
+            if (was_adopted_) continue;
+            wire::EndpointStats& early = world_.early_stats[row.at.slot];
+            if (early.at.generation <= row.at.generation) early = row;
+            continue;
+        }
         instance->stats = row;
         if (instance->stage == model::Stage::Leaving) mark(instance->service);
     }

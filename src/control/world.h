@@ -112,6 +112,7 @@ struct World {
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
+    std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
     bool is_down = false;                                      // `thole down` was said.
 };
 
