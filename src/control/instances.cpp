@@ -190,6 +190,9 @@ void Control::adopt(const wire::SlotState& state) {
         made.stage = model::Stage::Ready;
         made.ready_since = made.since;
     }
+    const auto early = world_.early_stats.find(made.id.slot);
+    if (early != world_.early_stats.end() && early->second.at.generation == made.id.generation)
+        made.stats = early->second;
     // It was to end: from the beginning again, each step being harmless when repeated.
     const auto intent = world_.intents.find(made.id.slot);
     if (intent != world_.intents.end() && intent->second.generation == made.id.generation) {
