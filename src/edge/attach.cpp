@@ -12,6 +12,12 @@
 #include "edge/worker.h"
 
 namespace thole::edge {
+namespace {
+
+constexpr std::int64_t kRefusedNs = 100'000'000;
+constexpr int kTriesMax = 4;  // In one go; then a moment later again.
+
+}  // namespace
 
 std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid) {
     if (listener.service_place >= kServicesMax ||
@@ -22,6 +28,7 @@ std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t
         // The bits again, not the list alone: main may have taken one out since the last turn.
         const EndpointEntry& entry = segment_.endpoints[slot];
         if (entry.service != listener.service || entry.bits != 0 || slot == avoid) continue;
+        if (now_ns_ < refused_until_ns_[slot]) continue;
         candidates_.push_back({slot, loads_[slot], latencies_[slot]});
     }
     if (candidates_.empty()) return kNone;
@@ -57,6 +64,10 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
     return kNone;
 }
 
+// Nobody listens there: it died and control has not said so yet, or it was never there. For a
+// moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
+void Worker::refused(std::uint32_t slot) { refused_until_ns_[slot] = now_ns_ + kRefusedNs; }
+
 std::uint32_t Worker::connect_to(std::uint32_t slot) {
     const EndpointEntry& entry = segment_.endpoints[slot];
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -69,6 +80,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
     if (fd >= static_cast<int>(kDescriptorsMax) || (!connected && errno != EINPROGRESS)) {
+        if (errno == ECONNREFUSED) refused(slot);
         ::close(fd);
         return kNone;
     }
@@ -91,11 +103,15 @@ bool Worker::attach(std::uint32_t fd) {
     const ListenerEntry* const listener = listener_of(now);
     if (listener == nullptr) return false;
     const std::uint32_t avoid = now.attempts > 0 ? now.slot : kNone;
-    std::uint32_t slot = pick_endpoint(*listener, avoid);
-    if (slot == kNone) slot = pick_endpoint(*listener, kNone);
-    if (slot == kNone) return false;
-    std::uint32_t upstream = take_idle(slot, now);
-    if (upstream == kNone) upstream = connect_to(slot);
+    std::uint32_t slot = kNone;
+    std::uint32_t upstream = kNone;
+    for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
+        slot = pick_endpoint(*listener, avoid);
+        if (slot == kNone) slot = pick_endpoint(*listener, kNone);
+        if (slot == kNone) return false;
+        upstream = take_idle(slot, now);
+        if (upstream == kNone) upstream = connect_to(slot);
+    }
     if (upstream == kNone) return false;
     unhold(fd);
     Socket& socket = runtime_.socket(upstream);

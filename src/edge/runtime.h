@@ -34,6 +34,7 @@ struct Socket {
     bool has_ended = false;  // The peer sends no more, and all it sent was read.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
 };
 
@@ -62,6 +63,9 @@ struct Runtime {
     // Whose connections are to be closed with this change; slot kNone is nobody's. Main writes it
     // only while every worker has applied what was before.
     wire::SlotRef cut{kNone, 0};
+    // 1: workers wait before their next turn, and count themselves.
+    std::atomic<std::uint32_t> is_parking{0};
+    std::atomic<std::uint32_t> parked{0};
     std::vector<Socket> sockets{kDescriptorsMax};
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;

@@ -33,6 +33,7 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       keep_alive_(wire::kSlotsMax),
       loads_(wire::kSlotsMax),
       latencies_(wire::kSlotsMax),
+      refused_until_ns_(wire::kSlotsMax),
       listening_(kListenersMax),
       listening_to_(kListenersMax, -1) {
     CHECK(epoll_.is_open() && wake_.is_open());
@@ -87,7 +88,18 @@ void Worker::run() {
     event.events = EPOLLIN;
     event.data.u64 = kTagWake;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
-    while (true) turn();
+    catch_faults_of(number_);
+    while (true) {
+        turn();
+        wait_while_parked();
+    }
+}
+
+void Worker::wait_while_parked() {
+    if (runtime_.is_parking.load(std::memory_order_relaxed) == 0) return;
+    runtime_.parked.fetch_add(1);
+    runtime_.is_parking.wait(1);
+    runtime_.parked.fetch_sub(1);
 }
 
 void Worker::turn() {
@@ -112,8 +124,10 @@ void Worker::turn() {
     ready_.clear();
     ready_.swap(again_);
     for (const std::uint32_t fd : ready_) {
+        segment_.hands[number_] = fd;
         if (is_own_client(fd)) step(fd);
     }
+    segment_.hands[number_] = kNone;
     if (now_ns_ - swept_ns_ >= kSweepNs) sweep();
 }
 
