@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <climits>
 #include <cstdio>
 
+#include "app/keeper_guard.h"
 #include "control/control.h"
 #include "os/fd.h"
 #include "os/linux_env.h"
@@ -31,6 +33,14 @@ wire::TicksPage* map_ticks(const std::string& run_folder) {
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
+// The folder that our program is in, as it was when we began.
+std::string binaries() {
+    char path[PATH_MAX];
+    const ssize_t size = ::readlink("/proc/self/exe", path, sizeof(path));
+    const std::string own(path, size > 0 ? static_cast<std::size_t>(size) : 0);
+    return own.substr(0, own.rfind('/'));
+}
+
 }  // namespace
 
 int run_control(const std::string& run_folder, const std::string& data_folder) {
@@ -45,12 +55,17 @@ int run_control(const std::string& run_folder, const std::string& data_folder) {
         std::fprintf(stderr, "control: %s\n", control.error().text().c_str());
         return 1;
     }
+    KeeperGuard guard({.run = run_folder, .data = data_folder, .binaries = binaries()},
+                      [&](std::string kind, std::string text) {
+                          (*control)->tell(std::move(kind), std::move(text));
+                      });
     env::Timer tick;
     const std::function<void()> beat = [&] {
         if (ticks != nullptr)
             __atomic_store_n(&ticks->last[static_cast<std::uint32_t>(wire::Role::Control)],
                              static_cast<std::uint64_t>(nanoseconds_of(os::boot_now())),
                              __ATOMIC_RELAXED);
+        guard.look(nanoseconds_of(os::boot_now()));
     };
     std::function<void()> again = [&] {
         beat();

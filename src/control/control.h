@@ -42,6 +42,11 @@ public:
     ~Control();
     Control(const Control&) = delete;
 
+    // For what is seen outside of us: an entry of the timeline.
+    void tell(std::string kind, std::string text) {
+        say({.kind = std::move(kind), .text = std::move(text)});
+    }
+
 private:
     friend class Api;
     // A manifest to be applied.

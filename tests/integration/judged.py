@@ -3,6 +3,7 @@ import os
 import signal
 import struct
 import time
+from pathlib import Path
 
 import accountant
 from conftest import start_time, until
@@ -98,6 +99,14 @@ class Judged(Project):
         self.wait_for_role(role, before, within_s)
         return time.monotonic() - began
 
+    def kill_together(self, pids):
+        """SIGKILL to all, without a moment in which one of them could make up for another."""
+        mine = self.pids()
+        assert all(pid in mine for pid in pids), (pids, mine)
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                os.kill(pid, number)
+
     def holder(self):
         """The pid of the edge's holder, as its slot's record has it; None where there is none that lives."""
         with open(self.run / "slots", "rb") as table:
@@ -114,5 +123,9 @@ class Judged(Project):
         return time.time()
 
 
-def process_exists(pid):
-    return pid is not None and os.path.exists(f"/proc/{pid}")
+def process_state(pid):
+    """A letter, as in /proc/<pid>/stat; None where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return None
