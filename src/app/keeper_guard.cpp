@@ -95,9 +95,10 @@ void KeeperGuard::wake(wire::Role role) {
 void KeeperGuard::start_keeper() {
     say_("role missing", "keeper and watch are both gone; control starts them again");
     const std::string program = folders_.binaries + "/lib/thole/keeper";
-    const char* const words[] = {program.c_str(),       "start",    "--run",
-                                 folders_.run.c_str(),  "--data",   folders_.data.c_str(),
-                                 "--binaries",          folders_.binaries.c_str(),
+    const char* const words[] = {program.c_str(), "start",
+                                 "--run",         folders_.run.c_str(),
+                                 "--data",        folders_.data.c_str(),
+                                 "--binaries",    folders_.binaries.c_str(),
                                  nullptr};
     posix_spawn_file_actions_t files;
     ::posix_spawn_file_actions_init(&files);
