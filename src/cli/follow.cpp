@@ -85,7 +85,8 @@ Result<std::int64_t> last_sequence(Client& client) {
 }
 
 std::string told(Client& client, const Console& console, const Json& entry) {
-    const std::string service = text_at(entry, "service");
+    const std::string instance = text_at(entry, "instance");
+    const std::string service = instance.empty() ? text_at(entry, "service") : instance;
     const std::string kind = text_at(entry, "kind");
     std::string what = text_at(entry, "text");
     if (what.empty()) what = fmt::format("{} {}", kind, text_at(entry, "instance"));

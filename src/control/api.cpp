@@ -85,18 +85,34 @@ void Api::put_manifest(const web::ServerRequest& request, const web::Responder& 
         if (name.text() == nullptr) return to.refuse(invalid("files: must be a list of names"));
         list += *name.text() + '\0';
     }
+    if (is_applying_) return to.refuse(conflict("another manifest is just being applied"));
+    is_applying_ = true;
+    const Prune prunes = prune != nullptr && prune->boolean() != nullptr && *prune->boolean()
+                             ? Prune::Yes
+                             : Prune::No;
+    const auto kept = std::make_shared<Status>(success());
     // Before the commit that names it: whoever comes after us finds it.
-    const std::int64_t revision = control_.world_.revision + 1;
-    const std::string path = fmt::format("{}/files", control_.options_.data);
-    Status kept = control_.env_.files.make_folder(path, 0700);
-    if (kept)
-        kept = control_.env_.files.replace(fmt::format("{}/{}", path, revision), list,
-                                           env::Durability::Synced, 0600);
-    if (!kept) return to.refuse(kept.error());
+    control_.env_.background.run(
+        [&files = control_.env_.files, path = control_.options_.data + "/files", list, kept,
+         revision = control_.world_.revision + 1] {
+            *kept = files.make_folder(path, 0700);
+            if (*kept)
+                *kept = files.replace(fmt::format("{}/{}", path, revision), list,
+                                      env::Durability::Synced, 0600);
+        },
+        [this, alive = alive_, to, kept, folder = *folder, text = *text, prunes] {
+            if (!*alive) return;
+            is_applying_ = false;
+            if (!*kept) return to.refuse(kept->error());
+            apply({folder, text, prunes}, to);
+        });
+}
+
+void Api::apply(const Control::Wanted& wanted, const web::Responder& to) {
     std::vector<std::string> notes;
-    const bool prunes = prune != nullptr && prune->boolean() != nullptr && *prune->boolean();
-    const Status applied = control_.apply(*folder, *text, prunes, notes);
+    const Status applied = control_.apply(wanted, notes);
     if (!applied) return to.refuse(applied.error());
+    const std::int64_t revision = control_.world_.revision;
     JsonWriter json;
     json.begin_object().member("revision", revision).key("notes").begin_array();
     for (const std::string& note : notes) json.value(note);

@@ -49,6 +49,7 @@ private:
     void handle(const web::ServerRequest& request, const web::Responder& to);
     void get(const web::ServerRequest& request, const web::Responder& to);
     void put_manifest(const web::ServerRequest& request, const web::Responder& to);
+    void apply(const Control::Wanted& wanted, const web::Responder& to);
     void post_service(const web::ServerRequest& request, const web::Responder& to);
     void post_down(const web::Responder& to);
     void get_timeline(const web::ServerRequest& request, const web::Responder& to);
@@ -65,6 +66,7 @@ private:
     std::unique_ptr<env::Listening> listening_;
     std::vector<std::shared_ptr<Watcher>> watchers_;
     std::vector<std::pair<std::shared_ptr<Reader>, env::Timer>> readers_;
+    bool is_applying_ = false;
     std::map<std::string, SpoolMarks> marks_;  // By path.
     env::Timer beat_;
     env::Timer observe_;

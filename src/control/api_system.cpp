@@ -44,7 +44,7 @@ struct ServiceState {
 ServiceState state_of(World& world, const Service& service) {
     ServiceState said;
     int live = 0;
-    std::string why = service.trouble;
+    std::string why = service.port_trouble.empty() ? service.trouble : service.port_trouble;
     for (const Instance* instance : instances_of(world, service.row.id)) {
         if (instance->stage == model::Stage::Ready) ++said.ready;
         if (instance->stage != model::Stage::Leaving) ++live;
@@ -58,6 +58,8 @@ ServiceState state_of(World& world, const Service& service) {
     } else if (service.row.wanted == 0) {
         said.name = is_staging ? "staging" : "failing";
         why = service.deploy ? service.deploy->reason : why;
+    } else if (!service.port_trouble.empty()) {
+        said.name = "failing";
     } else if (service.is_settled) {
         said.name = "serving";
         why.clear();
@@ -146,7 +148,8 @@ bool is_settled(World& world, const Service& service) {
     if (service.row.is_removed || world.is_down) return instances_of(world, service.row.id).empty();
     if (service.staging.step != StagingStep::None) return false;
     if (service.row.wanted == 0) return true;
-    return service.is_settled || service.failures.in_row >= 3 || !service.trouble.empty();
+    return service.is_settled || service.failures.in_row >= 3 || !service.trouble.empty() ||
+           !service.port_trouble.empty();
 }
 
 void write_roles(JsonWriter& json, const World& world, const SystemSaid& said) {

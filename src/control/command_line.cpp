@@ -40,13 +40,16 @@ std::vector<std::string> command_line(
     return words;
 }
 
+bool is_npm_start(const model::Command& command) {
+    const std::vector<std::string>& words = command.words;
+    if (command.is_shell)
+        return words.size() == 1 && (words[0] == "npm start" || words[0] == "npm run start");
+    return words == std::vector<std::string>{"npm", "start"} ||
+           words == std::vector<std::string>{"npm", "run", "start"};
+}
+
 model::Command without_npm(const model::Command& command, std::string_view package_json) {
-    const bool is_npm = command.is_shell
-                            ? command.words.size() == 1 && (command.words[0] == "npm start" ||
-                                                            command.words[0] == "npm run start")
-                            : command.words == std::vector<std::string>{"npm", "start"} ||
-                                  command.words == std::vector<std::string>{"npm", "run", "start"};
-    if (!is_npm) return command;
+    if (!is_npm_start(command)) return command;
     const Result<Json> package = parse_json(package_json);
     if (!package) return command;
     const Json* const scripts = package->find("scripts");

@@ -22,6 +22,7 @@ std::vector<std::string> command_line(
 // The script that `npm start` (or `npm run start`) stands for, read from package.json; the command
 // itself where it is something else or there is no such script. So a service runs without npm,
 // which passes no signal on.
+bool is_npm_start(const model::Command& command);
 model::Command without_npm(const model::Command& command, std::string_view package_json);
 
 using Variables = std::vector<std::pair<std::string, std::string>>;

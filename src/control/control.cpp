@@ -97,6 +97,7 @@ void Control::connect() {
     say({.kind = "control started",
          .text = fmt::format("control began; it remembers {} services", world_.services.size())});
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
+    recall_broken();
 }
 
 void Control::mark(std::uint32_t service) {
@@ -109,6 +110,11 @@ void Control::mark_all() {
     for (const auto& [id, service] : world_.services) dirty_.insert(id);
     turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
+}
+
+// For what fails because of the machine: a full tmpfs, say.
+void Control::mark_later(Service& service) {
+    service.again = env_.timers.after(kResync, [this, id = service.row.id] { mark(id); });
 }
 
 void Control::turn() {

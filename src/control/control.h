@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ struct Options {
     Duration forget_limit = std::chrono::milliseconds(30);
 };
 
+// Whether services that the manifest does not name any more are ended.
+enum class Prune : std::uint8_t { No, Yes };
+
 class Control {
 public:
     // Reads the state; an error where that is not possible.
@@ -40,11 +44,18 @@ public:
 
 private:
     friend class Api;
+    // A manifest to be applied.
+    struct Wanted {
+        std::string folder;
+        std::string text;
+        Prune prune = Prune::No;
+    };
     Control(env::Env& env, Options options, std::unique_ptr<Store> store);
 
     // control.cpp: turns, commits, what is said.
     void mark(std::uint32_t service);
     void mark_all();
+    void mark_later(Service& service);
     void turn();
     void put(Change change) { batch_.push_back(std::move(change)); }
     // Once everything that was put until now is on the disk.
@@ -64,7 +75,7 @@ private:
 
     // services.cpp: one service's turn.
     void run_service(Service& service);
-    void judge(Service& service, bool is_settled);
+    void judge(Service& service);
     void say_state(Service& service);
 
     // instances.cpp: one instance's life.
@@ -75,6 +86,7 @@ private:
     void on_slot(const wire::SlotState& state);
     void on_running(Instance& instance, std::uint32_t pid);
     void on_probe(std::uint32_t slot, const Status& status);
+    void end_stuck(Instance& instance);
     void explain_silence(std::uint32_t slot);
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
@@ -90,6 +102,8 @@ private:
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
     void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);
     void on_broken(const std::vector<wire::BrokenRequest>& rows);
+    void say_broken(const wire::BrokenRequest& row);
+    void recall_broken();
 
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
@@ -100,8 +114,8 @@ private:
     Instance* instance_at(wire::SlotRef at);
 
     // staging.cpp: from a manifest to releases that can run.
-    Status apply(const std::string& folder, const std::string& text, bool prune,
-                 std::vector<std::string>& notes);
+    // `notes`: what it leaves as it is, for people.
+    Status apply(const Wanted& wanted, std::vector<std::string>& notes);
     std::uint32_t add_service(const model::ServiceSpec& spec);
     void stage_all();
     void stage(std::uint32_t service);
@@ -140,6 +154,9 @@ private:
     bool had_instances_ = false;
     bool is_ending_ = false;
     bool snapshot_is_stale_ = true;
+    // Ids of broken requests that are on the timeline; empty until they are read from there.
+    std::optional<std::set<std::string>> broken_;
+    std::vector<wire::BrokenRequest> broken_waiting_;
     std::uint64_t snapshot_ = 0;          // Version that was written last.
     std::uint64_t snapshot_written_ = 0;  // On the disk.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

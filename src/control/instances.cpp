@@ -70,6 +70,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     if (spec->port_use == model::PortUse::Fixed) made.port = spec->port;
     if (const Status written = write_image(service, made); !written) {
         service.trouble = written.error().message;
+        mark_later(service);
         return false;
     }
     service.trouble.clear();
@@ -109,8 +110,11 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     variables.push_back({"THOLE_RELEASE", std::to_string(instance.version.release)});
     variables.push_back({"THOLE_INSTANCE", model::name_of(service.row.name, instance.id)});
     variables.push_back({"THOLE_RESTART", std::to_string(instance.version.restart)});
-    const auto package = env_.files.read(folder + "/package.json", 1024 * 1024);
-    const model::Command run = without_npm(spec.run, package ? *package : std::string());
+    model::Command run = spec.run;
+    if (is_npm_start(run)) {
+        const auto package = env_.files.read(folder + "/package.json", 1024 * 1024);
+        if (package) run = without_npm(run, *package);
+    }
     const std::string spool = spool_of(service, {.slot = instance.id.slot});
     wire::ImageSource source;
     source.cwd = folder;
@@ -123,7 +127,6 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     source.uid = owner.uid;
     source.gid = owner.gid;
     const std::string image = TRY(wire::write_image(source));
-    TRY(env_.files.make_folder(options_.data + "/spool", 0711));
     return env_.files.replace(
         fmt::format("{}/images/{}.{}", options_.run, instance.id.slot, instance.id.generation),
         image, env::Durability::None, 0600);
@@ -268,23 +271,28 @@ void Control::on_probe(std::uint32_t slot, const Status& status) {
     if (found == world_.instances.end() || found->second.stage != model::Stage::Starting) return;
     Instance& instance = found->second;
     if (status) return became_ready(instance);
-    const Duration waited = env_.clock.now() - instance.spawned;
-    const Service& service = world_.services[instance.service];
-    if (instance.was_asked) return;
-    if (waited > kExplainAfter) {
+    if (env_.clock.now() - instance.spawned > kExplainAfter) {
         explain_silence(slot);
     } else {
         instance.reason = status.error().message;
     }
-    if (waited <= service.spec.health.startup) return;
-    say({.kind = "instance stuck",
-         .service = service.row.name,
-         .instance = model::name_of(service.row.name, instance.id),
-         .text = fmt::format("not ready after {}: {}; it is ended and another one started",
-                             format_duration(waited), instance.reason)});
-    instance.reason =
-        fmt::format("not ready after {}: {}", format_duration(waited), instance.reason);
-    instance.probe.reset();
+}
+
+// Of one that has not become ready in time; again at each look, for a keeper that did not hear it.
+void Control::end_stuck(Instance& instance) {
+    const Service& service = world_.services[instance.service];
+    const Duration waited = env_.clock.now() - instance.spawned;
+    if (instance.pid == 0 || waited <= service.spec.health.startup) return;
+    if (!instance.is_stuck) {
+        instance.is_stuck = true;
+        instance.probe.reset();
+        instance.reason =
+            fmt::format("not ready after {}: {}", format_duration(waited), instance.reason);
+        say({.kind = "instance stuck",
+             .service = service.row.name,
+             .instance = model::name_of(service.row.name, instance.id),
+             .text = instance.reason + "; it is ended and another one started"});
+    }
     kill_all(instance.id);
 }
 

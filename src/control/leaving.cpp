@@ -1,9 +1,36 @@
 // One instance's way out: decided, on disk, out of routing, drained, asked, killed.
 #include <fmt/format.h>
 
+#include <cstring>
+#include <utility>
+
 #include "control/control.h"
 
 namespace thole::control {
+namespace {
+
+constexpr std::int64_t kBrokenRecalled = 20'000;  // Newest entries of the timeline.
+
+std::string_view name_of(wire::Outcome outcome) {
+    switch (outcome) {
+        case wire::Outcome::Informational: return "informational";
+        case wire::Outcome::Success: return "success";
+        case wire::Outcome::Redirect: return "redirect";
+        case wire::Outcome::ClientError: return "client error";
+        case wire::Outcome::ServerError: return "server error";
+        case wire::Outcome::ConnectFailed: return "no instance took it";
+        case wire::Outcome::Reset: return "its instance went away";
+        case wire::Outcome::TimedOut: return "its instance did not answer in time";
+        case wire::Outcome::Overloaded: return "held too long";
+        case wire::Outcome::Refused: return "refused";
+        case wire::Outcome::ClientGone: return "the client left";
+        case wire::Outcome::Cut: return "cut at the drain deadline";
+        case wire::Outcome::Count_: break;
+    }
+    return "unknown";
+}
+
+}  // namespace
 
 void Control::leave(Instance& instance, std::string reason) {
     const Service& service = world_.services[instance.service];
@@ -40,6 +67,8 @@ void Control::step_leaving(Instance& instance) {
                                                                 : Duration(model::kDrainLimit),
                         .grace = service.spec.stop_grace,
                         .now = env_.clock.now()});
+    // Nobody would hear it: not now, then.
+    if (step.action == recovery::LeavingAction::Ask && !keeper_->is_synced()) return;
     instance.leaving = step.next;
     const wire::SlotRef at{instance.id.slot, instance.id.generation};
     switch (step.action) {
@@ -111,19 +140,40 @@ void Control::on_stats(const wire::StatsHeader& header,
     }
 }
 
+// Everything the edge still keeps comes again after each Hello; on the timeline it stands once.
 void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
-    for (const wire::BrokenRequest& row : rows) {
-        const Instance* const instance = instance_at(row.at);
-        const std::string service =
-            instance == nullptr ? std::string() : world_.services[instance->service].row.name;
-        const std::size_t length = ::strnlen(row.target, sizeof(row.target));
-        say({.kind = "request broken",
-             .service = service,
-             .instance = instance == nullptr ? fmt::format("{}.{}", row.at.slot, row.at.generation)
-                                             : model::name_of(service, instance->id),
-             .text = fmt::format("{:016x}{:016x} {}", row.request.high, row.request.low,
-                                 std::string_view(row.target, length))});
+    if (!broken_) {
+        broken_waiting_.insert(broken_waiting_.end(), rows.begin(), rows.end());
+        return;
     }
+    for (const wire::BrokenRequest& row : rows) say_broken(row);
+}
+
+void Control::say_broken(const wire::BrokenRequest& row) {
+    const std::string id = fmt::format("{:016x}{:016x}", row.request.high, row.request.low);
+    if (!broken_->insert(id).second) return;
+    const auto slot = world_.slots.find(row.at.slot);
+    std::string service;
+    if (slot != world_.slots.end()) service = world_.services[slot->second.row.service].row.name;
+    const std::size_t length = ::strnlen(row.target, sizeof(row.target));
+    say({.kind = "request broken",
+         .service = service,
+         .instance = service.empty() ? std::string()
+                                     : model::name_of(service, {row.at.slot, row.at.generation}),
+         .text = fmt::format("{} {}: {}", id, std::string_view(row.target, length),
+                             name_of(row.outcome))});
+}
+
+void Control::recall_broken() {
+    store_->read_timeline(
+        {.limit = kBrokenRecalled}, [this](Result<std::vector<model::TimelineRow>> rows) {
+            broken_.emplace();
+            for (const model::TimelineRow& row : rows ? *rows : std::vector<model::TimelineRow>{}) {
+                if (row.kind == "request broken") broken_->insert(row.text.substr(0, 32));
+            }
+            for (const wire::BrokenRequest& row : std::exchange(broken_waiting_, {}))
+                say_broken(row);
+        });
 }
 
 }  // namespace thole::control

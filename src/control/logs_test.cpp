@@ -255,6 +255,13 @@ TEST_F(LogsTest, AnUnfinishedLineIsShownOnceItHasStoodForASecond) {
     EXPECT_EQ(next(tail, 7000ms), Texts{"name: "});
     append("x\n\n");
     EXPECT_EQ(next(tail, 7000ms), (Texts{"x", ""}));
+    // Each line has a second of its own, also where another ended just now.
+    append("a");
+    EXPECT_EQ(next(tail, 8000ms), Texts());
+    append("\nb");
+    EXPECT_EQ(next(tail, 8900ms), Texts{"a"});
+    EXPECT_EQ(next(tail, 9100ms), Texts());
+    EXPECT_EQ(next(tail, 9900ms), Texts{"b"});
 }
 
 TEST_F(LogsTest, WhoDoesNotWaitTakesTheUnfinishedLineAsItIs) {
@@ -347,8 +354,8 @@ TEST_F(LogsTest, AReaderThatIsTooSlowJumpsAndIsToldWhatItMissed) {
 }
 
 TEST_F(LogsTest, WhatWasThereAtTheStartIsReadWholeHoweverMuchItIs) {
-    std::string bytes;
     const std::string line = std::string(99, 'x').append(1, '\n');
+    std::string bytes;
     for (int number = 0; number < 90'000; ++number) bytes += line;
     ASSERT_GT(bytes.size(), kLogBehindBytesMax);
     append(bytes);

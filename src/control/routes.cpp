@@ -94,15 +94,17 @@ void Control::on_listener(const wire::ListenerState& state) {
         const bool is_new = world_.listener_errors[state.id] != state.error;
         world_.listener_errors[state.id] = state.error;
         const std::string why = from_errno(state.error, "").message.substr(2);
-        service.trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
+        service.port_trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
         if (is_new)
-            say({.kind = "port refused", .service = service.row.name, .text = service.trouble});
+            say({.kind = "port refused",
+                 .service = service.row.name,
+                 .text = service.port_trouble});
         // A port for calls was ours before the machine's last start; somebody else has it now.
         if (row.caller != kPublic) row.port = 0;
         return;
     }
     if (world_.listener_errors.erase(state.id) > 0) {
-        service.trouble.clear();
+        service.port_trouble.clear();
         snapshot_is_stale_ = true;
     }
     if (row.port != state.port) {
@@ -179,6 +181,10 @@ void Control::on_edge(const wire::Welcome& welcome) {
     if (is_another)
         say({.kind = "edge serving",
              .text = fmt::format("another process carries the traffic (epoch {})", welcome.epoch)});
+    for (const auto& [slot, instance] : world_.instances) {
+        if (std::holds_alternative<recovery::Cutting>(instance.leaving))
+            edge_->cut({slot, instance.id.generation});
+    }
     if (snapshot_written_ != 0 && welcome.snapshot_version != snapshot_written_)
         edge_->activate(snapshot_written_);
 }

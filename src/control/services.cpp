@@ -11,6 +11,7 @@ void Control::run_service(Service& service) {
     const std::uint32_t id = service.row.id;
     for (Instance* instance : instances_of(world_, id)) {
         if (instance->stage == model::Stage::Leaving) step_leaving(*instance);
+        if (instance->stage == model::Stage::Starting) end_stuck(*instance);
     }
     const bool is_to_stop = world_.is_down || service.row.is_removed;
     const bool stops = is_to_stop && may_stop(world_, service);
@@ -46,12 +47,12 @@ void Control::run_service(Service& service) {
         service.again = env_.timers.after(service.failures.next_start - env_.clock.now(),
                                           [this, id] { mark(id); });
     }
-    judge(service, plan.is_settled);
+    service.is_settled = plan.is_settled;
+    judge(service);
     say_state(service);
 }
 
-void Control::judge(Service& service, bool is_settled) {
-    service.is_settled = is_settled;
+void Control::judge(Service& service) {
     if (!service.deploy && service.row.wanted != service.row.serving)
         service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
     if (!service.deploy || service.deploy->status != "rolling" || world_.is_down) return;
@@ -59,7 +60,7 @@ void Control::judge(Service& service, bool is_settled) {
     const bool can_turn_back = row.serving != 0 && row.serving != row.wanted &&
                                spec_of(world_, service, row.serving) != nullptr;
     const deploy::Verdict verdict = deploy::verdict_of({.can_turn_back = can_turn_back,
-                                                        .is_settled = is_settled,
+                                                        .is_settled = service.is_settled,
                                                         .failures = service.failures.in_row,
                                                         .last_failure = service.last_failure});
     if (std::holds_alternative<deploy::Done>(verdict)) {
@@ -75,6 +76,10 @@ void Control::judge(Service& service, bool is_settled) {
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         service.deploy->status = "reversed";
         service.deploy->reason = back->reason;
+        model::ReleaseRow& release = service.releases[row.wanted];
+        release.status = model::ReleaseStatus::Reversed;
+        release.reason = back->reason;
+        put(release);
         say({.kind = "deploy reversed",
              .service = row.name,
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,

@@ -96,9 +96,8 @@ std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
     return id;
 }
 
-Status Control::apply(const std::string& folder, const std::string& text, bool prune,
-                      std::vector<std::string>& notes) {
-    manifest::Reading reading = manifest::read_manifest(text);
+Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
+    manifest::Reading reading = manifest::read_manifest(asked.text);
     if (!reading.manifest) return manifest::error_of(reading.findings, "thole.yaml");
     for (const model::ServiceSpec& spec : reading.manifest->services) {
         if (spec.user.empty() || spec.user == "root") continue;
@@ -115,7 +114,7 @@ Status Control::apply(const std::string& folder, const std::string& text, bool p
     }
     for (auto& [id, service] : world_.services) {
         if (service.row.is_removed || find_spec(wanted, service.row.name) != nullptr) continue;
-        if (!prune) {
+        if (asked.prune == Prune::No) {
             notes.push_back(
                 fmt::format("{} is not in the manifest any more and goes on; try: "
                             "thole up --prune",
@@ -127,13 +126,14 @@ Status Control::apply(const std::string& folder, const std::string& text, bool p
         say({.kind = "service removed", .service = service.row.name, .text = "by up --prune"});
     }
     const std::int64_t revision = ++world_.revision;
-    model::ManifestRow row{revision, folder, text, env_.clock.wall()};
+    model::ManifestRow row{revision, asked.folder, asked.text, env_.clock.wall()};
     put(row);
     put(model::NumberRow{"is_down", 0});
     world_.is_down = false;
     world_.manifests[revision] = std::move(row);
     world_.parsed[revision] = std::move(*reading.manifest);
-    say({.kind = "manifest applied", .text = fmt::format("revision {} of {}", revision, folder)});
+    say({.kind = "manifest applied",
+         .text = fmt::format("revision {} of {}", revision, asked.folder)});
     snapshot_is_stale_ = true;
     ensure_listeners();
     return success();
@@ -182,7 +182,7 @@ void Control::on_digest(std::uint32_t id, std::int64_t revision,
     const auto found =
         std::find_if(service.releases.rbegin(), service.releases.rend(), [&](const auto& each) {
             return each.second.digest == *digest &&
-                   each.second.status != model::ReleaseStatus::Broken;
+                   each.second.status <= model::ReleaseStatus::Built;
         });
     if (found == service.releases.rend()) return begin_release(service, *digest);
     service.staging.release = found->first;
@@ -227,8 +227,10 @@ void Control::begin_release(Service& service, const std::string& digest) {
     const auto copied = std::make_shared<Status>(success());
     env_.background.run(
         [&env = env_, from, list, folder, cache, state, owner = owner_of(service), digest,
-         path = service.spec.path, extra = digest_extra(service.spec), copied] {
+         path = service.spec.path, extra = digest_extra(service.spec), copied,
+         spool = options_.data + "/spool"] {
             *copied = [&]() -> Status {
+                TRY(env.files.make_folder(spool, 0711));
                 const std::string names = TRY(env.files.read(list, kFilesBytesMax));
                 const std::vector<std::string> files = files_below(names, path);
                 TRY(env.trees.make_owned(cache, owner, 0700));
@@ -292,8 +294,7 @@ void Control::build(Service& service) {
     slot->used = env_.clock.now();
     put(slot->row);
     const Result<std::string> image = wire::write_image(source);
-    Status written =
-        image ? env_.files.make_folder(options_.data + "/spool", 0711) : Status(image.error());
+    Status written = image ? success() : Status(image.error());
     if (written)
         written = env_.files.replace(
             fmt::format("{}/images/{}.{}", options_.run, slot->row.slot, slot->row.generation),
@@ -355,6 +356,7 @@ void Control::want_release(Service& service, std::uint32_t number) {
     is_staged(service);
     if (service.row.wanted != number) {
         service.row.wanted = number;
+        service.is_settled = false;
         service.failures = {};
         service.deploy_began = env_.clock.now();
         service.deploy = DeploySaid{number, "rolling", {}};

@@ -47,7 +47,7 @@ struct Stored {
 struct TimelineQuery {
     std::int64_t after = 0;     // Only rows of a higher sequence.
     std::int64_t limit = 1000;  // The newest so many of them.
-    std::string service;        // Empty: all.
+    std::string service = {};   // Empty: all.
 };
 
 class Store {

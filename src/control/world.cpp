@@ -77,6 +77,23 @@ bool may_stop(World& world, const Service& service) {
     return true;
 }
 
+namespace {
+
+// What became of its newest release, as far as the rows tell.
+void recall_deploy(Service& service) {
+    if (service.releases.empty()) return;
+    const model::ReleaseRow& newest = service.releases.rbegin()->second;
+    if (newest.status == model::ReleaseStatus::Broken)
+        service.deploy = DeploySaid{newest.number, "broken", newest.reason};
+    if (newest.status == model::ReleaseStatus::Reversed)
+        service.deploy = DeploySaid{newest.number, "reversed", newest.reason};
+    if (newest.status == model::ReleaseStatus::Built)
+        service.deploy = DeploySaid{
+            service.row.wanted, service.row.wanted == service.row.serving ? "done" : "rolling", {}};
+}
+
+}  // namespace
+
 Status fill(World& world, Stored stored) {
     for (model::ManifestRow& row : stored.manifests) {
         manifest::Reading reading = manifest::read_manifest(row.text);
@@ -107,6 +124,7 @@ Status fill(World& world, Stored stored) {
         // Not in the manifest any more: it goes on as it was last.
         if (spec == nullptr) spec = spec_of(world, service, service.row.wanted);
         if (spec != nullptr) service.spec = *spec;
+        recall_deploy(service);
     }
     return success();
 }

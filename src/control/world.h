@@ -36,6 +36,7 @@ struct Instance {
 
     // Leaving only.
     recovery::Leaving leaving = recovery::Removing{};
+    bool is_stuck = false;    // Said: not ready in time.
     bool is_durable = false;  // The intent is on disk: what cannot be taken back may begin.
     bool was_asked = false;   // We ended it, or are about to.
     bool is_cut = false;
@@ -81,13 +82,13 @@ struct Service {
     std::map<std::uint32_t, model::ReleaseRow> releases;
     recovery::Failures failures;  // Of the version that is wanted.
     std::string last_failure;
-    std::string trouble;  // Why nothing can be started at all: a port that is taken, say.
+    std::string trouble;       // Why nothing can be started.
+    std::string port_trouble;  // Why nobody reaches it: its port is taken, say.
     std::optional<DeploySaid> deploy;
     Staging staging;
     Time deploy_began{};
     bool is_settled = false;
-    bool was_serving = false;   // Told on the timeline when it changes.
-    std::uint32_t retried = 0;  // The release that `up` tries once more although it was reversed.
+    bool was_serving = false;  // Told on the timeline when it changes.
     env::Timer again;
 
     model::Version wanted() const { return {row.wanted, row.restart}; }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "edge/flow.h"
 #include "edge/positions.h"
@@ -62,6 +63,7 @@ private:
     Runtime& runtime_;
     std::vector<bool> rings_, heads_, claimed_;
     std::size_t turn_ = 0;
+    std::uint32_t poison_ = kNone;  // The client over whose request the edge before faulted.
     Adopted adopted_;
 };
 
@@ -193,6 +195,7 @@ void Adoption::take_client(std::uint32_t fd) {
         const std::uint32_t ring = runtime_.record(now.upstream).ring;
         if (ring != kNone) rings_[ring] = true;
     }
+    runtime_.socket(fd).is_poison = fd == poison_;
     next_worker().adopt_client(fd);
 }
 
@@ -220,6 +223,10 @@ Adopted Adoption::run(std::span<const int> keep) {
             if (segment.endpoints[slot].generation != 0) counting.forget_in_flight(slot);
         }
     }
+    if (const std::uint32_t worker = std::exchange(segment.faults.worker, 0);
+        worker != 0 && worker <= kWorkers)
+        poison_ = segment.hands[worker - 1];
+    std::fill(std::begin(segment.hands), std::end(segment.hands), kNone);
     // Dropped by the snapshot, and not closed any more: closed below, being nobody's.
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
         if (segment.listeners[i].id == 0) segment.listeners[i].fd = -1;
@@ -248,6 +255,7 @@ Adopted Adoption::run(std::span<const int> keep) {
 }  // namespace
 
 void count_what_died(Segment& segment) {
+    segment.faults.worker = 0;
     for (WorkerCounters& counters : segment.counters) Counting(counters).recover(segment.records);
     for (std::uint32_t fd = 0; fd < kDescriptorsMax; ++fd) {
         if (segment.records[fd].kind == Kind::Client) count_lost(segment, fd);

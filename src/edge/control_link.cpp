@@ -54,11 +54,13 @@ void ControlLink::run() {
 
 void ControlLink::turn() {
     announce();
-    pollfd waits[3] = {{runtime_.segment.control_listener, POLLIN, 0},
+    pollfd waits[4] = {{runtime_.segment.control_listener, POLLIN, 0},
                        {link_.get(), POLLIN, 0},
-                       {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0}};
-    ::poll(waits, 3, kTurnMs);
+                       {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0},
+                       {holder_.descriptor(), POLLIN, 0}};
+    ::poll(waits, 4, kTurnMs);
     tick();
+    if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
@@ -75,6 +77,11 @@ void ControlLink::tick() {
                      static_cast<std::uint64_t>(oldest_ns), __ATOMIC_RELAXED);
 }
 
+void ControlLink::replace_holder() {
+    if (!holder_.replace(runtime_)) return;
+    if (keeper_ && !keeper_->serve_as_edge(holder_.pid()).ok()) keeper_.reset();
+}
+
 // Tells keeper who carries the traffic, and gives it what a keeper before it may have had. One that
 // is just being replaced is told in a later turn.
 void ControlLink::announce() {
@@ -82,7 +89,7 @@ void ControlLink::announce() {
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;
     keeper_.emplace(std::move(*keeper));
-    if (!keeper_->serve_as_edge(holder_pid_).ok()) return keeper_.reset();
+    if (!keeper_->serve_as_edge(holder_.pid()).ok()) return keeper_.reset();
     park_what_keeper_lost();
 }
 

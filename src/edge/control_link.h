@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
 #include "edge/runtime.h"
@@ -19,13 +20,12 @@ namespace thole::edge {
 class ControlLink {
 public:
     // `ticks` may be null (no keeper is watching).
-    ControlLink(Runtime& runtime, EdgeFolders folders, wire::TicksPage* ticks,
-                std::uint32_t holder_pid)
+    ControlLink(Runtime& runtime, EdgeFolders folders, wire::TicksPage* ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
           folders_(std::move(folders)),
           ticks_(ticks),
-          holder_pid_(holder_pid) {}
+          holder_(holder) {}
     [[noreturn]] void run();
     // Activates the last snapshot on disk, where there is one: so that an edge serves with control
     // dead.
@@ -34,6 +34,7 @@ public:
 private:
     void turn();
     void tick();
+    void replace_holder();
     void announce();
     void park_what_keeper_lost();
     void hear_keeper();
@@ -58,7 +59,7 @@ private:
     Reports reports_;
     EdgeFolders folders_;
     wire::TicksPage* ticks_;
-    std::uint32_t holder_pid_;
+    Holder& holder_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.
     os::FileDescriptor link_;
     bool is_greeted_ = false;

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -19,6 +17,8 @@
 #include "base/check.h"
 #include "edge/adopt.h"
 #include "edge/control_link.h"
+#include "edge/faults.h"
+#include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/worker.h"
 
@@ -82,24 +82,49 @@ wire::TicksPage* map_ticks(const std::string& run_folder) {
     return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
 }
 
+struct Life {
+    Segment* segment;
+    EdgeOptions options;
+    wire::TicksPage* ticks;
+};
+
+[[noreturn]] void live(const Life& life);
+
 // Serves as this process, whatever was before it. The holder must be cloned already.
-[[noreturn]] void serve(Segment& segment, const EdgeOptions& options, wire::TicksPage* ticks,
-                        int own_pidfd, std::uint32_t holder) {
-    auto* const runtime = new Runtime(segment);
+[[noreturn]] void serve(const Life& life, int own_pidfd, std::uint32_t holder_pid) {
+    auto* const runtime = new Runtime(*life.segment);
     for (std::uint32_t i = 0; i < kWorkers; ++i)
         runtime->workers.push_back(std::make_unique<Worker>(*runtime, i));
-    std::vector<int> keep{own_pidfd};
+    Holder holder(holder_pid, own_pidfd, [&life] { live(life); });
+    std::vector<int> keep{own_pidfd, holder.descriptor()};
     for (const std::unique_ptr<Worker>& worker : runtime->workers) {
         const std::vector<int> its = worker->descriptors();
         keep.insert(keep.end(), its.begin(), its.end());
     }
     adopt_all(*runtime, keep);
+    catch_faults(*life.segment);
     for (const std::unique_ptr<Worker>& worker : runtime->workers) {
         std::thread([&worker] { worker->run(); }).detach();
     }
-    ControlLink control(*runtime, {options.run_folder, options.data_folder}, ticks, holder);
+    ControlLink control(*runtime, {life.options.run_folder, life.options.data_folder}, life.ticks,
+                        holder);
     control.activate_last();
     control.run();
+}
+
+// As the edge, and in its holder as whoever becomes the edge next.
+[[noreturn]] void live(const Life& life) {
+    while (true) {
+        ::prctl(PR_SET_NAME, "edge");
+        life.segment->epoch.fetch_add(1);
+        // Before the clone: its holder waits on it.
+        const int own_pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+        CHECK(own_pidfd >= 0);
+        const long holder = clone_holder();
+        CHECK(holder >= 0);
+        if (holder > 0) serve(life, own_pidfd, static_cast<std::uint32_t>(holder));
+        wait_for_death(own_pidfd, *life.segment);
+    }
 }
 
 // The limit on descriptors bounds the connections; a shared table is grown once, before it is
@@ -116,6 +141,7 @@ void prepare_descriptors() {
 
 }  // namespace
 
+// Returns only where nothing could be begun.
 Status run_edge(const EdgeOptions& options) {
     ::signal(SIGPIPE, SIG_IGN);
     ::fcntl(kControlListener, F_SETFD, FD_CLOEXEC);
@@ -126,24 +152,7 @@ Status run_edge(const EdgeOptions& options) {
         segment = TRY(open_segment(keeper));
     }
     segment->control_listener = kControlListener;
-    wire::TicksPage* const ticks = map_ticks(options.run_folder);
-    while (true) {
-        segment->epoch.fetch_add(1);
-        // Before the clone: its holder waits on it.
-        const int own_pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
-        if (own_pidfd < 0) return from_errno(errno, "pidfd_open");
-        const long holder = ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-        if (holder < 0) return from_errno(errno, "clone the holder");
-        if (holder > 0) {
-            ::prctl(PR_SET_NAME, "edge");
-            serve(*segment, options, ticks, own_pidfd, static_cast<std::uint32_t>(holder));
-        }
-        ::prctl(PR_SET_NAME, "holder");
-        pollfd death{own_pidfd, POLLIN, 0};
-        while (::poll(&death, 1, -1) <= 0) {}
-        if (segment->ending.load() != 0) ::_exit(0);
-        // From here on this process is the edge.
-    }
+    live({segment, options, map_ticks(options.run_folder)});
 }
 
 }  // namespace thole::edge

@@ -35,6 +35,16 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     close_socket(fd);
 }
 
+// The edge before us died over it: it is not tried again, whatever it is.
+void Worker::give_up(std::uint32_t fd) {
+    runtime_.socket(fd).is_poison = false;
+    const Phase phase = current(runtime_.record(fd)).phase;
+    if (phase != Phase::Ready && phase != Phase::Attached)
+        return close_client(fd, wire::Outcome::Reset);
+    answer(fd, {502, wire::Outcome::Reset, "the edge failed over this request"});
+    again_.push_back(fd);
+}
+
 // Our end is closed; what the peer still says is read and dropped until it closes, too, or time is
 // over.
 void Worker::linger(std::uint32_t fd) {

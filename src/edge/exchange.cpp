@@ -52,6 +52,7 @@ void Worker::step(std::uint32_t fd) {
         if (!client.is_open) return;
         Record& record = runtime_.record(fd);
         if (record.shut != 0) return linger(fd);
+        if (client.is_poison) return give_up(fd);
         if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
         bool moved = false;
         switch (current(record).phase) {
@@ -331,7 +332,7 @@ void Worker::finish(std::uint32_t fd) {
                                 runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
-        latencies_[before.slot] = average_latency(latencies_[before.slot], took_us);
+        slots_[before.slot].latency_us = average_latency(slots_[before.slot].latency_us, took_us);
     }
     const End how{outcome_of(before.status), now_ns_, request_head_of(segment_, before)};
     if (client_stays) {
@@ -389,9 +390,18 @@ void Worker::replay(std::uint32_t fd) {
 // The upstream is gone and no byte of an answer was passed on: again elsewhere where that is safe,
 // else 502.
 void Worker::lost_upstream(std::uint32_t fd) {
-    const Exchange& now = current(runtime_.record(fd));
+    Record& record = runtime_.record(fd);
+    const Exchange& now = current(record);
+    const Socket& upstream = runtime_.socket(now.upstream);
+    const bool none_sent = upstream.out == now.request.out_start;
+    if (none_sent && !upstream.was_reused) {
+        // It never took the connection: that was no attempt.
+        refused(now.slot);
+        commit(record, [](Exchange& next) { next.attempts -= 1; });
+        return replay(fd);
+    }
     if (may_replay(fd)) return replay(fd);
-    if (runtime_.socket(now.upstream).out == now.request.out_start) {
+    if (none_sent) {
         answer(fd, {502, wire::Outcome::ConnectFailed, "no instance took the request"});
     } else {
         answer(fd, {502, wire::Outcome::Reset, "the instance went away before it answered"});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "edge/clock.h"
+#include "edge/keepalive.h"
 #include "edge/segment.h"
 
 namespace thole::edge {
@@ -34,7 +35,23 @@ struct Socket {
     bool has_ended = false;  // The peer sends no more, and all it sent was read.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
+};
+
+// What one worker knows of the endpoint in a slot.
+struct EndpointState {
+    std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
+    LearnedKeepAlive keep_alive;
+    std::uint32_t load = 0;             // Requests in flight of this worker.
+    std::uint32_t latency_us = 0;       // Moving average.
+    std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
+};
+
+// A listener that one worker waits for; id 0 is none.
+struct Watched {
+    std::uint32_t id = 0;
+    int fd = -1;
 };
 
 // What waits for one service, of all workers.
@@ -62,6 +79,9 @@ struct Runtime {
     // Whose connections are to be closed with this change; slot kNone is nobody's. Main writes it
     // only while every worker has applied what was before.
     wire::SlotRef cut{kNone, 0};
+    // 1: workers wait before their next turn, and count themselves.
+    std::atomic<std::uint32_t> is_parking{0};
+    std::atomic<std::uint32_t> parked{0};
     std::vector<Socket> sockets{kDescriptorsMax};
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "edge/counters.h"
+#include "edge/faults.h"
 #include "edge/records.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
@@ -70,6 +71,8 @@ struct Segment {
     std::uint32_t listener_count;       // Places in use, gaps included.
     std::uint32_t service_count;
     std::uint32_t reserved;
+    Faults faults;
+    std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];

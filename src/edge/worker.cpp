@@ -28,13 +28,9 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       random_(static_cast<std::uint64_t>(now_ns()) + number),
-      idle_(wire::kSlotsMax),
+      slots_(wire::kSlotsMax),
       serving_(kServicesMax),
-      keep_alive_(wire::kSlotsMax),
-      loads_(wire::kSlotsMax),
-      latencies_(wire::kSlotsMax),
-      listening_(kListenersMax),
-      listening_to_(kListenersMax, -1) {
+      listening_(kListenersMax) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
 }
@@ -59,14 +55,14 @@ void Worker::adopt_client(std::uint32_t fd) {
     upstream.owner = number_;
     upstream.other = fd;
     upstream.since_ns = client.since_ns;
-    ++loads_[exchange.slot];
+    ++slots_[exchange.slot].load;
     counting_.attached({exchange.slot, exchange.generation});
 }
 
 void Worker::adopt_idle(std::uint32_t fd) {
     runtime_.socket(fd).owner = number_;
     runtime_.socket(fd).since_ns = now_ns();
-    idle_[runtime_.record(fd).slot].push_back(fd);
+    slots_[runtime_.record(fd).slot].idle.push_back(fd);
 }
 
 void Worker::wake() const {
@@ -80,14 +76,25 @@ void Worker::run() {
         if (const std::uint32_t upstream = current(runtime_.record(fd)).upstream; upstream != kNone)
             watch(upstream);
     }
-    for (const std::vector<std::uint32_t>& idle : idle_) {
-        for (const std::uint32_t fd : idle) watch(fd);
+    for (const EndpointState& endpoint : slots_) {
+        for (const std::uint32_t fd : endpoint.idle) watch(fd);
     }
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = kTagWake;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
-    while (true) turn();
+    catch_faults_of(number_);
+    while (true) {
+        turn();
+        wait_while_parked();
+    }
+}
+
+void Worker::wait_while_parked() {
+    if (runtime_.is_parking.load(std::memory_order_relaxed) == 0) return;
+    runtime_.parked.fetch_add(1);
+    runtime_.is_parking.wait(1);
+    runtime_.parked.fetch_sub(1);
 }
 
 void Worker::turn() {
@@ -112,8 +119,10 @@ void Worker::turn() {
     ready_.clear();
     ready_.swap(again_);
     for (const std::uint32_t fd : ready_) {
+        segment_.hands[number_] = fd;
         if (is_own_client(fd)) step(fd);
     }
+    segment_.hands[number_] = kNone;
     if (now_ns_ - swept_ns_ >= kSweepNs) sweep();
 }
 
@@ -168,7 +177,7 @@ void Worker::apply_endpoints() {
                     serving_[place].push_back(slot);
             }
         }
-        std::vector<std::uint32_t>& idle = idle_[slot];
+        std::vector<std::uint32_t>& idle = slots_[slot].idle;
         const auto stays = [&](std::uint32_t fd) {
             return entry.bits == 0 && runtime_.record(fd).generation == entry.generation;
         };

@@ -13,7 +13,6 @@
 #include "edge/callers.h"
 #include "edge/counters.h"
 #include "edge/flow.h"
-#include "edge/keepalive.h"
 #include "edge/runtime.h"
 #include "http/head.h"
 #include "os/fd.h"
@@ -46,6 +45,7 @@ public:
 private:
     // worker.cpp: the loop.
     void turn();
+    void wait_while_parked();
     void apply_table();
     void apply_endpoints();
     void list_in_flight();
@@ -76,6 +76,7 @@ private:
     // ends.cpp: how exchanges and connections end, and the time limits.
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
+    void give_up(std::uint32_t fd);
     void linger(std::uint32_t fd);
     void sweep();
     void sweep_client(std::uint32_t fd);
@@ -114,6 +115,7 @@ private:
     std::uint32_t pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid);
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot);
+    void refused(std::uint32_t slot);
     void release(std::uint32_t upstream);
     void put_idle(std::uint32_t upstream);
     void idle_closed(std::uint32_t upstream);
@@ -131,14 +133,10 @@ private:
     std::vector<std::uint32_t> clients_, lingering_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
     std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
-    std::vector<std::vector<std::uint32_t>> idle_;     // Upstreams, by slot.
+    std::vector<EndpointState> slots_;
     std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
-    std::vector<LearnedKeepAlive> keep_alive_;         // By slot.
-    std::vector<std::uint32_t> loads_;      // Requests in flight of this worker, by slot.
-    std::vector<std::uint32_t> latencies_;  // Microseconds, by slot.
     std::vector<Candidate> candidates_;
-    std::vector<std::uint32_t> listening_;  // The id of the listener that is watched, by place.
-    std::vector<int> listening_to_;         // Its descriptor.
+    std::vector<Watched> listening_;  // By place.
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;

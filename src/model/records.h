@@ -30,7 +30,7 @@ struct ServiceRow {
     bool operator==(const ServiceRow&) const = default;
 };
 
-enum class ReleaseStatus : std::uint8_t { Staging = 1, Built = 2, Broken = 3 };
+enum class ReleaseStatus : std::uint8_t { Staging = 1, Built = 2, Broken = 3, Reversed = 4 };
 
 struct ReleaseRow {
     std::uint32_t service = 0;
@@ -38,7 +38,7 @@ struct ReleaseRow {
     std::string digest;
     std::int64_t revision = 0;  // Of the manifest that tells its command.
     ReleaseStatus status = ReleaseStatus::Staging;
-    std::string reason;  // Broken: why.
+    std::string reason;  // Broken, Reversed: why.
     WallTime made{};
     bool operator==(const ReleaseRow&) const = default;
 };

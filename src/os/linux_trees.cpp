@@ -23,6 +23,8 @@ namespace thole::os {
 namespace {
 
 constexpr std::size_t kBlockBytes = 256 * 1024;
+// More are synced with all of their file system: a sync of each waits for the disk each time.
+constexpr std::size_t kSyncedOneByOneMax = 64;
 constexpr std::size_t kCopyBytesAtOnce = 1024 * 1024 * 1024;
 
 class Sha256 {
@@ -227,8 +229,7 @@ Status sync_descriptor(int fd, const std::string& path) {
     return success();
 }
 
-// One copy being made. First all content, then all syncs: by then most is on the disk, and the
-// file system's journal is written once, not once a file.
+// One copy being made. First all content, then all syncs: by then most is on the disk.
 class Copying {
 public:
     Copying(Listed& from, FileDescriptor root, const env::CopyRequest& request)
@@ -246,8 +247,8 @@ public:
                 copied_.push_back(name);
             }
         }
-        for (const std::string& name : copied_) TRY(sync_file(name));
-        return finish_folders();
+        TRY(finish_folders());
+        return sync_all();
     }
 
 private:
@@ -273,7 +274,7 @@ private:
         return give(file.get(), request_.owner, entry.kind == Kind::Executable ? 0755 : 0644, path);
     }
 
-    Status sync_file(const std::string& name) {
+    Status sync_name(const std::string& name) {
         const int holder = TRY(to_.holder_of(name, Absent::Tell));
         const FileDescriptor file(
             ::openat(holder, last_part_of(name).c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
@@ -288,9 +289,18 @@ private:
             const FileDescriptor folder = open_folder_at(holder, last_part_of(*name), For::Read);
             if (!folder.is_open()) return from_errno(errno, "open folder " + to_.full(*name));
             TRY(give(folder.get(), request_.owner, 0755, to_.full(*name)));
-            TRY(sync_descriptor(folder.get(), to_.full(*name)));
         }
-        TRY(give(root_.get(), request_.owner, 0755, request_.to));
+        return give(root_.get(), request_.owner, 0755, request_.to);
+    }
+
+    // Tells errors of any file since root_ was opened, which was before the first was written.
+    Status sync_all() {
+        if (copied_.size() + to_.made().size() > kSyncedOneByOneMax) {
+            if (::syncfs(root_.get()) != 0) return from_errno(errno, "sync " + request_.to);
+            return success();
+        }
+        for (const std::string& name : copied_) TRY(sync_name(name));
+        for (const std::string& name : to_.made()) TRY(sync_name(name));
         return sync_descriptor(root_.get(), request_.to);
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import System
+from conftest import System, start_time, strike, until
 from edge import SERVES, Backend, Client, Edge, snapshot
 
 SERVICE, LISTENER = 1, 100
@@ -42,8 +42,15 @@ class Stand:
         return Client(self.port)
 
     def holder(self):
-        return [pid for pid in self.system.pids()
-                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "holder"]
+        """Pids of those who live; one at rest."""
+        found = []
+        for pid in self.system.pids():
+            try:
+                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "holder":
+                    found.append(pid)
+            except OSError:
+                pass  # It has just ended.
+        return found
 
     def close(self):
         for backend in self.backends:
@@ -115,14 +122,27 @@ class Load:
         except (OSError, AssertionError, ValueError) as problem:
             self.failures.append(("tunnel", number, repr(problem)[:200]))
 
-    def end(self):
+    def halt(self):
         self.stop.set()
         for thread in self.threads:
             thread.join()
+
+    def end(self):
+        self.halt()
         arrived = [line[0] for backend in self.stand.backends for line in backend.lines("post")]
         assert self.failures == []
         assert sorted(arrived) == sorted(self.posts), "each POST exactly once"
         assert self.done > 20
+
+
+def kill_edge_and_holder(stand):
+    """Stopped first: else the edge could clone another holder before it dies."""
+    holder, before = stand.holder()[0], stand.edge.pid
+    strike(stand.system, before, signal.SIGSTOP)
+    strike(stand.system, holder, signal.SIGKILL)
+    strike(stand.system, before, signal.SIGKILL)
+    until(lambda: start_time(before) is None, "the edge's death")
+    return holder, before
 
 
 def kill_edge(stand):

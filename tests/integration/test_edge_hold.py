@@ -1,7 +1,7 @@
 """Requests that wait, and what is cut when waiting is over."""
 import pytest
 
-from edge import OUT, SERVES
+from edge import OUT, SERVES, Backend
 from edge_stand import LISTENER, SERVICE, kill_edge, stand, three  # pylint: disable=unused-import
 
 FIRST = (20, 1)
@@ -69,6 +69,32 @@ def test_no_more_bytes_wait_than_the_service_allows(stand):
     client = stand.client()
     client.send(b"POST /post/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 12000\r\n\r\n" + b"x" * 12000)
     assert client.answer()[0] == 503
+
+
+def test_requests_to_an_instance_that_is_just_gone_wait_for_the_next(stand):
+    """Between its death and control's word that it is out nobody may see a 502; POSTs come once."""
+    stand.client().expect("GET", "/get/1")
+    stand.backends[0].process.kill()
+    stand.backends[0].process.wait()
+    clients = [stand.client() for _ in range(10)]
+    for number, client in enumerate(clients):
+        client.send(f"POST /post/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode())
+    stand.edge.until(lambda: stand.edge.header["held"] == 10, "all held")
+    stand.backends.append(Backend(stand.system, "next"))
+    stand.edge.endpoints([(20, 2, SERVICE, stand.backends[1].port, SERVES)])
+    assert [client.answer()[0] for client in clients] == [200] * 10
+    assert sorted(line[0] for line in stand.backends[1].lines("post")) == sorted(map(str, range(10)))
+
+
+def test_an_instance_that_is_gone_delays_nobody_where_there_are_others(three):
+    for number in range(30):
+        three.client().expect("GET", f"/get/{number}")
+    three.backends[0].process.kill()
+    three.backends[0].process.wait()
+    for number in range(60):
+        three.client().expect("POST", f"/post/{number}", body=b"x")
+    three.edge.until(lambda: three.edge.outcome("success") == 90, "all counted")
+    assert three.edge.header["held_ever"] == 0
 
 
 def test_what_is_open_to_an_endpoint_is_cut_and_counted(three):

@@ -150,7 +150,11 @@ app.use((error, req, res, next) => { // Express knows it by its four parameters.
     'A part of the shop did not answer. Please try again.'));
 });
 
-const server = app.listen(Number(port), '127.0.0.1', () => say('info', `listening on 127.0.0.1:${port}`));
+const server = app.listen(Number(port), '127.0.0.1', (error) => {
+  if (!error) return say('info', `listening on 127.0.0.1:${port}`);
+  say('error', `cannot listen on 127.0.0.1:${port}: ${error.message}`);
+  process.exit(1);
+});
 prices.follow();
 
 for (const signal of ['SIGTERM', 'SIGINT']) {

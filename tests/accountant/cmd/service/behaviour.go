@@ -41,8 +41,9 @@ func flood(megabytesPerSecond int) {
 func truncate() {
 	for line := 0; ; line++ {
 		fmt.Println("line", line, "before the cut")
+		time.Sleep(50 * time.Millisecond) // Long enough to be read by whoever follows it.
 		os.Stdout.Truncate(0)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 

@@ -28,8 +28,9 @@ type Entry struct {
 	Detail    string  `json:"detail"`
 	RequestID string  `json:"request_id"` // Of the answer; without one the id that was sent.
 	AtS       float64 `json:"at_s"`       // Since the load began.
-	LatencyMs float64 `json:"latency_ms"`
-	AddedMs   float64 `json:"added_ms"` // Beyond what the request itself takes.
+	EndedS    float64 `json:"ended_s"`
+	LatencyMs float64 `json:"latency_ms"` // Of a tunnel or stream: until its head was there.
+	AddedMs   float64 `json:"added_ms"`   // Beyond what the request itself takes.
 	Status    int     `json:"status"`
 	Written   int64   `json:"written"`  // Bytes of the request: more than 0 is in flight.
 	Answered  int64   `json:"answered"` // Bytes of the answer.
@@ -141,7 +142,7 @@ func (b *Books) closePosts(arrived map[string]map[string]int) (lost, doubled int
 			switch count := arrived[source][id]; {
 			case count > 1:
 				entry.judgedByArrivals(client.Wrong(client.Doubled, "arrived %d times at %s", count, source))
-			case count == 0 && entry.Verdict == OK:
+			case count == 0 && entry.Status >= 200 && entry.Status < 400:
 				entry.judgedByArrivals(client.Wrong(client.Lost, "answered %d, never arrived at %s", entry.Status, source))
 			}
 		}

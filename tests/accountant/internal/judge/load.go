@@ -181,6 +181,7 @@ func (l *load) enter(entry *Entry, fault *client.Fault) {
 	if limit := inMs(l.options.AddedMax); fault == nil && entry.AddedMs > limit {
 		fault = client.Wrong(client.Late, "an added wait of %.0f ms, above %.0f", entry.AddedMs, limit)
 	}
+	entry.EndedS = time.Since(l.began).Seconds()
 	entry.judged(fault)
 	l.books.add(entry)
 }

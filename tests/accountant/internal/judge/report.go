@@ -121,7 +121,7 @@ func (t *tally) shown() Kind {
 	return kind
 }
 
-const faultsShown = 40
+const faultsShown = 40 // In the text; the JSON has all.
 
 // Text is the report for people.
 func (r *Report) Text(w io.Writer) {
@@ -137,7 +137,7 @@ func (r *Report) Text(w io.Writer) {
 			fmt.Fprintf(w, "… and %d more\n", len(r.Faults)-at)
 			break
 		}
-		fmt.Fprintf(w, "%8.3f s %s %s (%s, id %s) %s: %s\n", fault.AtS, fault.Verdict, fault.Kind, fault.Number,
+		fmt.Fprintf(w, "%8.3f s %s %s (%s, id %s) %s: %s\n", fault.EndedS, fault.Verdict, fault.Kind, fault.Number,
 			fault.RequestID, fault.Reason, fault.Detail)
 	}
 	if r.Begun != nil {

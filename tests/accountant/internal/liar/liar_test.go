@@ -17,12 +17,17 @@ import (
 )
 
 const (
-	requests = 10_000
-	addedMax = 2 * time.Second
+	requests = 4000
+	rate     = 500 // A third of one core for client, liar and service: others may keep the machine busy meanwhile.
+	addedMax = 5 * time.Second
 )
 
-// rate is what is offered to client, liar and service in one process: well below what they sustain.
-const rate = 1250
+// mix is that of every run, but for more tunnels and streams, so that there is room for all lies among them.
+func mix() map[string]int {
+	mix := judge.DefaultMix("echo")
+	mix["websocket"], mix["lines"], mix["events"] = 3, 3, 3
+	return mix
+}
 
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
@@ -37,13 +42,13 @@ func serve(t *testing.T, handler http.Handler) string {
 }
 
 // expected is how many of each kind there will be.
-func expected(mix map[string]int) map[string]int {
+func expected() map[string]int {
 	sum := 0
-	for _, weight := range mix {
+	for _, weight := range mix() {
 		sum += weight
 	}
 	counts := map[string]int{}
-	for kind, weight := range mix {
+	for kind, weight := range mix() {
 		counts[kind] = requests * weight / sum
 	}
 	return counts
@@ -56,14 +61,13 @@ func run(t *testing.T, seed int64, lies bool) (*judge.Report, *liar.Liar) {
 		t.Fatal(err)
 	}
 	upstream := serve(t, service)
-	mix := judge.DefaultMix("echo")
-	counts := expected(mix)
+	counts := expected()
 	if !lies {
 		counts = nil
 	}
-	between := liar.New(upstream, seed, counts, addedMax+500*time.Millisecond)
+	between := liar.New(upstream, seed, counts, addedMax+time.Second)
 	report := judge.Run(&judge.Options{
-		Target: serve(t, between), Kind: "echo", Rate: rate, Seed: seed, Mix: mix, NewShare: 0.6, SlowMs: 500,
+		Target: serve(t, between), Kind: "echo", Rate: rate, Seed: seed, Mix: mix(), NewShare: 0.6, SlowMs: 500,
 		Duration: requests * time.Second / rate, Timeout: 20 * time.Second, AddedMax: addedMax,
 		Arrivals: []judge.Source{{Name: "service", Place: "http://" + upstream + "/arrivals"}},
 	})

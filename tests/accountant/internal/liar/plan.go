@@ -58,8 +58,9 @@ var Lies = []Lie{
 }
 
 const (
-	firstPlace = 10 // Not among the very first, when connections are new anyway.
-	apart      = 3  // So that a swap's partner is no other lie's request.
+	firstPlace = 3
+	apart      = 2 // So that a swap's partner is no other lie's request.
+	reached    = 6 // Tenths of what is expected: so many do come, whatever the order drawn.
 )
 
 // plan says which request of each kind, counted as they come, is lied to.
@@ -72,7 +73,7 @@ func plan(seed int64, expected map[string]int) map[string]map[int]Lie {
 		}
 		taken := places[lie.Among]
 		for {
-			place := firstPlace + chance.Intn(expected[lie.Among]*8/10-firstPlace)
+			place := firstPlace + chance.Intn(expected[lie.Among]*reached/10-firstPlace)
 			if isFree(taken, place) {
 				taken[place] = lie
 				break

@@ -1,0 +1,56 @@
+#include "edge/faults.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "edge/clock.h"
+#include "edge/segment.h"
+
+namespace thole::edge {
+namespace {
+
+Segment* the_segment = nullptr;
+thread_local std::uint32_t this_worker = 0;  // From 1.
+
+// Only stores and system calls: whatever has broken may be broken here, too.
+void on_fault(int number) {
+    Faults& faults = the_segment->faults;
+    faults.times_ns[faults.count % kFaultsKept] = now_ns();
+    faults.count += 1;
+    faults.worker = this_worker;
+    ::signal(number, SIG_DFL);
+    // Not raise(): the C library's idea of a cloned process's thread ids is its parent's.
+    ::syscall(SYS_tgkill, ::syscall(SYS_getpid), ::syscall(SYS_gettid), number);
+}
+
+}  // namespace
+
+bool has_faulted_too_often(const Faults& faults) {
+    if (faults.count < kFaultsKept) return false;
+    std::int64_t oldest_ns = faults.times_ns[0];
+    for (const std::int64_t time_ns : faults.times_ns)
+        if (time_ns < oldest_ns) oldest_ns = time_ns;
+    return now_ns() - oldest_ns < kFaultsWithinNs;
+}
+
+void catch_faults(Segment& segment) {
+    the_segment = &segment;
+    struct sigaction action {};
+    action.sa_handler = on_fault;
+    action.sa_flags = SA_ONSTACK;
+    for (const int number : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT})
+        ::sigaction(number, &action, nullptr);
+}
+
+void catch_faults_of(std::uint32_t worker) {
+    static constexpr std::size_t kStackBytes = 64 * 1024;
+    static thread_local char stack[kStackBytes];
+    stack_t on{};
+    on.ss_sp = stack;
+    on.ss_size = sizeof(stack);
+    ::sigaltstack(&on, nullptr);
+    this_worker = worker + 1;
+}
+
+}  // namespace thole::edge

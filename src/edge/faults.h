@@ -1,0 +1,30 @@
+// Faults of the edge itself: SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT. The handler writes down
+// which worker it was, so that its successor does not try that one request again, and lets the
+// process die.
+#pragma once
+
+#include <cstdint>
+
+namespace thole::edge {
+
+struct Segment;
+
+constexpr std::uint32_t kFaultsKept = 3;
+constexpr std::int64_t kFaultsWithinNs = 5'000'000'000;
+
+// In the segment.
+struct Faults {
+    std::uint32_t worker;  // Whose fault the edge died of, from 1; 0: nobody's.
+    std::uint32_t count;
+    std::int64_t times_ns[kFaultsKept];
+};
+
+// So many so soon that another edge on the same memory would only fault again: keeper decides.
+bool has_faulted_too_often(const Faults& faults);
+
+// For the process, before its threads.
+void catch_faults(Segment& segment);
+// For the calling thread: a stack for the handler, and who it is. Workers count from 0.
+void catch_faults_of(std::uint32_t worker);
+
+}  // namespace thole::edge

@@ -1,0 +1,137 @@
+"""Deaths of the edge that are not a plain kill: a worker that hangs, a holder that dies alone, faults, many connections."""
+import ctypes
+import os
+import resource
+import signal
+import threading
+import time
+
+import pytest
+
+from conftest import start_time, strike, until
+from edge import OUT
+from edge_stand import Load, kill_edge, stand, three  # pylint: disable=unused-import
+
+SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+SYS_TGKILL = 234
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+
+def workers(pid):
+    """Thread ids; the first thread is main."""
+    return sorted(int(tid) for tid in os.listdir(f"/proc/{pid}/task") if int(tid) != pid)
+
+
+def test_a_worker_that_hangs_is_a_hung_edge(three):
+    """Until it is replaced nothing is acknowledged; its successor acknowledges, and the acknowledgement holds."""
+    before, tid = three.edge.pid, workers(three.edge.pid)[0]
+    for number in range(8):
+        three.client().expect("GET", f"/get/{number}")
+    assert LIBC.ptrace(SEIZE, tid, None, None) == 0
+    assert LIBC.ptrace(INTERRUPT, tid, None, None) == 0
+    assert os.waitpid(tid, WALL)[0] == tid
+    ended = threading.Event()
+
+    def wait():
+        # A traced thread's death is its tracer's to take: until then the process has not ended.
+        while not ended.is_set():
+            if os.waitpid(tid, WALL | os.WNOHANG)[0] == tid:
+                return
+            ended.wait(0.01)
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    clients = [three.client() for _ in range(8)]
+    for client in clients:
+        client.send(b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    began = time.monotonic()
+    ids = three.edge.endpoints([three.entry(0, OUT)])
+    took = time.monotonic() - began
+    three.edge.connect()
+    ended.set()
+    waiter.join()
+    assert three.edge.pid != before and 4 < took < 14
+    assert [slot for slot, _ in ids if slot != 20] == []
+    three.backends[0].allowed.write_text("none", encoding="utf-8")
+    for client in clients:
+        assert client.answer()[0] == 200
+    for number in range(20):
+        three.client().expect("GET", f"/get/{number}")
+    assert three.backends[0].lines("forbidden") == []
+
+
+def test_a_holder_that_dies_alone_is_replaced(three):
+    """The next death of the edge is unnoticed again."""
+    load = Load(three)
+    before = three.edge.pid
+    for _ in range(3):
+        holder = three.holder()[0]
+        strike(three.system, holder, signal.SIGKILL)
+        until(lambda holder=holder: three.holder() not in ([], [holder]), "another holder")
+        three.edge.connect()
+        assert three.edge.pid == before
+        kill_edge(three)
+        before = three.edge.pid
+        until(lambda: len(three.holder()) == 1, "one holder")
+        load.stop.wait(0.1)
+    load.end()
+    three.keeper.connect()
+    until(lambda: three.keeper.read(0.05) or three.keeper.roles[3]["pid"] == three.edge.pid, "keeper's view")
+
+
+def test_a_fault_costs_at_most_the_request_in_hand(three):
+    """Not the others of its worker, not those of the other one; and what is lost is listed."""
+    load = Load(three)
+    for turn in range(3):
+        before = three.edge.pid
+        LIBC.syscall(SYS_TGKILL, before, workers(before)[turn % 2], signal.SIGSEGV)
+        until(lambda before=before: start_time(before) is None, "its death")
+        three.edge.connect()
+        load.stop.wait(3)  # Three in five seconds are keeper's business.
+    load.halt()
+    assert len(load.failures) <= 3, load.failures
+    three.edge.connect()
+    edge = three.edge
+    edge.until(lambda: sum(stats["in_flight"] for stats in edge.stats.values()) == 0, "quiet")
+    assert edge.outcome("reset") == len(load.failures)
+
+
+def test_an_edge_that_faults_again_and_again_leaves_it_to_keeper(stand):
+    """Whoever sends what kills it must not hold it in a circle of holders."""
+    pids = []
+    for _ in range(3):
+        stand.edge.connect()
+        pids.append(stand.edge.pid)
+        LIBC.syscall(SYS_TGKILL, pids[-1], workers(pids[-1])[0], signal.SIGSEGV)
+        until(lambda: start_time(pids[-1]) is None, "its death")
+    stand.client().expect("GET", "/get/1")
+    stand.edge.connect()
+    stand.keeper.connect()
+    # Started anew: its parent is keeper, and its holder is its own.
+    until(lambda: stand.keeper.read(0.05) or stand.keeper.roles[3]["starts"] >= 2, "keeper's start")
+
+
+@pytest.mark.full
+def test_ten_thousand_idle_connections_survive_in_a_blink(stand):
+    """Each is asked of the kernel at a takeover; that must not take seconds."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 11_000:
+        pytest.skip(f"this machine allows {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (11_000, hard))
+    clients = []
+    try:
+        for number in range(10_000):
+            clients.append(stand.client())
+            if number % 100 == 0:
+                clients[-1].expect("GET", "/get/1")
+        began = time.monotonic()
+        kill_edge(stand)
+        took = time.monotonic() - began
+        for client in clients[::37] + clients[::100]:
+            client.expect("GET", "/get/2")
+        print(f"{took * 1000:.0f} ms from the kill until control was answered")
+        assert took < 1
+    finally:
+        for client in clients:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
