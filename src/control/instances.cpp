@@ -203,6 +203,8 @@ void Control::adopt(const wire::SlotState& state) {
 }
 
 void Control::kill_all(model::InstanceId id) {
+    Instance* const instance = instance_at(ref(id));
+    if (instance != nullptr) instance->was_killed = true;
     keeper_->signal({ref(id), 9, wire::SignalScope::All});
 }
 
@@ -341,13 +343,12 @@ void Control::on_end(Instance& instance, const model::End& end) {
     Service& service = world_.services[instance.service];
     const Time now = env_.clock.now();
     const bool was_ready = instance.ready_since != Time{};
-    std::string text = model::describe(end);
-    if (instance.was_asked) {
+    const bool was_forced = instance.was_killed && model::was_killed_from_outside(end);
+    std::string text = was_forced ? "forced to end by SIGKILL" : model::describe(end);
+    if (instance.was_asked && !was_forced) {
         text = "ended as asked: " + text;
-    } else if (!instance.reason.empty()) {
-        text = instance.reason + "; " + text;
-    } else {
-        text = "lost: " + text;
+    } else if (!instance.was_asked) {
+        text = instance.reason.empty() ? "lost: " + text : instance.reason + "; " + text;
     }
     text += fmt::format(", after {}", format_duration(now - instance.spawned));
     say({.kind = instance.was_asked ? "instance ended" : "instance lost",
