@@ -70,7 +70,8 @@ class Nasty(Project):
 
 
 def json_lines(text):
-    return [json.loads(line) for line in text.splitlines()]
+    # Not splitlines(): what a service wrote may hold what that takes for a line's end.
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def anonymous_kib(pid):
