@@ -206,6 +206,8 @@ void Control::adopt(const wire::SlotState& state) {
 }
 
 void Control::kill_all(model::InstanceId id) {
+    Instance* const instance = instance_at(ref(id));
+    if (instance != nullptr) instance->was_killed = true;
     keeper_->signal({ref(id), 9, wire::SignalScope::All});
 }
 
@@ -349,12 +351,13 @@ void Control::on_end(Instance& instance, const model::End& end) {
     Service& service = world_.services[instance.service];
     const Time now = env_.clock.now();
     const bool was_ready = instance.ready_since != Time{};
-    std::string text = model::describe(end);
-    if (instance.was_asked) {
+    const bool was_forced = instance.was_killed && model::was_killed_from_outside(end);
+    std::string text = was_forced ? "forced to end by SIGKILL" : model::describe(end);
+    if (instance.was_asked && !was_forced) {
         text = "ended as asked: " + text;
     } else if (instance.is_stuck) {
         text = instance.reason + "; " + text;
-    } else {
+    } else if (!instance.was_asked) {
         text = (was_ready ? "lost: " : "ended before it was ready: ") + text;
     }
     text += fmt::format(", after {}", format_duration(now - instance.spawned));

@@ -29,8 +29,9 @@ struct Instance {
     model::Stage stage = model::Stage::Starting;
     Time since{};  // In this stage.
     Time spawned{};
-    Time ready_since{};  // Time{}: it never was.
-    std::string reason;  // In words: why it is where it is.
+    Time ready_since{};       // Time{}: it never was.
+    std::string reason;       // In words: why it is where it is.
+    bool was_killed = false;  // By us: where it did not become ready, or did not end when asked.
     std::unique_ptr<Probe> probe;
     Time explained{};  // When its silence was looked into last.
     env::Timer look_again;
