@@ -21,7 +21,7 @@ struct ServiceSeen {
     model::Version current;      // What should run.
     model::Version proven = {};  // What served last; what is started to fill a gap while the
                                  // current version has still to show that it can.
-    Time next_start{};  // Not before: back-off of the current version.
+    Time next_start{};           // Not before: back-off of the current version.
     Time now{};
     std::span<const model::InstanceSeen> instances = {};  // All that have not ended.
 };
