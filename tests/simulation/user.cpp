@@ -41,7 +41,8 @@ void World::plan_services() {
             {.name = "legacy", .keys = "port: 7000, public: 8081", .is_single = true});
     if (chance(0.4))
         services_.push_back({.name = "worker", .keys = "port: none", .listens = false, .scale = 2});
-    for (Wanted& service : services_) service.scale_most = service.scale_written = service.scale;
+    for (Wanted& service : services_)
+        service.scale_most = service.scale_asked = service.scale_written = service.scale;
     is_noisy_from_start_ = chance(0.3);
     ends_badly_ = !is_noisy_from_start_ && chance(0.3);
     begin_phase(Phase::Starting, kConverges + kStartup);
@@ -147,7 +148,6 @@ void World::do_something() {
             const int scale = 1 + static_cast<int>(pick(4));
             service.scale_most = std::max(service.scale_most, scale);
             service.scale_asked = scale;
-            service.is_complete = false;
             return ask("POST", "/services/" + service.name + "/scale",
                        fmt::format("{{\"instances\":{}}}", scale));
         }
@@ -200,7 +200,7 @@ void World::heard(const Result<web::Response>& answer) {
     if (path == "/manifest" || path == "/down") was_told_ = true;
     for (Wanted& service : services_) {
         if (path != "/services/" + service.name + "/scale") continue;
-        service.scale = service.scale_most = service.scale_asked;
+        service.scale = service.scale_asked;
         service.is_complete = false;
     }
 }

@@ -9,6 +9,11 @@ namespace thole::simulation {
 
 using namespace std::chrono_literals;
 
+namespace {
+// So long what control decided before a death may take to reach the edge.
+constexpr Duration kShaken = 5s;
+}  // namespace
+
 World::World(std::uint64_t seed, bool is_loud)
     : host_(seed),
       story_(host_.loop()),
@@ -128,8 +133,9 @@ void World::on_end(std::uint32_t slot) {
     const EndpointId at{slot, ended.generation};
     edge_.lost(at);
     Wanted* const service = service_of(slot);
-    if (service != nullptr && !ended.was_asked && edge_.was_routed(at))
-        service->is_complete = false;
+    if (service == nullptr || ended.was_asked || !edge_.was_routed(at)) return;
+    service->is_complete = false;
+    service->shaken_until = host_.loop().now() + kShaken;
 }
 
 Wanted* World::find(std::string_view name) {

@@ -31,12 +31,13 @@ struct Wanted {
     int scale = 1;
     int scale_most = 1;  // While it is being changed.
     int scale_asked = 1;
-    int scale_written = 1;  // In the manifest.
+    int scale_written = 1;       // In the manifest.
     std::string behaviour = {};  // What the file says.
     bool has_crashed = false;
     // It has once had all it should, and nothing has happened since that may take one away: from
     // now on none may be missing.
     bool is_complete = false;
+    Time shaken_until{};    // One died; what was decided before that may still come.
     Time too_many_since{};  // Time{}: there are not.
 };
 
@@ -96,6 +97,8 @@ private:
 
     // checks.cpp: after each step, and at what control asks for.
     void check_counts();
+    void check_count(Wanted& service, int staying);
+    void check_serving(Wanted& service, int serving);
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
     void check_attached(EndpointId at);
     void check_shut_down();
