@@ -50,6 +50,19 @@ def processes_of(mark):
     return found
 
 
+def delete_cgroups(name):
+    """What a killed keeper leaves of a system's cgroups, when nobody is in them any more."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    own = [line[4:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines() if line[:4] == "0::/"]
+    for mount in (line.split()[4] for line in mounts if " - cgroup2 " in line and own):
+        made = Path(mount) / own[0] / f"thole-{name}"
+        for folder in [*made.glob("slot-*"), made]:
+            try:
+                folder.rmdir()
+            except OSError:
+                pass  # It never was, or the last process in it is on its way out.
+
+
 def strike(system, pid, number):
     """Signals a process of this test's own, and nobody else: a wrong number in a test must not reach a stranger."""
     assert pid > 1 and pid in system.pids(), f"{pid} is not a process of this test"
@@ -61,7 +74,8 @@ class System:
 
     def __init__(self, roles, binaries=BINARIES):
         self.base = Path(tempfile.mkdtemp(prefix="thole-test-", dir="/dev/shm"))
-        self.run = self.base / "run"
+        # The last part of its path names the system's cgroup: two of one name would end each other's instances.
+        self.run = self.base / self.base.name
         self.data = self.base / "data"
         self.roles, self.binaries = roles, binaries
         self.data.mkdir()
@@ -90,6 +104,7 @@ class System:
         log = self.data / "keeper.log"
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         shutil.rmtree(self.base, ignore_errors=True)
+        delete_cgroups(self.run.name)
         while True:
             try:
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
