@@ -352,6 +352,27 @@ void Control::is_staged(Service& service) {
     put(model::NumberRow{fmt::format("staged {}", service.row.id), service.staging.revision});
 }
 
+// Copies that nothing runs from and nobody will go back to; after the commit that says so.
+void Control::remove_old_releases(Service& service) {
+    int kept = 0;
+    for (auto at = service.releases.rbegin(); at != service.releases.rend(); ++at) {
+        model::ReleaseRow& row = at->second;
+        const bool is_used = row.number == service.row.serving ||
+                             row.number == service.row.wanted ||
+                             row.number == service.staging.release;
+        const bool could_run = row.status == model::ReleaseStatus::Built;
+        kept += could_run ? 1 : 0;
+        if (is_used || row.status == model::ReleaseStatus::Removed) continue;
+        if (could_run && kept <= model::kReleasesKept) continue;
+        row.status = model::ReleaseStatus::Removed;
+        put(row);
+        after_commit([this, folder = release_folder(service, row.number)] {
+            env_.background.run(
+                [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
+        });
+    }
+}
+
 void Control::want_release(Service& service, std::uint32_t number) {
     is_staged(service);
     if (service.row.wanted != number) {

@@ -27,11 +27,10 @@ constexpr int kAcceptsMax = 16;
 void Worker::listen_to_all() {
     for (std::uint32_t place = 0; place < segment_.listener_count; ++place) {
         const ListenerEntry& listener = segment_.listeners[place];
-        if (listening_[place] == listener.id) continue;
-        if (listening_[place] != 0)
-            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listening_to_[place], nullptr);
-        listening_[place] = listener.id;
-        listening_to_[place] = listener.fd;
+        if (listening_[place].id == listener.id) continue;
+        if (listening_[place].id != 0)
+            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listening_[place].fd, nullptr);
+        listening_[place] = {listener.id, listener.fd};
         if (listener.id == 0) continue;
         epoll_event event{};
         event.events = EPOLLIN | EPOLLEXCLUSIVE;
@@ -41,14 +40,14 @@ void Worker::listen_to_all() {
 }
 
 void Worker::accept_all(std::uint32_t place) {
-    if (listening_[place] == 0) return;
+    if (listening_[place].id == 0) return;
     for (int i = 0; i < kAcceptsMax; ++i) {
         sockaddr_in peer{};
         socklen_t size = sizeof(peer);
-        const int fd = ::accept4(listening_to_[place], reinterpret_cast<sockaddr*>(&peer), &size,
+        const int fd = ::accept4(listening_[place].fd, reinterpret_cast<sockaddr*>(&peer), &size,
                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) refuse_one(listening_to_[place]);
+            if (errno == EMFILE || errno == ENFILE) refuse_one(listening_[place].fd);
             return;
         }
         if (fd >= static_cast<int>(kDescriptorsMax)) {

@@ -28,8 +28,8 @@ std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t
         // The bits again, not the list alone: main may have taken one out since the last turn.
         const EndpointEntry& entry = segment_.endpoints[slot];
         if (entry.service != listener.service || entry.bits != 0 || slot == avoid) continue;
-        if (now_ns_ < refused_until_ns_[slot]) continue;
-        candidates_.push_back({slot, loads_[slot], latencies_[slot]});
+        if (now_ns_ < slots_[slot].refused_until_ns) continue;
+        candidates_.push_back({slot, slots_[slot].load, slots_[slot].latency_us});
     }
     if (candidates_.empty()) return kNone;
     return candidates_[choose(candidates_, random_)].slot;
@@ -37,14 +37,14 @@ std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t
 
 // The idle connection that was used last, if a request may go out on it.
 std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
-    std::vector<std::uint32_t>& idle = idle_[slot];
+    std::vector<std::uint32_t>& idle = slots_[slot].idle;
     while (!idle.empty()) {
         const std::uint32_t fd = idle.back();
         idle.pop_back();
         Socket& socket = runtime_.socket(fd);
         if (!socket.is_open || runtime_.record(fd).kind != Kind::Idle) continue;
         bool fits = runtime_.record(fd).generation == segment_.endpoints[slot].generation &&
-                    keep_alive_[slot].may_reuse(now_ns_ - socket.since_ns);
+                    slots_[slot].keep_alive.may_reuse(now_ns_ - socket.since_ns);
         if (fits && (exchange.flags & kIdempotent) == 0) {
             // What cannot be sent twice looks first whether the server is just closing.
             char byte = 0;
@@ -66,7 +66,7 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
 
 // Nobody listens there: it died and control has not said so yet, or it was never there. For a
 // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
-void Worker::refused(std::uint32_t slot) { refused_until_ns_[slot] = now_ns_ + kRefusedNs; }
+void Worker::refused(std::uint32_t slot) { slots_[slot].refused_until_ns = now_ns_ + kRefusedNs; }
 
 std::uint32_t Worker::connect_to(std::uint32_t slot) {
     const EndpointEntry& entry = segment_.endpoints[slot];
@@ -118,7 +118,7 @@ bool Worker::attach(std::uint32_t fd) {
     socket.other = fd;
     socket.since_ns = now_ns_;
     const wire::SlotRef at{slot, runtime_.record(upstream).generation};
-    ++loads_[slot];
+    ++slots_[slot].load;
     counting_.attached(at);
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Attached;
@@ -183,7 +183,7 @@ void Worker::unhold(std::uint32_t fd) {
 // The upstream carries nothing any more.
 void Worker::release(std::uint32_t upstream) {
     const Record& record = runtime_.record(upstream);
-    std::uint32_t& load = loads_[record.slot];
+    std::uint32_t& load = slots_[record.slot].load;
     if (record.kind != Kind::Busy) return;
     if (load > 0) --load;
     counting_.released({record.slot, record.generation});
@@ -204,13 +204,13 @@ void Worker::put_idle(std::uint32_t upstream) {
     record.idle_out = socket.out;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = Kind::Idle;
-    idle_[record.slot].push_back(upstream);
+    slots_[record.slot].idle.push_back(upstream);
 }
 
 void Worker::idle_closed(std::uint32_t upstream) {
     const std::uint32_t slot = runtime_.record(upstream).slot;
-    keep_alive_[slot].closed_after(now_ns_ - runtime_.socket(upstream).since_ns);
-    std::vector<std::uint32_t>& idle = idle_[slot];
+    slots_[slot].keep_alive.closed_after(now_ns_ - runtime_.socket(upstream).since_ns);
+    std::vector<std::uint32_t>& idle = slots_[slot].idle;
     idle.erase(std::remove(idle.begin(), idle.end(), upstream), idle.end());
     close_socket(upstream);
 }

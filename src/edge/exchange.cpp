@@ -332,7 +332,7 @@ void Worker::finish(std::uint32_t fd) {
                                 runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
-        latencies_[before.slot] = average_latency(latencies_[before.slot], took_us);
+        slots_[before.slot].latency_us = average_latency(slots_[before.slot].latency_us, took_us);
     }
     const End how{outcome_of(before.status), now_ns_, request_head_of(segment_, before)};
     if (client_stays) {

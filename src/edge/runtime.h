@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "edge/clock.h"
+#include "edge/keepalive.h"
 #include "edge/segment.h"
 
 namespace thole::edge {
@@ -36,6 +37,21 @@ struct Socket {
     bool was_reused = false;  // Upstream: idle before this exchange.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
+};
+
+// What one worker knows of the endpoint in a slot.
+struct EndpointState {
+    std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
+    LearnedKeepAlive keep_alive;
+    std::uint32_t load = 0;             // Requests in flight of this worker.
+    std::uint32_t latency_us = 0;       // Moving average.
+    std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
+};
+
+// A listener that one worker waits for; id 0 is none.
+struct Watched {
+    std::uint32_t id = 0;
+    int fd = -1;
 };
 
 // What waits for one service, of all workers.

@@ -28,14 +28,9 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       random_(static_cast<std::uint64_t>(now_ns()) + number),
-      idle_(wire::kSlotsMax),
+      slots_(wire::kSlotsMax),
       serving_(kServicesMax),
-      keep_alive_(wire::kSlotsMax),
-      loads_(wire::kSlotsMax),
-      latencies_(wire::kSlotsMax),
-      refused_until_ns_(wire::kSlotsMax),
-      listening_(kListenersMax),
-      listening_to_(kListenersMax, -1) {
+      listening_(kListenersMax) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
 }
@@ -60,14 +55,14 @@ void Worker::adopt_client(std::uint32_t fd) {
     upstream.owner = number_;
     upstream.other = fd;
     upstream.since_ns = client.since_ns;
-    ++loads_[exchange.slot];
+    ++slots_[exchange.slot].load;
     counting_.attached({exchange.slot, exchange.generation});
 }
 
 void Worker::adopt_idle(std::uint32_t fd) {
     runtime_.socket(fd).owner = number_;
     runtime_.socket(fd).since_ns = now_ns();
-    idle_[runtime_.record(fd).slot].push_back(fd);
+    slots_[runtime_.record(fd).slot].idle.push_back(fd);
 }
 
 void Worker::wake() const {
@@ -81,8 +76,8 @@ void Worker::run() {
         if (const std::uint32_t upstream = current(runtime_.record(fd)).upstream; upstream != kNone)
             watch(upstream);
     }
-    for (const std::vector<std::uint32_t>& idle : idle_) {
-        for (const std::uint32_t fd : idle) watch(fd);
+    for (const EndpointState& endpoint : slots_) {
+        for (const std::uint32_t fd : endpoint.idle) watch(fd);
     }
     epoll_event event{};
     event.events = EPOLLIN;
@@ -182,7 +177,7 @@ void Worker::apply_endpoints() {
                     serving_[place].push_back(slot);
             }
         }
-        std::vector<std::uint32_t>& idle = idle_[slot];
+        std::vector<std::uint32_t>& idle = slots_[slot].idle;
         const auto stays = [&](std::uint32_t fd) {
             return entry.bits == 0 && runtime_.record(fd).generation == entry.generation;
         };

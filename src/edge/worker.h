@@ -13,7 +13,6 @@
 #include "edge/callers.h"
 #include "edge/counters.h"
 #include "edge/flow.h"
-#include "edge/keepalive.h"
 #include "edge/runtime.h"
 #include "http/head.h"
 #include "os/fd.h"
@@ -134,15 +133,10 @@ private:
     std::vector<std::uint32_t> clients_, lingering_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
     std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
-    std::vector<std::vector<std::uint32_t>> idle_;     // Upstreams, by slot.
+    std::vector<EndpointState> slots_;
     std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
-    std::vector<LearnedKeepAlive> keep_alive_;         // By slot.
-    std::vector<std::uint32_t> loads_;            // Requests in flight of this worker, by slot.
-    std::vector<std::uint32_t> latencies_;        // Microseconds, by slot.
-    std::vector<std::int64_t> refused_until_ns_;  // By slot: nobody listened there just now.
     std::vector<Candidate> candidates_;
-    std::vector<std::uint32_t> listening_;  // The id of the listener that is watched, by place.
-    std::vector<int> listening_to_;         // Its descriptor.
+    std::vector<Watched> listening_;  // By place.
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;

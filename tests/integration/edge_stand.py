@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import System
+from conftest import System, start_time, strike, until
 from edge import SERVES, Backend, Client, Edge, snapshot
 
 SERVICE, LISTENER = 1, 100
@@ -133,6 +133,16 @@ class Load:
         assert self.failures == []
         assert sorted(arrived) == sorted(self.posts), "each POST exactly once"
         assert self.done > 20
+
+
+def kill_edge_and_holder(stand):
+    """Stopped first: else the edge could clone another holder before it dies."""
+    holder, before = stand.holder()[0], stand.edge.pid
+    strike(stand.system, before, signal.SIGSTOP)
+    strike(stand.system, holder, signal.SIGKILL)
+    strike(stand.system, before, signal.SIGKILL)
+    until(lambda: start_time(before) is None, "the edge's death")
+    return holder, before
 
 
 def kill_edge(stand):

@@ -9,7 +9,7 @@ import pytest
 import wire
 from conftest import start_time, until
 from edge import OUT, SERVES, snapshot
-from edge_stand import LISTENER, SERVICE, Load, kill_edge, stand, three  # pylint: disable=unused-import
+from edge_stand import LISTENER, SERVICE, Load, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
 
 
 def test_every_kind_of_exchange_passes_unchanged(stand):
@@ -184,10 +184,7 @@ def test_keepers_and_watchs_death_are_nothing_to_the_edge(three):
 
 def test_edge_and_holder_together_refuse_nobody(three):
     """What was under way breaks; whoever connects waits a moment and is served from the last snapshot."""
-    holder = three.holder()[0]
-    before = three.edge.pid
-    os.kill(holder, signal.SIGKILL)
-    os.kill(before, signal.SIGKILL)
+    holder, before = kill_edge_and_holder(three)
     client = three.client()
     client.expect("GET", "/get/1")
     three.edge.connect()

@@ -1,13 +1,10 @@
 """What the edge tells control: counts that are exact although it dies, and each request that broke, by its id."""
-import os
-import signal
 import socket
 
 import pytest
 
-from conftest import start_time, until
 from edge import NO_SLOT, OUT, SERVES
-from edge_stand import LISTENER, SERVICE, Load, kill_edge, stand, three  # pylint: disable=unused-import
+from edge_stand import LISTENER, Load, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
 
 FIRST = (20, 1)
 
@@ -101,10 +98,7 @@ def test_what_was_begun_is_listed_when_edge_and_holder_die_together(stand):
     edge.until(lambda: edge.stats[FIRST]["in_flight"] == 5, "five requests at work")
     stand.client().expect("GET", "/get/1")
     edge.until(lambda: edge.outcome("success") == 1, "one that is done")
-    holder, before = stand.holder()[0], edge.pid
-    os.kill(holder, signal.SIGKILL)
-    os.kill(before, signal.SIGKILL)
-    until(lambda: start_time(before) is None, "its death")
+    kill_edge_and_holder(stand)
     stand.client().expect("GET", "/get/2")
     edge.connect()
     edge.until(lambda: len(edge.broken) == 5, "five broken ones")

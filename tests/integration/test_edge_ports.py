@@ -7,7 +7,7 @@ import pytest
 
 from conftest import start_time, strike, until
 from edge import NO_SLOT, Client
-from edge_stand import LISTENER, SERVICE, kill_edge, stand  # pylint: disable=unused-import
+from edge_stand import LISTENER, SERVICE, kill_edge, kill_edge_and_holder, stand  # pylint: disable=unused-import
 
 SECOND, OWN, STRANGERS = 101, 102, 103
 GET = b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -82,7 +82,7 @@ def test_ports_outlive_keeper_watch_edge_and_holder_one_pair_after_the_other(sta
     stand.client().expect("GET", "/get/1")
     stand.keeper.until(lambda: start_time(stand.keeper.roles.get(1, {}).get("pid", 0)) is not None)
     pair = [stand.keeper.roles[1]["pid"], stand.keeper.synced[5]]
-    before, holder = stand.edge.pid, stand.holder()[0]
+    before = stand.edge.pid
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for victim in pair:
             strike(stand.system, victim, number)
@@ -92,9 +92,7 @@ def test_ports_outlive_keeper_watch_edge_and_holder_one_pair_after_the_other(sta
     until(lambda: parked(stand).get(LISTENER) == stand.port, "the port back with keeper")
     stand.edge.connect()
     assert stand.edge.pid == before
-    strike(stand.system, holder, signal.SIGKILL)
-    strike(stand.system, before, signal.SIGKILL)
-    until(lambda: start_time(before) is None, "the edge's death")
+    kill_edge_and_holder(stand)
     stand.client().expect("GET", "/get/1")
     stand.edge.connect()
     # The segment came back, too: counts go on.
