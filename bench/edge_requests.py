@@ -17,9 +17,9 @@ from conftest import BINARIES, System, until  # pylint: disable=wrong-import-ord
 from edge import SERVES, Edge, snapshot  # pylint: disable=wrong-import-order
 
 SERVICE, LISTENER, ENDPOINTS = 1, 100, 3
-PAIRS = 2
+PAIRS = 12
 # (connections, bytes of the body, requests a turn)
-CASES = [(1, 128, 8000), (32, 128, 30000), (64, 128, 30000), (32, 10240, 15000)]
+CASES = [(1, 128, 5000), (32, 128, 20000), (64, 128, 20000), (32, 10240, 10000)]
 COUNTED = 20000
 
 
