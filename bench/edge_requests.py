@@ -17,7 +17,8 @@ from conftest import BINARIES, System, until  # pylint: disable=wrong-import-ord
 from edge import SERVES, Edge, snapshot  # pylint: disable=wrong-import-order
 
 SERVICE, LISTENER, ENDPOINTS = 1, 100, 3
-PAIRS = 12
+PAIRS = 16
+TURNS_OF_CONNECTIONS = 2
 # (connections, bytes of the body, requests a turn)
 CASES = [(1, 128, 5000), (32, 128, 20000), (64, 128, 20000), (32, 10240, 10000)]
 COUNTED = 20000
@@ -48,25 +49,27 @@ class Turns:
     """One of the two, in one case: its load, and what each turn cost."""
 
     def __init__(self, target, case):
-        self.target, (self.connections, body, self.requests) = target, case
-        self.load = Load(target.port, self.connections, body)
-        self.load.run(self.connections * 200)
-        self.cpu_us, self.rate, self.p50, self.p99 = [], [], [], []
-        self.user_before = user_s(target.pid)
+        self.target, (self.connections, self.body, self.requests) = target, case
+        self.load = None
+        self.cpu_us, self.user_us, self.rate, self.p50, self.p99 = [], [], [], [], []
 
     def take(self):
-        before = cpu_s(self.target.pid)
+        # How connections fall to the two workers is chance and stays while they live: now and then new ones.
+        if len(self.cpu_us) % TURNS_OF_CONNECTIONS == 0:
+            self.close()
+            self.load = Load(self.target.port, self.connections, self.body)
+            self.load.run(self.connections * 100)
+        cpu, user = cpu_s(self.target.pid), user_s(self.target.pid)
         seconds, p50, p99 = self.load.run(self.requests)
-        self.cpu_us.append((cpu_s(self.target.pid) - before) / self.requests * 1e6)
+        self.cpu_us.append((cpu_s(self.target.pid) - cpu) / self.requests * 1e6)
+        self.user_us.append((user_s(self.target.pid) - user) / self.requests * 1e6)
         self.rate.append(self.requests / seconds)
         self.p50.append(p50)
         self.p99.append(p99)
 
-    def user_us(self):
-        return (user_s(self.target.pid) - self.user_before) / (self.requests * len(self.cpu_us)) * 1e6
-
     def close(self):
-        self.load.close()
+        if self.load is not None:
+            self.load.close()
 
 
 def compare(edge, forwarder, case):
@@ -76,7 +79,7 @@ def compare(edge, forwarder, case):
             turns.take()
     ratios = [mine / theirs for mine, theirs in zip(ours.cpu_us, raw.cpu_us)]
     row = [case[0], case[1], spread(ratios), spread(ours.cpu_us, 1), spread(raw.cpu_us, 1),
-           f"{ours.user_us():.1f}, {raw.user_us():.1f}"]
+           ", ".join(f"{statistics.mean(turns.user_us):.1f}" for turns in (ours, raw))]
     for numbers in ("rate", "p50", "p99"):
         row.append(", ".join(f"{statistics.median(getattr(turns, numbers)):.0f}" for turns in (ours, raw)))
     ours.close()

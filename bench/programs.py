@@ -13,11 +13,12 @@ BIN = ROOT / "build" / "bench" / "bin"
 
 
 class Program:
-    """One of ours that prints its port."""
+    """One of ours that prints its port. In a session of its own, as the edge is: the kernel shares the processors among
+    sessions first, and the two must be alike to it."""
 
     def __init__(self, name, *words):
         self.process = subprocess.Popen([str(BIN / f"bench_{name}"), *map(str, words)], stdout=subprocess.PIPE,
-                                        text=True)
+                                        text=True, start_new_session=True)
         self.port = int(self.process.stdout.readline())
 
     @property
