@@ -51,7 +51,7 @@ void Worker::step(std::uint32_t fd) {
         const Socket& client = runtime_.socket(fd);
         if (!client.is_open) return;
         Record& record = runtime_.record(fd);
-        if (record.shut != 0) return linger(fd);
+        if (record.shut == kShutWhole) return linger(fd);
         if (client.is_poison) return give_up(fd);
         if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
         bool moved = false;
@@ -341,7 +341,7 @@ void Worker::finish(std::uint32_t fd) {
         next_request(fd, how);
     } else {
         // Intent first: all is passed on, and a successor only has to close.
-        record.shut = 1;
+        record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
         counting_.end(record, fd, how, [](Exchange& next) { next.upstream = kNone; });
         ::shutdown(static_cast<int>(fd), SHUT_WR);
