@@ -259,6 +259,7 @@ void Slots::adopt_one(std::uint32_t slot) {
     Private& own = private_[slot];
     if (own.pidfd >= 0) ::close(std::exchange(own.pidfd, -1));
     own.watched = claim;
+    own.asked_ns = 0;  // How the one before ended is nobody's question any more.
     const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, claim.pid, 0));
     // The start time is looked at after the pidfd is held: from then on the pid cannot be
     // another's.
