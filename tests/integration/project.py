@@ -29,6 +29,7 @@ class Project(System):
         self.folder = self.base / "project"
         self.folder.mkdir(mode=0o755)
         self.port = free_port()
+        self.asked_by = []  # The command that becomes somebody else, where it is not ourselves who types.
         self.write(manifest)
 
     def write(self, manifest):
@@ -49,7 +50,7 @@ class Project(System):
         return dict(os.environ, THOLE_RUN_DIR=str(self.run), THOLE_DATA_DIR=str(self.data))
 
     def thole(self, *words, wanted=0, limit_s=COMMAND_S):
-        done = subprocess.run([str(self.binaries / "thole"), *words], cwd=self.folder, env=self.environment(),
+        done = subprocess.run([*self.asked_by, str(self.binaries / "thole"), *words], cwd=self.folder, env=self.environment(),
                               check=False, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL)
         if wanted is not None:
             assert done.returncode == wanted, (words, done.returncode, done.stdout, done.stderr, self.log())
