@@ -14,6 +14,7 @@ ROLES = ("keeper", "watch", "control", "edge")
 SEED, TWO_AT_ONCE_EVERY, SIGTERM_SHARE = 20, 10, 0.15
 # Beyond what was there before: connections that the edge keeps open for a while, and what the allocator keeps.
 DESCRIPTORS_MORE, MEMORY_SHARE, MEMORY_FLOOR_KIB = 8, 1.2, 512
+BROKEN_A_KILL_MAX = 8
 READY_WITHIN_S, QUIET_WITHIN_S = 60, 90
 
 
@@ -145,14 +146,15 @@ def survives(system, rounds):
     system.begin_load(rate=30, allow_broken=10 * rounds)
     said = kill_about(system, rounds)
     report = system.judge.finish()
-    # What broke was in flight on an instance that was killed, or on an edge that died together with its holder.
+    # What broke was in flight on an instance that was killed, or on an edge that died together with its holder: four
+    # tunnels that are always open, and what else there was at 30 a second.
     assert report["passed"] and report["failed"] == report["lost"] == report["doubled"] == 0, (said, system.judge.text())
-    assert report["broken"] <= 3 * sum("calm" in line or "and" in line for line in said), (said, system.judge.text())
+    assert report["broken"] <= BROKEN_A_KILL_MAX * sum("calm" in line or "and" in line for line in said), (said, system.judge.text())
     wait_for_rest(system, before)
     assert is_whole(system.seen())
     assert len(children_told(system, "family")) == 4
-    system.thole("down")
-    assert system.pids() == [] and not system.run.exists() and cgroups_of(system) == set()
+    system.down()
+    assert cgroups_of(system) == set()
     assert str(system.base) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
 
 

@@ -190,5 +190,4 @@ def test_a_user_without_rights_has_all_of_it_and_is_told_what_is_not_promised(no
     (nobody.folder / "spy" / "text").write_bytes(b"a byte more")
     nobody.up("--detach")
     assert nobody.service("spy")["release"] == 2
-    nobody.thole("down")
-    assert nobody.pids() == [] and not nobody.run.exists()
+    nobody.down()
