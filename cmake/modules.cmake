@@ -35,10 +35,12 @@ add_executable(edge src/app/edge_main.cpp)
 target_link_libraries(edge PRIVATE thole_edge)
 
 # thole: the command line, and control.
-add_executable(thole src/app/thole_main.cpp src/app/outside_linux.cpp src/app/program.cpp src/app/control_main.cpp)
+add_executable(thole src/app/thole_main.cpp src/app/outside_linux.cpp src/app/program.cpp src/app/control_main.cpp
+    src/app/keeper_guard.cpp src/keeper/table.cpp)
 target_link_libraries(thole PRIVATE thole_cli thole_control thole_os)
 if(THOLE_TESTS)
-    add_executable(app_test src/app/outside_linux_test.cpp src/app/outside_linux.cpp src/app/program.cpp)
-    target_link_libraries(app_test PRIVATE thole_cli thole_os GTest::gtest_main)
+    add_executable(app_test src/app/outside_linux_test.cpp src/app/outside_linux.cpp src/app/program.cpp
+        src/app/keeper_guard_test.cpp src/app/keeper_guard.cpp src/keeper/table.cpp)
+    target_link_libraries(app_test PRIVATE thole_cli thole_os thole_wire GTest::gtest_main)
     gtest_discover_tests(app_test TEST_PREFIX app. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS unit TIMEOUT 120)
 endif()

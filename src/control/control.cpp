@@ -200,8 +200,16 @@ void Control::on_role(const wire::RoleState& state) {
     const wire::RoleState before = world_.roles[state.role];
     world_.roles[state.role] = state;
     const std::string role(role_name(state.role));
-    if (state.event == wire::RoleEvent::Running && before.pid != 0 && before.pid != state.pid)
-        say({.kind = "role started", .text = fmt::format("{} runs again", role)});
+    // Control hears of its own death from keeper, as the next one.
+    const bool is_us = state.role == static_cast<std::uint32_t>(wire::Role::Control);
+    const bool is_another = before.pid != 0 ? before.pid != state.pid : is_us && state.starts > 1;
+    if (state.event == wire::RoleEvent::Running && is_another) {
+        // keeper tells the newest state only: how it ended is there, that it had ended often not.
+        std::string text = role + " runs again";
+        if (state.starts > before.starts)
+            text += "; the one before: " + model::describe({.wait_status = state.wait_status});
+        say({.kind = "role started", .text = std::move(text)});
+    }
     if (state.event == wire::RoleEvent::Ended && before.event != state.event) {
         const model::End end{.wait_status = state.wait_status};
         say({.kind = "role ended", .text = fmt::format("{}: {}", role, model::describe(end))});

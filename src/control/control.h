@@ -19,6 +19,7 @@
 #include "control/store.h"
 #include "control/world.h"
 #include "env/env.h"
+#include "model/defaults.h"
 #include "web/server.h"
 
 namespace thole::control {
@@ -30,6 +31,9 @@ struct Options {
     int api_descriptor = 3;
     // So long what leaves may wait for the disk before a slot is forgotten all the same.
     Duration forget_limit = std::chrono::milliseconds(30);
+    // For what is under way when an instance is to go; where its successor waits for it, at most
+    // kSingleDrainLimit.
+    Duration drain_limit = model::kDrainLimit;
 };
 
 // Whether services that the manifest does not name any more are ended.
@@ -41,6 +45,11 @@ public:
     static Result<std::unique_ptr<Control>> start(env::Env& env, Options options);
     ~Control();
     Control(const Control&) = delete;
+
+    // For what is seen outside of us: an entry of the timeline.
+    void tell(std::string kind, std::string text) {
+        say({.kind = std::move(kind), .text = std::move(text)});
+    }
 
 private:
     friend class Api;
@@ -87,7 +96,7 @@ private:
     void on_running(Instance& instance, std::uint32_t pid);
     void on_probe(std::uint32_t slot, const Status& status);
     void end_stuck(Instance& instance);
-    void explain_silence(std::uint32_t slot);
+    void explain_silence(std::uint32_t slot, std::string heard);
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);

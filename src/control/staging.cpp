@@ -162,7 +162,7 @@ void Control::stage(std::uint32_t id) {
         join_path(world_.manifests[world_.revision].folder, service.spec.path);
     const std::string list = fmt::format("{}/files/{}", options_.data, world_.revision);
     const auto digest = std::make_shared<Result<std::string>>(unavailable("not read yet"));
-    env_.background.run(
+    env_.errands.run(
         [&env = env_, folder, list, path = service.spec.path, extra = digest_extra(service.spec),
          digest] {
             const auto files = env.files.read(list, kFilesBytesMax);
@@ -225,7 +225,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
     const std::string state = service.spec.state_bytes > 0 ? state_folder(service) : std::string();
     const auto copied = std::make_shared<Status>(success());
-    env_.background.run(
+    env_.errands.run(
         [&env = env_, from, list, folder, cache, state, owner = owner_of(service), digest,
          path = service.spec.path, extra = digest_extra(service.spec), copied,
          spool = options_.data + "/spool"] {
@@ -367,7 +367,7 @@ void Control::remove_old_releases(Service& service) {
         row.status = model::ReleaseStatus::Removed;
         put(row);
         after_commit([this, folder = release_folder(service, row.number)] {
-            env_.background.run(
+            env_.errands.run(
                 [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
         });
     }

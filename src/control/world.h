@@ -33,6 +33,7 @@ struct Instance {
     std::string reason;       // In words: why it is where it is.
     bool was_killed = false;  // By us: where it did not become ready, or did not end when asked.
     std::unique_ptr<Probe> probe;
+    Time explained{};  // When its silence was looked into last.
     env::Timer look_again;
 
     // Leaving only.
@@ -43,6 +44,8 @@ struct Instance {
     bool is_cut = false;
     bool is_acknowledged = false;
     std::uint64_t removal = 0;  // The edge's sequence that takes it out; 0: not said yet.
+    // What the acknowledgement of it names: nothing else may reach it from then on.
+    std::vector<wire::RequestId> named;
 
     wire::EndpointStats stats{};
 };
@@ -111,7 +114,8 @@ struct World {
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
-    bool is_down = false;  // `thole down` was said.
+    std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
+    bool is_down = false;                                      // `thole down` was said.
 };
 
 // The manifest that is applied, or nullptr.

@@ -243,6 +243,8 @@ bool Worker::parse_response(std::uint32_t fd) {
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
         return true;
     }
+    if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
+        slots_[now.slot].keep_alive.told(said->value);
     const http::Field* const type = head.find("content-type");
     const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
     const std::uint64_t out_start = runtime_.socket(fd).out;

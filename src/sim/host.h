@@ -55,6 +55,7 @@ public:
     env::Env& env() { return env_; }
     SimNetwork& network() { return network_; }
     SimBackground& background() { return background_; }
+    SimBackground& errands() { return errands_; }
     const std::string& name() const { return life_->name; }
     std::uint32_t pid() const { return life_->who.pid; }
     bool is_alive() const { return life_->is_alive; }
@@ -76,6 +77,7 @@ private:
     SimFiles files_;
     SimNetwork network_;
     SimBackground background_;
+    SimBackground errands_;
     SimTrees trees_;
     SimProcesses processes_;
     env::Env env_;

@@ -1,0 +1,69 @@
+"""Instances are killed under load: what can be answered is, what cannot is listed, and another one is there at once.
+
+H1 and H2 of the acceptance lists, HTTP/1.1, with timeline entries in place of incidents.
+"""
+import datetime
+import time
+
+from conftest import until
+from judged import Judged, pause
+
+KILLED = "lost: SIGKILL, sender unknown, oom_kill unchanged"
+# The bar is 50 ms beyond the start, on a machine that does nothing else; what was measured is printed.
+REPLACED_WITHIN_S = 5
+
+
+def wall(entry):
+    return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp()
+
+
+def kill_and_wait(judged, pid):
+    """From the kill to the timeline's word that another instance starts, and that it is ready; in seconds."""
+    ready_before, began = judged.count("instance ready"), time.time()
+    judged.kill_instance(pid)
+    until(lambda: judged.count("instance ready") > ready_before, "another instance", REPLACED_WITHIN_S + 30)
+    starting = next(each for each in judged.timeline("instance starting") if wall(each) >= began - 0.001)
+    ready = judged.timeline("instance ready")[-1]
+    return wall(starting) - began, wall(ready) - began
+
+
+def instances_die(judged, kills, start_s, **more):
+    """Kills them one at a time; the report, all of whose breaks are those that the edge lists."""
+    judged.load(begun=judged.base / "begun", allow_broken=100_000, **more)
+    for _ in range(kills):
+        starting, ready = kill_and_wait(judged, judged.instance_pids()[0])
+        print(f"another one started {starting * 1000:.0f} ms, was ready {ready * 1000:.0f} ms after the kill")
+        assert ready < REPLACED_WITHIN_S + start_s
+        pause(1)
+    judged.list_broken()
+    report = judged.judged()
+    # Nothing else failed, and the two lists of what broke are one.
+    begun, kinds = report["begun"], {each["number"]: each["kind"] for each in report["faults"]}
+    assert report["failed"] == 0, judged.judge.text() + judged.told()
+    listed = {each["text"].split()[0]: each["text"] for each in judged.timeline("request broken")}
+    # But of an event stream: its client may have left, content, in the moment in which its instance died.
+    surplus = [listed[request] for request in begun["only_edge"]]
+    assert all("/sse/" in text for text in surplus), (surplus, judged.judge.text(), judged.told())
+    # But tunnels: an instance that dies ends its stream like one that is done, so the edge cannot list each.
+    assert {kinds[number] for number in begun["only_client"]} <= {"websocket", "lines"}, judged.judge.text()
+    assert begun["matched"] + len(begun["only_client"]) == report["broken"] > 0
+    lost = judged.timeline("instance lost")
+    assert len(lost) == kills and all(each["text"].startswith(KILLED) for each in lost), judged.told()
+    assert {each["instance"] for each in judged.timeline("request broken")} <= {each["instance"] for each in lost}
+    assert len(judged.instance_pids()) == len(judged.instances("echo"))
+    return report
+
+
+def test_one_of_three_dies_and_only_what_it_had_in_hand_breaks():
+    with Judged(scale=3) as judged:
+        # What had been asked of it for half a second begins anew elsewhere: so long may somebody wait.
+        instances_die(judged, 4, start_s=0, slow_ms=500)
+
+
+def test_the_only_one_dies_and_requests_wait_for_the_next():
+    with Judged(scale=1, START_MS=300) as judged:
+        # Answers that take little, so that the longest added wait is that of the hold and not of what began anew.
+        report = instances_die(judged, 3, start_s=0.3, slow_ms=100)
+        print(f"longest added wait {report['added_max_ms']:.0f} ms, with a start of 300 ms")
+        assert report["added_max_ms"] > 200, "somebody must have waited"
+        assert judged.count("service out", "no instance is ready; requests wait") == 3

@@ -1,0 +1,181 @@
+"""The shop as a newcomer runs it: real services in four languages. Each part of it and of thole is killed, it goes on."""
+import json
+import shutil
+import signal
+import sqlite3
+import urllib.error
+import urllib.request
+
+import pytest
+
+from accountant import Accountant
+from conftest import ROOT, until
+from judged import ROLES, pause
+from project import Project
+
+SERVICES = ("web", "orders", "billing", "catalog")
+BUILD_WITHIN_S = 300  # npm, pip, go and g++, on a machine that does other things, too.
+READY_WITHIN_S = 30  # Of an instance: gunicorn takes a second where nothing else runs.
+
+
+class Shop(Project):
+    def __init__(self):
+        super().__init__("")
+        shutil.copytree(ROOT / "examples" / "shop", self.folder, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("node_modules", ".venv", ".thole"))
+        manifest = (ROOT / "examples" / "shop" / "thole.yaml").read_text(encoding="utf-8")
+        assert "public: 8080" in manifest
+        self.write(manifest.replace("public: 8080", "public: PORT_HERE"))
+        self.judge = Accountant(self.base)
+
+    def __enter__(self):
+        self.thole("up", limit_s=BUILD_WITHIN_S)
+        return self
+
+    def __exit__(self, *_):
+        self.judge.stop()
+        self.close()
+
+    def state(self, service):
+        return self.data / "state" / service
+
+    def ask(self, path, body=None):
+        """Status, type and text of a page; a form or JSON is POSTed."""
+        kind = "application/json" if path.startswith("/api") else "application/x-www-form-urlencoded"
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, {"Content-Type": kind})
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+    def paid(self):
+        """How often money was taken, by order: from billing's own books."""
+        with sqlite3.connect(f"file:{self.state('billing')}/billing.db?mode=ro", uri=True) as books:
+            return [row[0] for row in books.execute("SELECT id FROM charges")]
+
+    def load(self, **more):
+        asked = {"rate": 30, "kind": "shop", "hold": {"ticker": 5}, "added_max": "20s", "allow_broken": 100_000,
+                 "arrivals": [f"{name}={self.state(name)}/arrivals.log" for name in ("orders", "billing")]} | more
+        self.judge.start(f"http://127.0.0.1:{self.port}", **asked)
+        pause(2)
+
+    def kill_instance(self, service):
+        """One of a service's; comes back when all are ready again."""
+        wanted, victim = self.service(service)["instances_wanted"], self.instances(service)[0]["pid"]
+        self.kill(victim, signal.SIGKILL)
+        until(lambda: victim not in (pids := [each["pid"] for each in self.instances(service)]) and len(pids) == wanted,
+              f"{service} is ready again", READY_WITHIN_S)
+
+    def kill_role(self, role):
+        before = self.role_pid(role)
+        self.kill(before, signal.SIGKILL)
+        self.wait_for_role(role, before)
+
+    def judged(self):
+        report = self.judge.finish()
+        print(self.judge.text())
+        return report
+
+
+@pytest.fixture(scope="module")
+def shop():
+    with Shop() as made:
+        yield made
+
+
+def test_its_pages_and_its_json_work(shop):
+    for path, words in {"/": "Ash oar", "/products/mug": "Enamel mug", "/cart": "Your cart is empty",
+                        "/report": "Sales report", "/style.css": "body", "/live.js": "prices"}.items():
+        status, _, text = shop.ask(path)
+        assert status == 200 and words in text, (path, status, text[:500])
+    assert shop.ask("/products/none")[0] == 404
+    assert shop.ask("/orders/none")[0] == 404
+    products = json.loads(shop.ask("/api/products")[2])["products"]
+    assert len(products) == 8 and json.loads(shop.ask("/api/products/oar")[2])["name"].startswith("Ash oar")
+
+
+def test_an_order_is_paid_once_however_often_it_is_sent(shop):
+    order = json.dumps({"id": "pressed-often", "items": {"mug": 2}}).encode()
+    assert [shop.ask("/api/orders", order)[0] for _ in range(4)] == [201, 200, 200, 200]
+    paid = json.loads(shop.ask("/api/orders/pressed-often")[2])
+    assert paid["status"] == "paid" and "Thank you!" in shop.ask("/orders/pressed-often")[2]
+    shop.kill_instance("billing")
+    shop.kill_instance("orders")
+    assert shop.ask("/api/orders", order)[0] == 200, "whoever died, it is known"
+    assert json.loads(shop.ask("/api/orders/pressed-often")[2]) == paid
+    assert shop.paid().count("pressed-often") == 1
+    arrived = (shop.state("orders") / "arrivals.log").read_text(encoding="utf-8").splitlines()
+    assert sum(line.startswith("pressed-often ") for line in arrived) == 5, "each POST was passed on, once"
+    assert shop.ask("/api/orders", b'{"id": "pressed-often", "items": {"oar": 1}}')[0] == 409
+
+
+def everything_dies(shop, rounds, **more):
+    """Each service's instance and each role in turn; the report."""
+    shop.load(**more)
+    for _ in range(rounds):
+        for service, role in zip(SERVICES, ROLES):
+            shop.kill_instance(service)
+            pause(0.5)
+            shop.kill_role(role)
+            pause(0.5)
+    shop.wait_settled()
+    report = shop.judged()
+    text = shop.judge.text() + shop.log()[-2000:]
+    # What broke had been in the hands of an instance that was killed; nothing else failed, nothing was done twice.
+    assert report["failed"] == report["lost"] == report["doubled"] == report["gaps"] == 0, text
+    assert report["broken"] < report["requests"] / 10, text
+    assert report["ok"] > 100, text
+    paid = shop.paid()
+    assert len(paid) == len(set(paid)) > 10
+    return report
+
+
+# Without reports: eight seconds each, and one in the hands of a killed instance is broken.
+LIGHT = {"mix": {"page": 15, "product": 15, "list": 20, "item": 15, "reread": 12, "order": 17, "form": 3}}
+
+
+def test_each_part_of_it_and_of_thole_dies_and_the_shop_goes_on(shop):
+    everything_dies(shop, 1, **LIGHT)
+
+
+@pytest.mark.full
+def test_the_shop_goes_on_for_many_rounds_of_deaths(shop):
+    everything_dies(shop, 10, rate=60)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("service", SERVICES)
+def test_only_what_a_killed_instance_had_in_hand_breaks(shop, service):
+    """Where nothing that takes orders dies, no order breaks at all."""
+    shop.load(**LIGHT)
+    for _ in range(5):
+        shop.kill_instance(service)
+        pause(1)
+    report = shop.judged()
+    assert report["failed"] == report["doubled"] == report["lost"] == 0, shop.judge.text()
+    if service == "catalog":
+        assert report["broken"] == 0, shop.judge.text()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("role", ROLES)
+def test_a_roles_death_breaks_nothing_in_the_shop(shop, role):
+    shop.load(mix=LIGHT["mix"] | {"report": 1})
+    for number in [signal.SIGKILL] * 5 + [signal.SIGSTOP]:
+        before = shop.role_pid(role)
+        shop.kill(before, number)
+        shop.wait_for_role(role, before, 20)
+        pause(1)
+    report = shop.judged()
+    assert report["passed"] and report["broken"] == 0, shop.judge.text()
+
+
+@pytest.mark.full
+def test_down_ends_the_shop_and_up_finds_what_it_had(shop):
+    before = shop.paid()
+    shop.thole("down")
+    assert shop.pids() == []
+    shop.thole("up", limit_s=BUILD_WITHIN_S)
+    assert shop.paid() == before
+    assert json.loads(shop.ask("/api/orders/pressed-often")[2])["status"] == "paid"
