@@ -5,7 +5,6 @@ from pathlib import Path
 
 import accountant
 from accountant import Accountant
-from conftest import start_time
 from project import Project
 
 STARTUP_S, GRACE_S = 3, 1
@@ -97,4 +96,5 @@ def children_told(project, service):
     """Pids that a service with FORK_GRANDCHILDREN says it started, of which there still are any."""
     said = [line["text"] for line in json_lines(project.thole("logs", service, "--json").stdout) if "text" in line]
     pids = [int(text.split()[1]) for text in said if text.startswith("child ")]
-    return [pid for pid in pids if start_time(pid) is not None]
+    ours = set(project.pids())
+    return [pid for pid in pids if pid in ours]

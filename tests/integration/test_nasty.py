@@ -190,8 +190,7 @@ def test_what_one_leaves_when_it_is_killed_goes_before_its_successor_is_ready(ma
         until(lambda children=children: all(start_time(pid) is None for pid in children), "what it left", 2)
         assert can_bind(old["port"])
     assert "lost: SIGKILL" in project.texts("parent", "instance lost")[-1]
-    project.thole("down")
-    assert project.pids() == []
+    project.down()
 
 
 def allocated(path):
@@ -226,7 +225,7 @@ def test_a_flood_of_garbage_drowns_nobody(made):
     assert project.service("flood")["state"] == "serving"
     assert b"\x1b" not in on_a_terminal(project, "logs", "flood", "--lines", "20")
     project.thole("restart", "flood")
-    project.thole("down")
+    project.down()
 
 
 def followed(project, service, is_enough, deadline_s=30):
@@ -319,5 +318,4 @@ def test_nothing_is_left_of_a_system_that_never_served(made):
     project = made(wild("absent", run="./no-such-program"))
     project.write("name: nasty\nservices:\n" + wild("absent", run="./no-such-program"))
     project.up("--detach", wanted=1)
-    project.thole("down")
-    assert project.pids() == [] and not project.run.exists()
+    project.down()
