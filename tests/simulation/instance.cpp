@@ -81,8 +81,8 @@ void Instance::end_after(sim::Range when, std::int32_t wait_status) {
 void Instance::end(std::int32_t wait_status) {
     if (!process_.is_alive()) return;
     process_.kill();
-    listening_.reset();
     ended_(wait_status);
+    listening_.reset();
 }
 
 }  // namespace thole::simulation

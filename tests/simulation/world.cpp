@@ -133,7 +133,7 @@ void World::on_end(std::uint32_t slot) {
     const EndpointId at{slot, ended.generation};
     edge_.lost(at);
     Wanted* const service = service_of(slot);
-    if (service == nullptr || ended.was_asked || !edge_.was_routed(at)) return;
+    if (service == nullptr || ended.was_asked || !ended.instance->is_listening()) return;
     service->is_complete = false;
     service->shaken_until = host_.loop().now() + kShaken;
 }
