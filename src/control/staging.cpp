@@ -311,6 +311,16 @@ void Control::build(Service& service) {
     service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
 }
 
+Service* Control::builder_at(wire::SlotRef at) {
+    for (auto& [id, service] : world_.services) {
+        const Staging& staging = service.staging;
+        if (staging.build_slot == at.slot && staging.build_generation == at.generation &&
+            at.slot != 0)
+            return &service;
+    }
+    return nullptr;
+}
+
 void Control::on_build_end(Service& service, const model::End& end) {
     Staging& staging = service.staging;
     forget({staging.build_slot, staging.build_generation});
