@@ -213,10 +213,9 @@ void Control::on_refused(const wire::RefusedEvent& event) {
     const bool is_spawn = event.request == static_cast<std::uint16_t>(wire::KeeperMessage::Spawn);
     // The build of a control before us is still there: it is on its way out.
     if (Service* const builder = builder_at(event.at); is_spawn && builder != nullptr) {
-        builder->again =
-            env_.timers.after(kBuildAgain, [this, id = builder->row.id, at = event.at] {
-                if (Service* const still = builder_at(at); still != nullptr) build(*still);
-            });
+        builder->staging.again = env_.timers.after(kBuildAgain, [this, at = event.at] {
+            if (Service* const still = builder_at(at); still != nullptr) build(*still);
+        });
         return;
     }
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;

@@ -308,7 +308,7 @@ void Control::build(Service& service) {
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
     keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
-    service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+    staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
 }
 
 Service* Control::builder_at(wire::SlotRef at) {
