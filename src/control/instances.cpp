@@ -239,11 +239,7 @@ void Control::on_slot(const wire::SlotState& state) {
         return;
     }
     if (state.status != wire::SlotStatus::Ended || state.at.slot < wire::kRoleSlots) return;
-    for (auto& [id, service] : world_.services) {
-        const Staging& staging = service.staging;
-        if (staging.build_slot == state.at.slot && staging.build_generation == state.at.generation)
-            return on_build_end(service, end);
-    }
+    if (Service* const builder = builder_at(state.at)) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});
 }
 

@@ -309,7 +309,17 @@ void Control::build(Service& service) {
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
     keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
-    service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+    staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+}
+
+Service* Control::builder_at(wire::SlotRef at) {
+    for (auto& [id, service] : world_.services) {
+        const Staging& staging = service.staging;
+        if (staging.build_slot == at.slot && staging.build_generation == at.generation &&
+            at.slot != 0)
+            return &service;
+    }
+    return nullptr;
 }
 
 void Control::on_build_end(Service& service, const model::End& end) {

@@ -77,6 +77,8 @@ struct Staging {
     std::string digest;
     std::uint32_t build_slot = 0;  // 0: no build runs.
     std::uint32_t build_generation = 0;
+    env::Timer again;  // Where keeper had no place for the build.
+    env::Timer limit;  // Of the build.
     Time began{};
 };
 

@@ -37,12 +37,11 @@ Program read_program(std::string_view bytes) {
     return program;
 }
 
-Instance::Instance(sim::SimHost& host, const std::string& name, Program program,
-                   std::function<void(std::int32_t)> ended)
+Instance::Instance(sim::SimHost& host, const std::string& name, Program program, Events events)
     : host_(host),
       process_(host.process(name)),
       program_(std::move(program)),
-      ended_(std::move(ended)) {}
+      events_(std::move(events)) {}
 
 void Instance::start() {
     sim::SimLoop& loop = host_.loop();
@@ -80,9 +79,12 @@ void Instance::end_after(sim::Range when, std::int32_t wait_status) {
 
 void Instance::end(std::int32_t wait_status) {
     if (!process_.is_alive()) return;
+    events_.died();
     process_.kill();
-    listening_.reset();
-    ended_(wait_status);
+    const bool is_slow = host_.loop().random().chance(0.1);
+    const Duration after = host_.loop().draw({10us, is_slow ? Duration(500ms) : Duration(2ms)});
+    host_.loop().schedule(after,
+                          {"reap", nullptr, [this, wait_status] { events_.ended(wait_status); }});
 }
 
 }  // namespace thole::simulation

@@ -34,9 +34,13 @@ Program read_program(std::string_view image);
 
 class Instance {
 public:
-    // `ended` comes once, with what waitpid would say; the process is dead by then.
-    Instance(sim::SimHost& host, const std::string& name, Program program,
-             std::function<void(std::int32_t)> ended);
+    // Each comes once: when the process has done its last, and a while after it, when it can be
+    // waited for.
+    struct Events {
+        std::function<void()> died;
+        std::function<void(std::int32_t wait_status)> ended;
+    };
+    Instance(sim::SimHost& host, const std::string& name, Program program, Events events);
     Instance(const Instance&) = delete;
 
     void start();
@@ -44,7 +48,9 @@ public:
     void end(std::int32_t wait_status);
     std::uint32_t pid() const { return process_.pid(); }
     const Program& program() const { return program_; }
-    bool is_listening() const { return listening_ != nullptr || program_.port == 0; }
+    bool is_listening() const {
+        return process_.is_alive() && (listening_ != nullptr || program_.port == 0);
+    }
 
 private:
     void listen();
@@ -54,7 +60,7 @@ private:
     sim::SimHost& host_;
     sim::SimProcess& process_;
     Program program_;
-    std::function<void(std::int32_t)> ended_;
+    Events events_;
     std::unique_ptr<web::Server> server_;
     std::unique_ptr<env::Listening> listening_;
     env::Timer start_;

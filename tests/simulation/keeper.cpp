@@ -150,7 +150,10 @@ void SimKeeper::claim(wire::SlotRef at, const Program& program) {
     if (slot.generation != at.generation || slot.status != SlotStatus::Starting) return;
     const std::string name = fmt::format("{}-{}.{}", program.service, at.slot, at.generation);
     slot.instance = std::make_unique<Instance>(
-        host_, name, program, [this, at](std::int32_t wait_status) { on_end(at, wait_status); });
+        host_, name, program,
+        Instance::Events{
+            .died = [this, at] { settings_.died(at.slot); },
+            .ended = [this, at](std::int32_t wait_status) { on_end(at, wait_status); }});
     slot.status = SlotStatus::Running;
     slot.start_time = static_cast<std::uint64_t>(nanoseconds_of(host_.loop().now()) / 10'000'000);
     story_.tell(
@@ -214,7 +217,6 @@ void SimKeeper::on_end(wire::SlotRef at, std::int32_t wait_status) {
     Slot& slot = slots_[at.slot];
     story_.tell(fmt::format("{} ended: {}{}", name_of(at.slot), wait_status,
                             slot.was_asked ? ", as asked" : ""));
-    settings_.ended(at.slot);
     slot.status = SlotStatus::Ended;
     const bool is_known = is_alive() || host_.loop().random().chance(0.5);
     slot.flags = is_known ? wire::kExitKnown : 0U;

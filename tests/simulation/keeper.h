@@ -31,7 +31,7 @@ struct Slot {
 struct KeeperSettings {
     std::string run;
     std::function<void(std::uint32_t slot, const wire::SignalRequest&)> signalled;
-    std::function<void(std::uint32_t slot)> ended;  // The slot still says whose it was.
+    std::function<void(std::uint32_t slot)> died;  // Not reaped yet.
     std::function<void()> shut_down;
 };
 

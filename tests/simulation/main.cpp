@@ -1,4 +1,5 @@
-// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]`. Without arguments
+// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]
+// [--until-broken]`. Without arguments
 // the recorded seeds, each promised to be whole, and every fifth run twice: it must be the same
 // run.
 #include <fmt/format.h>
@@ -21,6 +22,7 @@ constexpr std::uint64_t kTwiceEvery = 5;
 struct Wish {
     std::vector<std::uint64_t> seeds;
     bool is_loud = false;
+    bool ends_at_first = false;  // Broken one.
 };
 
 std::uint64_t number_of(std::string_view text) {
@@ -62,6 +64,7 @@ Wish read_arguments(int count, char** arguments) {
         const std::string_view word = arguments[i];
         const std::string_view next = i + 1 < count ? arguments[i + 1] : "";
         if (word == "--loud") wish.is_loud = true;
+        if (word == "--until-broken") wish.ends_at_first = true;
         if (word == "--seed") wish.seeds.push_back(number_of(next));
         if (word != "--seeds") continue;
         const std::size_t dots = next.find("..");
@@ -77,6 +80,7 @@ int run_all(const Wish& wish) {
     const auto began = std::chrono::steady_clock::now();
     std::size_t broken = 0;
     for (std::size_t i = 0; i < wish.seeds.size(); ++i) {
+        if (broken > 0 && wish.ends_at_first) break;
         const std::uint64_t seed = wish.seeds[i];
         const Ran ran = run(seed, wish.is_loud);
         if (!ran.is_whole) ++broken;

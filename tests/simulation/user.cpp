@@ -76,6 +76,7 @@ void World::begin_phase(Phase phase, Duration limit) {
 void World::advance() {
     const Time now = host_.loop().now();
     if (now > deadline_ && phase_ != Phase::Noise) {
+        if (phase_ == Phase::Quiet) why_not_ = "it is not settled";
         why_not_ = why_not_.empty() ? system_ : why_not_ + "; " + system_;
         return story_.fail(fmt::format(
             "{} within {}: {}", phase_ == Phase::Stopping ? "it did not end" : "it is not whole",
@@ -94,11 +95,15 @@ void World::advance() {
         case Phase::Noise:
             if (now <= deadline_) return do_something();
             end_faults();
+            story_.tell("the faults are over");
+            return begin_phase(Phase::Quiet, kConverges + kStartup);
+        case Phase::Quiet:
+            // What was begun comes to its end, whether anybody asks again or not.
+            if (!is_settled_) return ask("GET", "/system", "");
             for (Wanted& service : services_) {
                 if (!serves_well(service.behaviour)) edit(service, "good");
             }
             if (ends_badly_) make_one_bad();
-            story_.tell("the faults are over");
             return begin_phase(Phase::Calm, kConverges + kStartup);
         case Phase::Stopping:
             if (!was_told_) ask("POST", "/down", "");

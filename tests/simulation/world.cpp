@@ -22,7 +22,7 @@ World::World(std::uint64_t seed, bool is_loud)
           {.run = kRun,
            .signalled = [this](std::uint32_t slot,
                                const wire::SignalRequest& request) { check_signal(slot, request); },
-           .ended = [this](std::uint32_t slot) { on_end(slot); },
+           .died = [this](std::uint32_t slot) { on_death(slot); },
            .shut_down = [this] { check_shut_down(); }}),
       edge_(
           host_, story_,
@@ -128,12 +128,12 @@ void World::load() {
          }});
 }
 
-void World::on_end(std::uint32_t slot) {
+void World::on_death(std::uint32_t slot) {
     const Slot& ended = keeper_.slots()[slot];
     const EndpointId at{slot, ended.generation};
     edge_.lost(at);
     Wanted* const service = service_of(slot);
-    if (service == nullptr || ended.was_asked || !edge_.was_routed(at)) return;
+    if (service == nullptr || ended.was_asked || !ended.instance->is_listening()) return;
     service->is_complete = false;
     service->shaken_until = host_.loop().now() + kShaken;
 }

@@ -41,7 +41,7 @@ struct Wanted {
     Time too_many_since{};  // Time{}: there are not.
 };
 
-enum class Phase : std::uint8_t { Starting, Noise, Calm, Stopping, Over };
+enum class Phase : std::uint8_t { Starting, Noise, Quiet, Calm, Stopping, Over };
 
 class World {
 public:
@@ -63,7 +63,7 @@ private:
     void tell_role(wire::Role role, std::uint32_t pid);
     void begin_again(wire::Role role, sim::Range after);
     void load();
-    void on_end(std::uint32_t slot);
+    void on_death(std::uint32_t slot);
     Wanted* find(std::string_view name);
     Wanted* service_of(std::uint32_t slot);
     std::size_t pick(std::size_t count) { return host_.loop().random().below(count); }
