@@ -420,7 +420,7 @@ TEST_F(ServerTest, MayBeDestroyedByItsOwnHandler) {
     EXPECT_EQ(seen_.size(), 1U);
     serve({});
     const std::unique_ptr<RawPeer> pipelined =
-        client(std::string(kGet) + "GET /end HTTP/1.1\r\nHost: a\r\n\r\n");
+        client(std::string(kGet).append("GET /end HTTP/1.1\r\nHost: a\r\n\r\n"));
     until([&] { return pipelined->is_over; });
     EXPECT_EQ(seen_.size(), 3U);
 }
