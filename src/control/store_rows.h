@@ -50,7 +50,7 @@ inline bool take_member(Statement& statement, WallTime& member) {
 inline bool take_member(Statement& statement, model::ReleaseStatus& member) {
     const std::int64_t number = statement.integer();
     member = static_cast<model::ReleaseStatus>(number);
-    return number >= 1 && number <= static_cast<std::int64_t>(model::ReleaseStatus::Broken);
+    return number >= 1 && number <= static_cast<std::int64_t>(model::ReleaseStatus::Removed);
 }
 inline bool take_member(Statement& statement, bool& member) {
     const std::int64_t number = statement.integer();

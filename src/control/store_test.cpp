@@ -76,6 +76,22 @@ protected:
     std::unique_ptr<Store> store_;
 };
 
+// A row that control itself wrote and then calls damage would keep it from ever starting again.
+TEST_F(StoreTest, EveryStatusOfAReleaseIsReadBack) {
+    const std::vector<model::ReleaseStatus> all = {
+        model::ReleaseStatus::Staging, model::ReleaseStatus::Built, model::ReleaseStatus::Broken,
+        model::ReleaseStatus::Reversed, model::ReleaseStatus::Removed};
+    open();
+    std::vector<model::ReleaseRow> rows;
+    for (const model::ReleaseStatus status : all) {
+        const auto number = static_cast<std::uint32_t>(rows.size() + 1);
+        rows.push_back({7, number, "sha", 1, status, "why", {}});
+        commit({rows.back()});
+    }
+    store_.reset();
+    EXPECT_EQ(open().releases, rows);
+}
+
 TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     EXPECT_EQ(open().timeline_last, 0);
     const model::ManifestRow manifest{3, "/a b", std::string("name: \0x\xff\n", 10), WallTime(5ns)};

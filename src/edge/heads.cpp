@@ -130,17 +130,20 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
     // How long it waited, beside what the instance says of its own time.
     const http::Field* const said = head.find("server-timing");
     char timing[512];
-    const int timing_bytes = std::snprintf(
-        timing, sizeof(timing), "%.*s%shold;dur=%u.%03u",
-        said == nullptr
+    const bool was_held = (exchange.flags & kHeld) != 0;
+    const int timing_bytes =
+        !was_held
             ? 0
-            : static_cast<int>(std::min<std::size_t>(said->value.size(), sizeof(timing) - 40)),
-        said == nullptr ? "" : said->value.data(), said == nullptr ? "" : ", ",
-        exchange.held_us / 1000, exchange.held_us % 1000);
+            : std::snprintf(timing, sizeof(timing), "%.*s%shold;dur=%u.%03u",
+                            said == nullptr ? 0
+                                            : static_cast<int>(std::min<std::size_t>(
+                                                  said->value.size(), sizeof(timing) - 40)),
+                            said == nullptr ? "" : said->value.data(), said == nullptr ? "" : ", ",
+                            exchange.held_us / 1000, exchange.held_us % 1000);
     const http::Field set[] = {{"X-Request-Id", id_text.view()},
                                {"Server-Timing", {timing, static_cast<std::size_t>(timing_bytes)}}};
     http::Edits edits;
-    edits.set = std::span(set).first((exchange.flags & kHeld) != 0 ? 2 : 1);
+    edits.set = std::span(set).first(was_held ? 2 : 1);
     edits.upgrade = head.status == 101 ? head.upgrade : std::string_view{};
     const bool stays = (exchange.flags & kKeepAlive) != 0;
     if (!stays) edits.persistence = http::Persistence::Close;
