@@ -78,6 +78,7 @@ private:
     void explain_silence(std::uint32_t slot);
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
+    void kill_until_gone(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);
     void forget(model::InstanceId id);
     void note_slot(model::InstanceId id, std::string_view stage);

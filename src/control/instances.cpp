@@ -18,6 +18,7 @@ constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
 constexpr std::uint16_t kPortCount = 10000;
 constexpr Duration kNoPortReady =
     1s;  // One that listens nowhere has started when it lived so long.
+constexpr Duration kStuckKillAgain = 1s;
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
 
 wire::SlotRef ref(model::InstanceId id) { return {id.slot, id.generation}; }
@@ -230,8 +231,13 @@ void Control::on_slot(const wire::SlotState& state) {
         if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
         return;
     }
-    if (state.status != wire::SlotStatus::Ended || state.at.slot < wire::kRoleSlots) return;
-    if (Service* const builder = builder_at(state.at)) return on_build_end(*builder, end);
+    if (state.at.slot < wire::kRoleSlots) return;
+    Service* const builder = builder_at(state.at);
+    // Nobody's. When it was to be killed it may not have claimed its slot yet.
+    if (state.status == wire::SlotStatus::Running && builder == nullptr)
+        return kill_all({state.at.slot, state.at.generation});
+    if (state.status != wire::SlotStatus::Ended) return;
+    if (builder != nullptr) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});
 }
 
@@ -281,7 +287,15 @@ void Control::on_probe(std::uint32_t slot, const Status& status) {
     instance.reason =
         fmt::format("not ready after {}: {}", format_duration(waited), instance.reason);
     instance.probe.reset();
-    kill_all(instance.id);
+    kill_until_gone(instance.id);
+}
+
+// keeper may be away at this moment, and hear nothing.
+void Control::kill_until_gone(model::InstanceId id) {
+    Instance* const instance = instance_at(ref(id));
+    if (instance == nullptr) return;
+    kill_all(id);
+    instance->look_again = env_.timers.after(kStuckKillAgain, [this, id] { kill_until_gone(id); });
 }
 
 // It runs and does not answer: does it listen elsewhere?
