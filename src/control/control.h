@@ -132,8 +132,7 @@ private:
     void begin_release(Service& service, const std::string& digest);
     void on_copied(std::uint32_t service, const Status& copied);
     void build(Service& service);
-    // Whose build this is; nullptr: nobody's.
-    Service* builder_at(wire::SlotRef at);
+    Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
     void on_build_end(Service& service, const model::End& end);
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);

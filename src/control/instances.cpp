@@ -238,8 +238,13 @@ void Control::on_slot(const wire::SlotState& state) {
         if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
         return;
     }
-    if (state.status != wire::SlotStatus::Ended || state.at.slot < wire::kRoleSlots) return;
-    if (Service* const builder = builder_at(state.at)) return on_build_end(*builder, end);
+    if (state.at.slot < wire::kRoleSlots) return;
+    Service* const builder = builder_at(state.at);
+    // Nobody's. When it was to be killed it may not have claimed its slot yet.
+    if (state.status == wire::SlotStatus::Running && builder == nullptr)
+        return kill_all({state.at.slot, state.at.generation});
+    if (state.status != wire::SlotStatus::Ended) return;
+    if (builder != nullptr) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});
 }
 

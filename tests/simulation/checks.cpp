@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::int32_t kTerminate = 15;
-constexpr Duration kTooManyLimit = 1s;
+constexpr Duration kTooManyLimit = 2s;
 constexpr Duration kOnTheWay = 20ms;
 
 }  // namespace
@@ -26,7 +26,7 @@ void World::check_counts() {
             if (slot.instance == nullptr || service_of(number) != &service) continue;
             const EndpointId at{number, slot.generation};
             ++live;
-            if (!slot.was_asked && !edge_.is_acknowledged(at)) ++staying;
+            if (!slot.was_asked && !edge_.is_taken_out(at)) ++staying;
             if (slot.instance->is_listening()) endpoints.push_back(at);
         }
         if (service.is_single && live > 1)
@@ -44,7 +44,7 @@ void World::check_count(Wanted& service, int staying) {
     if (staying <= service.scale + 1 && service.scale == service.scale_asked)
         service.scale_most = service.scale;
     if (staying <= service.scale_most + 1 || now < disturbed_until_) service.too_many_since = now;
-    const bool is_far_too_many = staying > 2 * service.scale_most + 1 && now > disturbed_until_;
+    const bool is_far_too_many = staying > 2 * service.scale_most + 2 && now > disturbed_until_;
     if (!is_far_too_many && now - service.too_many_since <= kTooManyLimit) return;
     story_.fail(
         fmt::format("{} of {} run, which should be {}", staying, service.name, service.scale_most));

@@ -282,6 +282,12 @@ bool SimEdge::serves(EndpointId at) const {
                        [&](const EndpointTable& table) { return serves_in(table, at); });
 }
 
+bool SimEdge::is_taken_out(EndpointId at) const {
+    const auto found = table_.find(at.first);
+    return is_acknowledged(at) || (found != table_.end() && id_of(found->second.at) == at &&
+                                   (found->second.bits & wire::kBitControl) != 0);
+}
+
 std::size_t SimEdge::serving_least(const std::vector<EndpointId>& endpoints) const {
     const auto count = [&](const EndpointTable& table) {
         return static_cast<std::size_t>(

@@ -51,6 +51,8 @@ public:
     bool was_routed(EndpointId at) const { return routed_.contains(at); }
     // Control took it out and was told that no worker attaches to it any more.
     bool is_acknowledged(EndpointId at) const { return acknowledged_.contains(at); }
+    // Control has said that it is to leave.
+    bool is_taken_out(EndpointId at) const;
     bool was_cut(EndpointId at) const { return cut_.contains(at); }
     std::uint32_t in_flight(EndpointId at) const;
 

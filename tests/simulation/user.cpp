@@ -143,7 +143,10 @@ void World::do_something() {
         case 0:
         case 1:
         case 2:
-            if (!edit(service, kBehaviours[pick(std::size(kBehaviours))])) return;
+            // One that listens nowhere is ready when it has lived for a while.
+            if (!edit(service,
+                      service.listens ? kBehaviours[pick(std::size(kBehaviours))] : "good"))
+                return;
             if (Wanted& another = services_[pick(services_.size())]; chance(0.3))
                 edit(another, "good");
             return put_manifest();
