@@ -8,9 +8,12 @@
 
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 
 #include "app/keeper_guard.h"
+#include "base/parse.h"
 #include "control/control.h"
+#include "model/defaults.h"
 #include "os/fd.h"
 #include "os/linux_env.h"
 #include "wire/slots.h"
@@ -31,6 +34,13 @@ wire::TicksPage* map_ticks(const std::string& run_folder) {
     return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
 }
 
+// Tests cannot wait half a minute for each tunnel.
+Duration drain_limit() {
+    const char* const asked = ::getenv("THOLE_DRAIN_LIMIT");
+    return asked == nullptr ? model::kDrainLimit
+                            : parse_duration(asked).value_or(model::kDrainLimit);
+}
+
 std::string last_part(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
 // The folder that our program is in, as it was when we began.
@@ -49,8 +59,11 @@ int run_control(const std::string& run_folder, const std::string& data_folder) {
     wire::TicksPage* const ticks = map_ticks(run_folder);
     os::Loop loop;
     os::LinuxEnv env(loop);
-    Result<std::unique_ptr<control::Control>> control = control::Control::start(
-        env.env(), {.run = run_folder, .data = data_folder, .id = last_part(run_folder)});
+    Result<std::unique_ptr<control::Control>> control =
+        control::Control::start(env.env(), {.run = run_folder,
+                                            .data = data_folder,
+                                            .id = last_part(run_folder),
+                                            .drain_limit = drain_limit()});
     if (!control) {
         std::fprintf(stderr, "control: %s\n", control.error().text().c_str());
         return 1;

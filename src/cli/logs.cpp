@@ -60,6 +60,7 @@ struct Wanted {
     std::string lines;  // Empty: as the API sees fit.
     std::string since;
     bool follows = false;
+    bool is_of_build = false;
 };
 
 std::string target_of(const Wanted& wanted) {
@@ -73,6 +74,7 @@ std::string target_of(const Wanted& wanted) {
     add("lines", wanted.lines);
     add("since", wanted.since);
     add("follow", wanted.follows ? "1" : "");
+    add("build", wanted.is_of_build ? "1" : "");
     return target;
 }
 
@@ -82,6 +84,7 @@ Result<Wanted> wanted_of(const Arguments& arguments) {
     wanted.lines = arguments.value("lines");
     wanted.since = arguments.value("since");
     wanted.follows = arguments.has("follow");
+    wanted.is_of_build = arguments.has("build");
     if (arguments.has("since")) TRY(arguments.duration("since", 0s));
     if (!arguments.has("lines")) return wanted;
     Result<std::int64_t> lines = parse_integer(wanted.lines, 0, kLinesMax);

@@ -44,7 +44,9 @@ void tell_service(Console& console, const ServiceView& service) {
                                     printable(service.deploy_reason)));
     }
     for (const std::string& last : service.last_lines) console.problem("  | " + printable(last));
-    console.problem(fmt::format("  try: thole logs {}", printable(service.name)));
+    const bool is_of_build = service.is_broken() && service.deploy_reason.starts_with("build:");
+    console.problem(fmt::format("  try: thole logs {}{}", is_of_build ? "--build " : "",
+                                printable(service.name)));
 }
 
 void tell_not_serving(Console& console, const SystemView& system, std::string_view only) {

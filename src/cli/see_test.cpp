@@ -111,6 +111,8 @@ TEST_F(CliTest, LogsNameTheInstanceInAColumn) {
     };
     EXPECT_EQ(thole({"logs", "web", "--since", "10m", "--lines", "5"}), 0);
     EXPECT_TRUE(has_asked("GET /api/v1/logs?service=web&lines=5&since=10m"));
+    EXPECT_EQ(thole({"logs", "--build", "web"}), 0);
+    EXPECT_TRUE(has_asked("GET /api/v1/logs?service=web&build=1"));
     EXPECT_EQ(outside_.data_, "web-17 | a\x1b[2Jb\napi-1  | c\n");  // A program gets the bytes.
     EXPECT_EQ(outside_.talk_, "api-1: 65536 bytes of its stderr are not there any more\n");
     outside_.is_terminal_ = true;

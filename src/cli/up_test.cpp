@@ -90,7 +90,7 @@ TEST_F(UpTest, WaitsForItsOwnRevisionAndTellsEachChangeOnce) {
     };
     EXPECT_EQ(thole({"up"}), 0);
     EXPECT_GE(polls, 4);
-    EXPECT_NE(outside_.talk_.find("14:03:07 web: v3: instance web-17.2 ready after 340 ms\n"
+    EXPECT_NE(outside_.talk_.find("14:03:07 web-17.2: v3: instance web-17.2 ready after 340 ms\n"
                                   "14:03:07 web-17.2 takes requests\n"),
               std::string::npos)
         << outside_.talk_;

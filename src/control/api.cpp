@@ -41,10 +41,14 @@ Api::Api(Control& control) : control_(control) {
     observe_spools();
 }
 
-// Root, or who runs thole; a service with a user of its own is neither.
+// Root, or who runs thole; a service is refused also where it runs as one of these.
 void Api::accept(std::unique_ptr<env::Stream> stream) {
-    const std::uint32_t uid = stream->peer().uid;
-    if (uid == 0 || uid == control_.env_.processes.self().uid) server_->accept(std::move(stream));
+    const env::Peer peer = stream->peer();
+    if (peer.uid != 0 && peer.uid != control_.env_.processes.self().uid) return;
+    // keeper's folder for an instance.
+    const bool is_instance =
+        control_.env_.processes.cgroup_of(peer.pid).find("/slot-") != std::string::npos;
+    if (!is_instance) server_->accept(std::move(stream));
 }
 
 void Api::handle(const web::ServerRequest& request, const web::Responder& to) {

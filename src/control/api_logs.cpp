@@ -56,7 +56,7 @@ void Api::get_system(const web::Responder& to) {
         to.answer(200, system_json(control_.world_, *said));
     };
     if (sources->empty()) return answer();
-    control_.env_.background.run(
+    control_.env_.errands.run(
         [&files = control_.env_.files, said, sources] {
             for (const SpoolSource& source : *sources) {
                 std::vector<std::string>& lines = said->last_lines[source.service];
@@ -87,7 +87,7 @@ void Api::observe_spools() {
         (*sizes)[source.path_err] = 0;
     }
     if (sizes->empty()) return;
-    control_.env_.background.run(
+    control_.env_.errands.run(
         [&files = control_.env_.files, sizes] {
             for (auto& [path, size] : *sizes) {
                 const auto file = files.open(path, env::OpenMode::Read);
@@ -141,7 +141,7 @@ void Api::get_logs(const web::ServerRequest& request, const web::Responder& to) 
 void Api::read_on(const std::shared_ptr<Reader>& reader) {
     const auto text = std::make_shared<std::string>();
     const auto is_behind = std::make_shared<bool>(false);
-    control_.env_.background.run(
+    control_.env_.errands.run(
         [reader, text, is_behind, now = control_.env_.clock.now()] {
             for (const std::unique_ptr<Tail>& each : reader->tails) {
                 const auto lines = reader->has_begun ? each->tail.read_new(kReadBytes, now)

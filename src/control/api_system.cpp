@@ -44,13 +44,16 @@ struct ServiceState {
 ServiceState state_of(World& world, const Service& service) {
     ServiceState said;
     int live = 0;
+    std::string starting;
     std::string why = service.port_trouble.empty() ? service.trouble : service.port_trouble;
     for (const Instance* instance : instances_of(world, service.row.id)) {
         if (instance->stage == model::Stage::Ready) ++said.ready;
         if (instance->stage != model::Stage::Leaving) ++live;
-        if (why.empty() && instance->stage == model::Stage::Starting) why = instance->reason;
+        if (starting.empty() && instance->stage == model::Stage::Starting)
+            starting = instance->reason;
     }
-    if (why.empty() && service.failures.in_row > 0) why = service.last_failure;
+    // How the one before ended says more than what a new one has not done yet.
+    if (why.empty()) why = service.failures.in_row > 0 ? service.last_failure : starting;
     const bool is_rolling = service.deploy && service.deploy->status == "rolling";
     const bool is_staging = service.staging.step != StagingStep::None;
     if (world.is_down || service.row.is_removed) {

@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 
 // Everything is looked at again so often, whatever was heard: the safety net.
 constexpr Duration kResync = 1s;
+// Where keeper has no place for a build yet.
+constexpr Duration kBuildAgain = 100ms;
 // After a start into a system that is down: so long for somebody to say `up`.
 constexpr Duration kDownLinger = 3s;
 
@@ -167,7 +169,9 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
     for (auto& [number, slot] : world_.slots) {
         if (told.contains(number)) continue;
         const auto instance = world_.instances.find(number);
-        if (instance == world_.instances.end()) {
+        if (const Service* const builder = builder_at({number, slot.row.generation})) {
+            keeper_->spawn({number, builder->staging.build_generation});
+        } else if (instance == world_.instances.end()) {
             slot.use = SlotUse::Free;
         } else if (instance->second.pid == 0) {
             keeper_->spawn({number, instance->second.id.generation});
@@ -221,6 +225,13 @@ void Control::on_role(const wire::RoleState& state) {
 void Control::on_refused(const wire::RefusedEvent& event) {
     Instance* const instance = instance_at(event.at);
     const bool is_spawn = event.request == static_cast<std::uint16_t>(wire::KeeperMessage::Spawn);
+    // The build of a control before us is still there: it is on its way out.
+    if (Service* const builder = builder_at(event.at); is_spawn && builder != nullptr) {
+        builder->staging.again = env_.timers.after(kBuildAgain, [this, at = event.at] {
+            if (Service* const still = builder_at(at); still != nullptr) build(*still);
+        });
+        return;
+    }
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;
     on_end(*instance, {.never_ran = true, .wait_status = 1 << 16});
 }

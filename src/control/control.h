@@ -19,6 +19,7 @@
 #include "control/store.h"
 #include "control/world.h"
 #include "env/env.h"
+#include "model/defaults.h"
 #include "web/server.h"
 
 namespace thole::control {
@@ -30,6 +31,9 @@ struct Options {
     int api_descriptor = 3;
     // So long what leaves may wait for the disk before a slot is forgotten all the same.
     Duration forget_limit = std::chrono::milliseconds(30);
+    // For what is under way when an instance is to go; where its successor waits for it, at most
+    // kSingleDrainLimit.
+    Duration drain_limit = model::kDrainLimit;
 };
 
 // Whether services that the manifest does not name any more are ended.
@@ -92,7 +96,7 @@ private:
     void on_running(Instance& instance, std::uint32_t pid);
     void on_probe(std::uint32_t slot, const Status& status);
     void end_stuck(Instance& instance);
-    void explain_silence(std::uint32_t slot);
+    void explain_silence(std::uint32_t slot, std::string heard);
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);
@@ -128,9 +132,12 @@ private:
     void begin_release(Service& service, const std::string& digest);
     void on_copied(std::uint32_t service, const Status& copied);
     void build(Service& service);
+    // Whose build this is; nullptr: nobody's.
+    Service* builder_at(wire::SlotRef at);
     void on_build_end(Service& service, const model::End& end);
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);
+    void remove_old_releases(Service& service);
     void want_release(Service& service, std::uint32_t number);
     void is_staged(Service& service);
     std::string release_folder(const Service& service, std::uint32_t number) const;

@@ -190,6 +190,9 @@ void Control::adopt(const wire::SlotState& state) {
         made.stage = model::Stage::Ready;
         made.ready_since = made.since;
     }
+    const auto early = world_.early_stats.find(made.id.slot);
+    if (early != world_.early_stats.end() && early->second.at.generation == made.id.generation)
+        made.stats = early->second;
     // It was to end: from the beginning again, each step being harmless when repeated.
     const auto intent = world_.intents.find(made.id.slot);
     if (intent != world_.intents.end() && intent->second.generation == made.id.generation) {
@@ -203,6 +206,8 @@ void Control::adopt(const wire::SlotState& state) {
 }
 
 void Control::kill_all(model::InstanceId id) {
+    Instance* const instance = instance_at(ref(id));
+    if (instance != nullptr) instance->was_killed = true;
     keeper_->signal({ref(id), 9, wire::SignalScope::All});
 }
 
@@ -234,11 +239,7 @@ void Control::on_slot(const wire::SlotState& state) {
         return;
     }
     if (state.status != wire::SlotStatus::Ended || state.at.slot < wire::kRoleSlots) return;
-    for (auto& [id, service] : world_.services) {
-        const Staging& staging = service.staging;
-        if (staging.build_slot == state.at.slot && staging.build_generation == state.at.generation)
-            return on_build_end(service, end);
-    }
+    if (Service* const builder = builder_at(state.at)) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});
 }
 
@@ -271,10 +272,12 @@ void Control::on_probe(std::uint32_t slot, const Status& status) {
     if (found == world_.instances.end() || found->second.stage != model::Stage::Starting) return;
     Instance& instance = found->second;
     if (status) return became_ready(instance);
-    if (env_.clock.now() - instance.spawned > kExplainAfter) {
-        explain_silence(slot);
-    } else {
+    const Time now = env_.clock.now();
+    if (now - instance.spawned <= kExplainAfter) {
         instance.reason = status.error().message;
+    } else if (now - instance.explained > kExplainAfter) {
+        instance.explained = now;
+        explain_silence(slot, status.error().message);
     }
 }
 
@@ -297,20 +300,23 @@ void Control::end_stuck(Instance& instance) {
 }
 
 // It runs and does not answer: does it listen elsewhere?
-void Control::explain_silence(std::uint32_t slot) {
+void Control::explain_silence(std::uint32_t slot, std::string heard) {
     Instance& instance = world_.instances[slot];
     const std::uint32_t pid = instance.pid;
     const std::uint32_t generation = instance.id.generation;
     const auto found = std::make_shared<std::vector<env::Address>>();
-    env_.background.run(
+    env_.errands.run(
         [&processes = env_.processes, pid, found] { *found = processes.listening(pid); },
-        [this, alive = alive_, slot, generation, found] {
+        [this, alive = alive_, slot, generation, found, heard = std::move(heard)] {
             if (!*alive) return;
             Instance* const still = instance_at({slot, generation});
             if (still == nullptr || still->stage != model::Stage::Starting) return;
             std::string places;
             for (const env::Address& at : *found) {
-                if (at.port == still->port) return;  // It listens; its answer is the trouble.
+                if (at.port == still->port) {  // It listens; its answer is the trouble.
+                    still->reason = heard;
+                    return;
+                }
                 places += fmt::format("{}{}", places.empty() ? "" : ", ", at.port);
             }
             still->reason =
@@ -341,13 +347,14 @@ void Control::on_end(Instance& instance, const model::End& end) {
     Service& service = world_.services[instance.service];
     const Time now = env_.clock.now();
     const bool was_ready = instance.ready_since != Time{};
-    std::string text = model::describe(end);
-    if (instance.was_asked) {
+    const bool was_forced = instance.was_killed && model::was_killed_from_outside(end);
+    std::string text = was_forced ? "forced to end by SIGKILL" : model::describe(end);
+    if (instance.was_asked && !was_forced) {
         text = "ended as asked: " + text;
-    } else if (!instance.reason.empty()) {
+    } else if (instance.is_stuck) {
         text = instance.reason + "; " + text;
-    } else {
-        text = "lost: " + text;
+    } else if (!instance.was_asked) {
+        text = (was_ready ? "lost: " : "ended before it was ready: ") + text;
     }
     text += fmt::format(", after {}", format_duration(now - instance.spawned));
     say({.kind = instance.was_asked ? "instance ended" : "instance lost",

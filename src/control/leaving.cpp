@@ -1,6 +1,7 @@
 // One instance's way out: decided, on disk, out of routing, drained, asked, killed.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -8,6 +9,23 @@
 
 namespace thole::control {
 namespace {
+
+constexpr std::size_t kNamedMax = 100;  // On the timeline; a line has an end.
+
+std::string id_text(const wire::RequestId& id) {
+    return fmt::format("{:016x}{:016x}", id.high, id.low);
+}
+
+// "2 requests are under way: <id>, <id>"
+std::string under_way(const std::vector<wire::RequestId>& named) {
+    std::string text =
+        named.size() == 1 ? "1 request is" : fmt::format("{} requests are", named.size());
+    text += " under way";
+    for (std::size_t i = 0; i < named.size() && i < kNamedMax; ++i)
+        text += (i == 0 ? ": " : ", ") + id_text(named[i]);
+    if (named.size() > kNamedMax) text += fmt::format(" and {} more", named.size() - kNamedMax);
+    return text;
+}
 
 constexpr std::int64_t kBrokenRecalled = 20'000;  // Newest entries of the timeline.
 
@@ -57,16 +75,17 @@ void Control::step_leaving(Instance& instance) {
     const Service& service = world_.services[instance.service];
     const bool is_routed = instance.port != 0;
     if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
-    const recovery::LeavingStep step =
-        recovery::next(instance.leaving,
-                       {.is_routed = is_routed,
-                        .is_acknowledged = instance.is_acknowledged,
-                        .is_cut = instance.is_cut,
-                        .in_flight = instance.stats.in_flight,
-                        .drain_limit = service.spec.is_single() ? Duration(model::kSingleDrainLimit)
-                                                                : Duration(model::kDrainLimit),
-                        .grace = service.spec.stop_grace,
-                        .now = env_.clock.now()});
+    const recovery::LeavingStep step = recovery::next(
+        instance.leaving,
+        {.is_routed = is_routed,
+         .is_acknowledged = instance.is_acknowledged,
+         .is_cut = instance.is_cut,
+         .in_flight = instance.stats.in_flight,
+         .drain_limit = service.spec.is_single()
+                            ? std::min(options_.drain_limit, Duration(model::kSingleDrainLimit))
+                            : options_.drain_limit,
+         .grace = service.spec.stop_grace,
+         .now = env_.clock.now()});
     // Nobody would hear it: not now, then.
     if (step.action == recovery::LeavingAction::Ask && !keeper_->is_synced()) return;
     instance.leaving = step.next;
@@ -87,7 +106,10 @@ void Control::step_leaving(Instance& instance) {
     if (!step.has_changed) return;
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
-        text = fmt::format("{} requests are under way", instance.stats.in_flight);
+        text = under_way(instance.named);
+    if (std::holds_alternative<recovery::Cutting>(instance.leaving))
+        text = fmt::format("{} still under way at the drain deadline: closed",
+                           instance.stats.in_flight);
     if (std::holds_alternative<recovery::Asked>(instance.leaving))
         text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
@@ -114,16 +136,16 @@ void Control::route(Instance& instance, std::uint32_t bits) {
     if (bits != 0) instance.removal = sequence;
 }
 
+// How many of the named are still under way is what the counts say, which were sent later than the
+// list was made and before the list itself.
 void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight) {
     for (auto& [slot, instance] : world_.instances) {
         if (instance.removal == 0 || instance.is_acknowledged || instance.removal > sequence)
             continue;
         instance.is_acknowledged = true;
-        instance.stats.in_flight = 0;
         for (const wire::InFlight& each : in_flight) {
-            const bool is_its =
-                each.at.slot == slot && each.at.generation == instance.id.generation;
-            instance.stats.in_flight += is_its ? 1 : 0;
+            if (each.at.slot == slot && each.at.generation == instance.id.generation)
+                instance.named.push_back(each.request);
         }
         mark(instance.service);
     }
@@ -134,7 +156,13 @@ void Control::on_stats(const wire::StatsHeader& header,
     world_.traffic = header;
     for (const wire::EndpointStats& row : rows) {
         Instance* const instance = instance_at(row.at);
-        if (instance == nullptr) continue;
+        if (instance == nullptr) {
+            // All is said once after Hello, which may be before keeper has said what runs.
+            if (was_adopted_) continue;
+            wire::EndpointStats& early = world_.early_stats[row.at.slot];
+            if (early.at.generation <= row.at.generation) early = row;
+            continue;
+        }
         instance->stats = row;
         if (instance->stage == model::Stage::Leaving) mark(instance->service);
     }
@@ -150,7 +178,7 @@ void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
 }
 
 void Control::say_broken(const wire::BrokenRequest& row) {
-    const std::string id = fmt::format("{:016x}{:016x}", row.request.high, row.request.low);
+    const std::string id = id_text(row.request);
     if (!broken_->insert(id).second) return;
     const auto slot = world_.slots.find(row.at.slot);
     std::string service;

@@ -73,6 +73,7 @@ void Control::judge(Service& service) {
              .text = service.deploy_began == Time{}
                          ? fmt::format("v{} serves", row.wanted)
                          : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
+        remove_old_releases(service);
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         service.deploy->status = "reversed";
         service.deploy->reason = back->reason;

@@ -162,7 +162,7 @@ void Control::stage(std::uint32_t id) {
         join_path(world_.manifests[world_.revision].folder, service.spec.path);
     const std::string list = fmt::format("{}/files/{}", options_.data, world_.revision);
     const auto digest = std::make_shared<Result<std::string>>(unavailable("not read yet"));
-    env_.background.run(
+    env_.errands.run(
         [&env = env_, folder, list, path = service.spec.path, extra = digest_extra(service.spec),
          digest] {
             const auto files = env.files.read(list, kFilesBytesMax);
@@ -225,7 +225,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
     const std::string state = service.spec.state_bytes > 0 ? state_folder(service) : std::string();
     const auto copied = std::make_shared<Status>(success());
-    env_.background.run(
+    env_.errands.run(
         [&env = env_, from, list, folder, cache, state, owner = owner_of(service), digest,
          path = service.spec.path, extra = digest_extra(service.spec), copied,
          spool = options_.data + "/spool"] {
@@ -309,7 +309,17 @@ void Control::build(Service& service) {
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
     keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
-    service.again = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+    staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
+}
+
+Service* Control::builder_at(wire::SlotRef at) {
+    for (auto& [id, service] : world_.services) {
+        const Staging& staging = service.staging;
+        if (staging.build_slot == at.slot && staging.build_generation == at.generation &&
+            at.slot != 0)
+            return &service;
+    }
+    return nullptr;
 }
 
 void Control::on_build_end(Service& service, const model::End& end) {
@@ -350,6 +360,27 @@ void Control::is_staged(Service& service) {
     service.staging.step = StagingStep::None;
     world_.staged[service.row.id] = service.staging.revision;
     put(model::NumberRow{fmt::format("staged {}", service.row.id), service.staging.revision});
+}
+
+// Copies that nothing runs from and nobody will go back to; after the commit that says so.
+void Control::remove_old_releases(Service& service) {
+    int kept = 0;
+    for (auto at = service.releases.rbegin(); at != service.releases.rend(); ++at) {
+        model::ReleaseRow& row = at->second;
+        const bool is_used = row.number == service.row.serving ||
+                             row.number == service.row.wanted ||
+                             row.number == service.staging.release;
+        const bool could_run = row.status == model::ReleaseStatus::Built;
+        kept += could_run ? 1 : 0;
+        if (is_used || row.status == model::ReleaseStatus::Removed) continue;
+        if (could_run && kept <= model::kReleasesKept) continue;
+        row.status = model::ReleaseStatus::Removed;
+        put(row);
+        after_commit([this, folder = release_folder(service, row.number)] {
+            env_.errands.run(
+                [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
+        });
+    }
 }
 
 void Control::want_release(Service& service, std::uint32_t number) {

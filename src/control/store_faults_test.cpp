@@ -344,6 +344,7 @@ protected:
                   disk_,
                   linux_.env().network,
                   loop_,
+                  loop_,
                   linux_.env().trees,
                   linux_.env().processes};
     std::string trouble_;

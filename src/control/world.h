@@ -29,9 +29,11 @@ struct Instance {
     model::Stage stage = model::Stage::Starting;
     Time since{};  // In this stage.
     Time spawned{};
-    Time ready_since{};  // Time{}: it never was.
-    std::string reason;  // In words: why it is where it is.
+    Time ready_since{};       // Time{}: it never was.
+    std::string reason;       // In words: why it is where it is.
+    bool was_killed = false;  // By us: where it did not become ready, or did not end when asked.
     std::unique_ptr<Probe> probe;
+    Time explained{};  // When its silence was looked into last.
     env::Timer look_again;
 
     // Leaving only.
@@ -42,6 +44,8 @@ struct Instance {
     bool is_cut = false;
     bool is_acknowledged = false;
     std::uint64_t removal = 0;  // The edge's sequence that takes it out; 0: not said yet.
+    // What the acknowledgement of it names: nothing else may reach it from then on.
+    std::vector<wire::RequestId> named;
 
     wire::EndpointStats stats{};
 };
@@ -73,6 +77,8 @@ struct Staging {
     std::string digest;
     std::uint32_t build_slot = 0;  // 0: no build runs.
     std::uint32_t build_generation = 0;
+    env::Timer again;  // Where keeper had no place for the build.
+    env::Timer limit;  // Of the build.
     Time began{};
 };
 
@@ -110,7 +116,8 @@ struct World {
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
-    bool is_down = false;  // `thole down` was said.
+    std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
+    bool is_down = false;                                      // `thole down` was said.
 };
 
 // The manifest that is applied, or nullptr.

@@ -36,7 +36,8 @@ void count_lost(Segment& segment, std::uint32_t fd) {
     Record& record = segment.records[fd];
     const Exchange& now = current(record);
     if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
-    const wire::Outcome outcome = record.shut != 0 ? outcome_of(now.status) : wire::Outcome::Reset;
+    const wire::Outcome outcome =
+        record.shut == kShutWhole ? outcome_of(now.status) : wire::Outcome::Reset;
     Counting(segment.counters[0])
         .end(record, fd, {outcome, now_ns(), request_head_of(segment, now)}, [](Exchange&) {});
 }
@@ -130,7 +131,8 @@ void Adoption::look_at(int fd) {
         ++adopted_.fresh;
     }
     const Opened opened = record.kind == Kind::Client ? Opened::ByPeer : Opened::ByUs;
-    const std::optional<Positions> at = positions_of(fd, opened);
+    const OurEnd our_end = record.shut == kShutHalf ? OurEnd::MayBeShut : OurEnd::Open;
+    const std::optional<Positions> at = positions_of(fd, opened, our_end);
     if (!at) {
         close(number);
         return;
@@ -172,7 +174,7 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
 
 void Adoption::take_client(std::uint32_t fd) {
     const Record& record = runtime_.record(fd);
-    if (record.shut != 0) {  // All was passed on; it only had to be closed.
+    if (record.shut == kShutWhole) {  // All was passed on; it only had to be closed.
         count_lost(runtime_.segment, fd);
         ::shutdown(static_cast<int>(fd), SHUT_WR);
         close(fd);

@@ -69,7 +69,12 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
 void Worker::refused(std::uint32_t slot) { slots_[slot].refused_until_ns = now_ns_ + kRefusedNs; }
 
 std::uint32_t Worker::connect_to(std::uint32_t slot) {
-    const EndpointEntry& entry = segment_.endpoints[slot];
+    // Main may be writing another instance into the slot: then this copy is of no use.
+    const EndpointEntry entry = segment_.endpoints[slot];
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (segment_.endpoints[slot].bits != 0 ||
+        segment_.endpoints[slot].generation != entry.generation)
+        return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};

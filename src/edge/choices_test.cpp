@@ -13,6 +13,16 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
+TEST(LearnedKeepAlive, WhatAServerSaysIsReadAndNonsenseIsNot) {
+    LearnedKeepAlive learned;
+    for (const char* const nonsense : {"", "timeout", "timeout=", "timeout=x", "max=5"}) {
+        learned.told(std::string_view(nonsense));
+        EXPECT_EQ(learned.limit_ns(), LearnedKeepAlive::kDefaultNs) << nonsense;
+    }
+    learned.told(std::string_view("max=100, timeout=5"));
+    EXPECT_EQ(learned.limit_ns(), 4 * kSecond);
+}
+
 TEST(Balance, TheBusyOneOfTwoIsNotChosen) {
     Random random(1);
     const std::vector<Candidate> two = {{.slot = 20, .in_flight = 9, .latency_us = 100},

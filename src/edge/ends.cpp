@@ -62,7 +62,7 @@ void Worker::sweep() {
     std::size_t kept = 0;
     for (const std::uint32_t fd : lingering_) {
         const Socket& socket = runtime_.socket(fd);
-        if (!is_own_client(fd) || runtime_.record(fd).shut == 0) continue;
+        if (!is_own_client(fd) || runtime_.record(fd).shut != kShutWhole) continue;
         if (now_ns_ - socket.since_ns > model::kLingerLimit.count()) {
             close_client(fd, wire::Outcome::ClientGone);
         } else {
@@ -86,7 +86,7 @@ void Worker::sweep_client(std::uint32_t fd) {
     const Record& record = runtime_.record(fd);
     const Exchange& exchange = current(record);
     const Socket& client = runtime_.socket(fd);
-    if (record.shut != 0) return;
+    if (record.shut == kShutWhole) return;
     const std::int64_t quiet = now_ns_ - client.since_ns;
     switch (exchange.phase) {
         case Phase::Reading:

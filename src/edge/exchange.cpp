@@ -51,7 +51,7 @@ void Worker::step(std::uint32_t fd) {
         const Socket& client = runtime_.socket(fd);
         if (!client.is_open) return;
         Record& record = runtime_.record(fd);
-        if (record.shut != 0) return linger(fd);
+        if (record.shut == kShutWhole) return linger(fd);
         if (client.is_poison) return give_up(fd);
         if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
         bool moved = false;
@@ -243,6 +243,8 @@ bool Worker::parse_response(std::uint32_t fd) {
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
         return true;
     }
+    if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
+        slots_[now.slot].keep_alive.told(said->value);
     const http::Field* const type = head.find("content-type");
     const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
     const std::uint64_t out_start = runtime_.socket(fd).out;
@@ -339,7 +341,7 @@ void Worker::finish(std::uint32_t fd) {
         next_request(fd, how);
     } else {
         // Intent first: all is passed on, and a successor only has to close.
-        record.shut = 1;
+        record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
         counting_.end(record, fd, how, [](Exchange& next) { next.upstream = kNone; });
         ::shutdown(static_cast<int>(fd), SHUT_WR);

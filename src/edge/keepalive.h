@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace thole::edge {
 
@@ -11,6 +12,8 @@ class LearnedKeepAlive {
 public:
     // `Keep-Alive: timeout=N` of a response.
     void told(std::int64_t timeout_ns);
+    // The same from the field's value, as it was received.
+    void told(std::string_view keep_alive);
     // The server closed a connection that had been idle for this long.
     void closed_after(std::int64_t idle_ns);
     // A connection idle for this long may carry a request.

@@ -50,21 +50,31 @@ std::optional<Reading> read_steadily(int fd) {
     return std::nullopt;
 }
 
+// Closed by a FIN from each side, and not by a reset.
+bool has_ended_well(int fd, OurEnd our_end) {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    return our_end == OurEnd::MayBeShut &&
+           ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
 }  // namespace
 
-std::optional<Positions> positions_of(int fd, Opened opened) {
+std::optional<Positions> positions_of(int fd, Opened opened, OurEnd our_end) {
     const std::optional<Reading> reading = read_steadily(fd);
-    if (!reading || reading->info.tcpi_state == kClosed) return std::nullopt;
+    if (!reading) return std::nullopt;
     const int state = reading->info.tcpi_state;
+    const bool is_closed = state == kClosed;
+    if (is_closed && !has_ended_well(fd, our_end)) return std::nullopt;
     Positions positions;
     if (state == kSynSent) {
         positions.is_connecting = true;
         return positions;
     }
-    positions.has_peer_ended =
-        state == kCloseWait || state == kLastAck || state == kClosing || state == kTimeWait;
-    const bool we_ended =
-        state == kFinWait1 || state == kFinWait2 || state == kLastAck || state == kClosing;
+    positions.has_peer_ended = is_closed || state == kCloseWait || state == kLastAck ||
+                               state == kClosing || state == kTimeWait;
+    const bool we_ended = is_closed || state == kFinWait1 || state == kFinWait2 ||
+                          state == kLastAck || state == kClosing;
     // SYN and FIN count as a byte each: the peer's FIN once it was received, our SYN and FIN in
     // what is acknowledged or waits to be.
     positions.in = std::uint64_t{reading->info.tcpi_bytes_received} -

@@ -17,7 +17,11 @@ struct Positions {
 
 enum class Opened { ByUs, ByPeer };
 
+// Whether we have said that we send no more, or were about to: only so is a closed socket known to
+// have ended well, and what it still holds to be read is to be had.
+enum class OurEnd { Open, MayBeShut };
+
 // Nothing where the socket is closed or no TCP socket.
-std::optional<Positions> positions_of(int fd, Opened opened);
+std::optional<Positions> positions_of(int fd, Opened opened, OurEnd our_end = OurEnd::Open);
 
 }  // namespace thole::edge

@@ -86,6 +86,11 @@ enum class Kind : std::uint32_t { Free, Client, Busy, Idle };
 // Who is behind a connection that came by a call's port.
 enum class Caller : std::uint32_t { NotAsked, Proved, Unverified, Wrong };
 
+// Everything was passed on, the connection is only to be closed.
+constexpr std::uint32_t kShutWhole = 1;
+// A tunnel: we send no more on it, and may still read.
+constexpr std::uint32_t kShutHalf = 2;
+
 struct Record {
     std::uint64_t cookie;
     Kind kind;
@@ -95,7 +100,7 @@ struct Record {
     std::uint64_t idle_out;
     std::uint32_t slot;  // Upstreams: their endpoint.
     std::uint32_t generation;
-    std::uint32_t shut;  // 1: everything was passed on; our end of it is to be closed.
+    std::uint32_t shut;  // kShutWhole, kShutHalf, or 0.
     Caller caller;
     Exchange halves[2];
 };

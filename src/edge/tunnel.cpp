@@ -13,11 +13,13 @@ bool is_done(const Flow& flow, const Socket& from, const Socket& to) {
     return from.has_ended && forwarded(flow, to.out) == from.in && head_left(flow, to.out) == 0;
 }
 
-// Says so once; saying it again after a takeover is harmless, and where it counts in the positions
-// the kernel's state tells.
-void shut(std::uint32_t fd, Socket& socket) {
+// Says so once; saying it again after a takeover is harmless. Intent first: once both sides have
+// ended, the kernel's state alone does not tell whether it was well.
+void shut(std::uint32_t fd, Socket& socket, Record& record) {
     if (socket.is_shut) return;
     socket.is_shut = true;
+    record.shut = kShutHalf;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     ::shutdown(static_cast<int>(fd), SHUT_WR);
 }
 
@@ -39,8 +41,8 @@ void Worker::tunnel(std::uint32_t fd) {
     const bool upstream_done = is_done(now.response, upstream, client);
     if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
     if (upstream.is_broken) return close_client(fd, wire::Outcome::Reset);
-    if (client_done) shut(up, upstream);
-    if (upstream_done) shut(fd, client);
+    if (client_done) shut(up, upstream, runtime_.record(up));
+    if (upstream_done) shut(fd, client, runtime_.record(fd));
     if (client_done && upstream_done) return close_client(fd, wire::Outcome::Informational);
     if (moved) again_.push_back(fd);
 }

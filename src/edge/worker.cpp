@@ -177,7 +177,15 @@ void Worker::apply_endpoints() {
                     serving_[place].push_back(slot);
             }
         }
-        std::vector<std::uint32_t>& idle = slots_[slot].idle;
+        EndpointState& state = slots_[slot];
+        if (state.generation != entry.generation) {
+            // Another instance: what was learned of the one before says nothing.
+            state.generation = entry.generation;
+            state.keep_alive = {};
+            state.latency_us = 0;
+            state.refused_until_ns = 0;
+        }
+        std::vector<std::uint32_t>& idle = state.idle;
         const auto stays = [&](std::uint32_t fd) {
             return entry.bits == 0 && runtime_.record(fd).generation == entry.generation;
         };

@@ -18,7 +18,8 @@ struct Env {
     Random& random;
     Files& files;
     Network& network;
-    Background& background;
+    Background& background;  // What decisions wait for: the store's commits.
+    Background& errands;     // What may take minutes: folders, logs, builds' files, /proc.
     Trees& trees;
     Processes& processes;
 };

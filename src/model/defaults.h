@@ -37,4 +37,8 @@ constexpr Duration kProbePause = 100ms;       // Between two probes of one that 
 constexpr Duration kProbeLimit = 1s;          // For one probe's answer.
 constexpr int kScaleMax = 64;
 
+// Releases.
+constexpr int kReleasesKept =
+    3;  // Copies that could run, per service: this one and two to go back to.
+
 }  // namespace thole::model

@@ -53,6 +53,14 @@ std::string_view spawn_step(int step) {
     return step > 0 && step < 11 ? kSteps[step] : "it could not be started";
 }
 
+// The two that every shell gives for what it could not start (POSIX, 2.8.2).
+std::string exit_text(int status) {
+    const char* const meaning = status == 127   ? ": a program was not found"
+                                : status == 126 ? ": a program may not be executed"
+                                                : "";
+    return fmt::format("exit status {}{}", status, meaning);
+}
+
 }  // namespace
 
 std::string name_of(const std::string& service, InstanceId id) {
@@ -80,7 +88,7 @@ std::string describe(const End& end) {
     }
     if (end.oom_kills > 0) return "killed for want of memory";
     const int signal = signal_of(end.wait_status);
-    if (signal == 0) return fmt::format("exit status {}", exit_of(end.wait_status));
+    if (signal == 0) return exit_text(exit_of(end.wait_status));
     const std::string_view name = signal_name(signal);
     const std::string shown = name.empty() ? fmt::format("signal {}", signal) : std::string(name);
     if (was_killed_from_outside(end)) return shown + ", sender unknown, oom_kill unchanged";

@@ -9,6 +9,7 @@ namespace {
 TEST(End, SaysHowItEnded) {
     EXPECT_EQ(describe({.wait_status = 0}), "exit status 0");
     EXPECT_EQ(describe({.wait_status = 3 << 8}), "exit status 3");
+    EXPECT_EQ(describe({.wait_status = 127 << 8}), "exit status 127: a program was not found");
     EXPECT_EQ(describe({.wait_status = 9}), "SIGKILL, sender unknown, oom_kill unchanged");
     EXPECT_EQ(describe({.wait_status = 11 | 0x80}), "SIGSEGV");
     EXPECT_EQ(describe({.wait_status = 9, .oom_kills = 1}), "killed for want of memory");

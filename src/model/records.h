@@ -30,7 +30,13 @@ struct ServiceRow {
     bool operator==(const ServiceRow&) const = default;
 };
 
-enum class ReleaseStatus : std::uint8_t { Staging = 1, Built = 2, Broken = 3, Reversed = 4 };
+enum class ReleaseStatus : std::uint8_t {
+    Staging = 1,
+    Built = 2,
+    Broken = 3,
+    Reversed = 4,
+    Removed = 5
+};
 
 struct ReleaseRow {
     std::uint32_t service = 0;

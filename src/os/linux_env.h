@@ -17,10 +17,11 @@ std::uint64_t random_seed();
 class LinuxEnv {
 public:
     explicit LinuxEnv(Loop& loop)
-        : random_(random_seed()), network_(loop), background_(loop), env_{loop,     loop,
-                                                                          random_,  files_,
-                                                                          network_, background_,
-                                                                          trees_,   processes_} {}
+        : random_(random_seed()),
+          network_(loop),
+          background_(loop),
+          errands_(loop),
+          env_{loop, loop, random_, files_, network_, background_, errands_, trees_, processes_} {}
     env::Env& env() { return env_; }
 
 private:
@@ -28,6 +29,7 @@ private:
     LinuxFiles files_;
     LinuxNetwork network_;
     LinuxBackground background_;
+    LinuxBackground errands_;
     LinuxTrees trees_;
     LinuxProcesses processes_;
     env::Env env_;

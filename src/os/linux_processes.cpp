@@ -204,6 +204,13 @@ std::string LinuxProcesses::find_program(const std::string& name) {
     return {};
 }
 
+std::string LinuxProcesses::cgroup_of(std::uint32_t pid) {
+    std::string text;
+    for_each_line("/proc/" + std::to_string(pid) + "/cgroup",
+                  [&](std::string_view line) { text.append(line).append("\n"); });
+    return text;
+}
+
 std::string LinuxProcesses::boot_id() {
     std::string id;
     for_each_line("/proc/sys/kernel/random/boot_id",

@@ -11,6 +11,7 @@ public:
     Result<env::Owner> user(const std::string& name) override;
     std::vector<env::Address> listening(std::uint32_t pid) override;
     std::string find_program(const std::string& name) override;
+    std::string cgroup_of(std::uint32_t pid) override;
     std::string boot_id() override;
 };
 

@@ -73,20 +73,21 @@ void end_surplus(const ServiceSeen& seen, bool of_current, int target, Plan& pla
 Plan plan(const ServiceSeen& seen) {
     const Tallies at = tally(seen);
     const Targets targets = targets_of(seen, at);
-    Plan plan;
-    end_surplus(seen, true, targets.current, plan);
-    end_surplus(seen, false, targets.other, plan);
-    const auto start = [&](int missing, const model::Version& version) {
-        for (int i = 0; i < missing; ++i) plan.start.push_back(version);
-    };
     // A gap in what served is filled with what has served; where that is the same release, with
     // the current one.
     const int gap = seen.is_single ? 0 : std::max(0, targets.other - at.other.live);
     const bool same_release = seen.proven.release == seen.current.release;
     const bool can_fill = seen.proven.release != 0 && !same_release;
+    const int wanted = std::min(seen.count, targets.current + (can_fill ? 0 : gap));
+    Plan plan;
+    // What fills the gap is no surplus: it would leave and be started again without end.
+    end_surplus(seen, true, wanted, plan);
+    end_surplus(seen, false, targets.other, plan);
+    const auto start = [&](int missing, const model::Version& version) {
+        for (int i = 0; i < missing; ++i) plan.start.push_back(version);
+    };
     if (can_fill) start(gap, seen.proven);
-    const int wanted = std::max(targets.current, can_fill ? 0 : targets.current + gap);
-    const int missing = std::min(seen.count, wanted) - at.current.live;
+    const int missing = wanted - at.current.live;
     if (missing > 0 && seen.now < seen.next_start) {
         plan.waits = true;
     } else {

@@ -179,6 +179,24 @@ TEST(KeepReady, ARestartReplacesOneAfterTheOther) {
     stand.turn();
     EXPECT_EQ(stand.running({1, 1}), 2);
     EXPECT_EQ(stand.running(kOld), 2);
+    // That is enough: nothing more starts, and what was started does not leave again.
+    const Plan next = stand.turn();
+    EXPECT_TRUE(next.start.empty());
+    EXPECT_TRUE(next.end.empty());
+}
+
+// A release that crashes is taken back while a single old one serves: what is started in place of
+// those that fell must stay, or instances come and go without end.
+TEST(KeepReady, WhatFillsAGapAfterAReversalStays) {
+    Stand stand(1);
+    stand.instances = {{{100, 1}, kNew, Stage::Ready, {}}};
+    stand.current = stand.proven = kOld;
+    EXPECT_EQ(stand.turn().start.size(), 3U);
+    for (int i = 0; i < 3; ++i) {
+        const Plan next = stand.turn();
+        EXPECT_TRUE(next.start.empty() && next.end.empty()) << i;
+    }
+    EXPECT_EQ(stand.running(kOld), 3);
 }
 
 TEST(KeepReady, TooManyLeaveTheYoungestFirstAndNoneThatServesBeforeOneThatDoesNot) {

@@ -33,8 +33,9 @@ LeavingStep next_of(const Draining& at, const LeavingSeen& seen) {
     return change(Cutting{until}, LeavingAction::Cut, until);
 }
 
+// Not before the edge has said how many it was, which may come after the last of them is gone.
 LeavingStep next_of(const Cutting& at, const LeavingSeen& seen) {
-    if (seen.is_cut || seen.in_flight == 0 || seen.now >= at.until) return ask(seen);
+    if (seen.is_cut || seen.now >= at.until) return ask(seen);
     return {at, LeavingAction::None, false, at.until};
 }
 

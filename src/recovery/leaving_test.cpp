@@ -57,7 +57,9 @@ TEST(Leaving, WhatIsUnderWayEndsOrIsCutAtTheDeadline) {
     at.now += 1ns;
     step = next(step.next, at);
     EXPECT_EQ(step.action, LeavingAction::Cut);
-    // The edge answers, or what was left ends by itself, or nobody answers for long.
+    // The edge says how many it was, also after the last is gone; or nobody answers for long.
+    EXPECT_FALSE(next(step.next, at).has_changed);
+    at.in_flight = 0;
     EXPECT_FALSE(next(step.next, at).has_changed);
     at.is_cut = true;
     EXPECT_EQ(next(step.next, at).action, LeavingAction::Ask);

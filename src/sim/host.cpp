@@ -19,6 +19,7 @@ std::string SimProcesses::find_program(const std::string& name) {
     return found == host_.programs_.end() ? std::string() : found->second;
 }
 
+std::string SimProcesses::cgroup_of(std::uint32_t) { return {}; }
 std::string SimProcesses::boot_id() { return "boot-" + std::to_string(host_.boots_); }
 
 SimProcess::SimProcess(SimHost& host, LifePointer life)
@@ -29,14 +30,17 @@ SimProcess::SimProcess(SimHost& host, LifePointer life)
       files_(host.disk_, life_),
       network_(host.wires_, life_),
       background_(host.loop_, life_),
+      errands_(host.loop_, life_),
       trees_(files_),
       processes_(host, life_),
-      env_{host.loop_, timers_, random_, files_, network_, background_, trees_, processes_} {}
+      env_{host.loop_,  timers_,  random_, files_,    network_,
+           background_, errands_, trees_,  processes_} {}
 
 void SimProcess::kill() {
     if (!life_->is_alive) return;
     host_.loop_.note("kill", life_->name, life_->who.pid);
     background_.kill();
+    errands_.kill();
     life_->is_alive = false;
     life_->is_paused = false;
     host_.wires_.kill(*life_);

@@ -32,6 +32,7 @@ public:
     Result<env::Owner> user(const std::string& name) override;
     std::vector<env::Address> listening(std::uint32_t pid) override;
     std::string find_program(const std::string& name) override;
+    std::string cgroup_of(std::uint32_t pid) override;
     std::string boot_id() override;
 
 private:
@@ -54,6 +55,7 @@ public:
     env::Env& env() { return env_; }
     SimNetwork& network() { return network_; }
     SimBackground& background() { return background_; }
+    SimBackground& errands() { return errands_; }
     const std::string& name() const { return life_->name; }
     std::uint32_t pid() const { return life_->who.pid; }
     bool is_alive() const { return life_->is_alive; }
@@ -75,6 +77,7 @@ private:
     SimFiles files_;
     SimNetwork network_;
     SimBackground background_;
+    SimBackground errands_;
     SimTrees trees_;
     SimProcesses processes_;
     env::Env env_;

@@ -90,7 +90,7 @@ def serve(connection, arrivals, allowed):
         if body is None:
             return
         kind, _, rest = target[1:].partition("/")
-        if method == "POST" and kind == "post":
+        if method == "POST" and kind in ("post", "die"):
             os.write(arrivals, f"post {rest}\n".encode())
         if kind == "tunnel":
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")

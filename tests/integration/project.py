@@ -29,6 +29,7 @@ class Project(System):
         self.folder = self.base / "project"
         self.folder.mkdir(mode=0o755)
         self.port = free_port()
+        self.asked_by = []  # The command that becomes somebody else, where it is not ourselves who types.
         self.write(manifest)
 
     def write(self, manifest):
@@ -49,8 +50,8 @@ class Project(System):
         return dict(os.environ, THOLE_RUN_DIR=str(self.run), THOLE_DATA_DIR=str(self.data))
 
     def thole(self, *words, wanted=0, limit_s=COMMAND_S):
-        done = subprocess.run([str(self.binaries / "thole"), *words], cwd=self.folder, env=self.environment(),
-                              check=False, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL)
+        done = subprocess.run([*self.asked_by, str(self.binaries / "thole"), *words], cwd=self.folder,
+                              env=self.environment(), check=False, capture_output=True, text=True, timeout=limit_s, stdin=subprocess.DEVNULL)
         if wanted is not None:
             assert done.returncode == wanted, (words, done.returncode, done.stdout, done.stderr, self.log())
         return done
@@ -61,6 +62,12 @@ class Project(System):
 
     def up(self, *words, wanted=0):
         return self.thole("up", *words, wanted=wanted)
+
+    def down(self):
+        """Nothing is left. keeper deletes the run folder, which `down` waits for, with its last breath."""
+        self.thole("down")
+        until(lambda: self.pids() == [], "the last process has gone", 5)
+        assert not self.run.exists()
 
     def seen(self):
         """What `ps --json` says."""

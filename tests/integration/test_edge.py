@@ -106,9 +106,10 @@ def test_an_idempotent_request_goes_elsewhere_when_its_instance_dies(three):
         three.client().expect("GET", f"/get/{number}")
 
 
-def test_a_post_on_a_dying_instance_is_never_sent_twice(stand):
-    client = stand.client()
-    assert client.request("POST", "/die/", body=b"x")[0] == 502
+def test_a_post_on_a_dying_instance_is_never_sent_twice(three):
+    """Although two others would take it."""
+    assert three.client().request("POST", "/die/1", body=b"x")[0] == 502
+    assert [line for backend in three.backends for line in backend.lines("post")] == [["1"]]
 
 
 def test_an_acknowledged_removal_holds(three):

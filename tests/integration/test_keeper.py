@@ -1,4 +1,5 @@
 """keeper and watch: one process per slot, adoption after any death, parked listeners, spools, a clean end."""
+import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +14,12 @@ import wire
 from conftest import BINARIES, System, processes_of, start_time, until
 
 SLOT = 20
+SEIZE, TO_SYSTEM_CALL, DETACH, READ_REGISTER, READ_CHILD = 0x4206, 24, 17, 3, 0x4201
+TRACE_FORK, STOPPED_IN_FORK, WALL = 2, signal.SIGTRAP | 1 << 8, 0x40000000
+ORIG_RAX, SETSID = 15 * 8, 112
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
 
 
 def shell(system, script, **more):
@@ -43,6 +50,34 @@ def is_traced(pid):
         return b"TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_bytes()
     except FileNotFoundError:
         return False
+
+
+def next_stop(pid, what):
+    """Of a process that is traced: the status of its stop or of its end."""
+    taken = [(0, 0)]
+
+    def is_taken():
+        taken[0] = os.waitpid(pid, WALL | os.WNOHANG)
+        return taken[0][0] == pid
+    until(is_taken, what)
+    return taken[0][1]
+
+
+def kill_keeper_in_fork(keeper, content):
+    """Asked to start this, keeper dies before fork() returns to it. The child's pid: it waits where it no longer has
+    keeper's lock and has not claimed its slot, until it is no longer traced."""
+    before, child = keeper_pid(keeper), ctypes.c_ulong()
+    assert LIBC.ptrace(SEIZE, before, None, TRACE_FORK) == 0
+    keeper.spawn(SLOT, 1, content)
+    assert next_stop(before, "keeper in fork()") >> 8 == STOPPED_IN_FORK
+    assert LIBC.ptrace(READ_CHILD, before, None, ctypes.addressof(child)) == 0
+    next_stop(child.value, "the child's first stop")
+    while LIBC.ptrace(READ_REGISTER, child.value, ORIG_RAX, None) != SETSID:
+        assert LIBC.ptrace(TO_SYSTEM_CALL, child.value, None, None) == 0
+        assert os.WIFSTOPPED(next_stop(child.value, "the child's next system call"))
+    os.kill(before, signal.SIGKILL)
+    assert os.WIFSIGNALED(next_stop(before, "keeper's death"))
+    return child.value
 
 
 def watch_pid(keeper):
@@ -146,6 +181,22 @@ def test_who_ended_while_no_keeper_lived_is_known_to_the_next(system):
     os.kill(pid, signal.SIGTERM)
     keeper.connect()
     assert os.waitstatus_to_exitcode(keeper.wait_ended(SLOT, 1).wait_status) == -signal.SIGTERM
+
+
+def test_a_child_that_comes_after_its_keepers_death_leaves_the_slot_alone(system):
+    """It was forked and had not claimed yet; meanwhile the next keeper has given the slot to somebody else."""
+    keeper = system.start()
+    late = kill_keeper_in_fork(keeper, sleeper(system))
+    keeper.connect()
+    assert keeper.wait_ended(SLOT, 1).flags & wire.SPAWN_FAILED
+    keeper.forget(SLOT, 1)
+    keeper.until(lambda: keeper.states[SLOT].status == wire.FREE)
+    pid = keeper.start(SLOT, 2, sleeper(system))
+    assert LIBC.ptrace(DETACH, late, None, None) == 0
+    until(lambda: start_time(late) is None, "the end of who came late")
+    keeper.connect()
+    assert (keeper.states[SLOT].generation, keeper.states[SLOT].pid) == (2, pid)
+    assert start_time(pid) is not None
 
 
 def test_watchs_death_brings_another_and_then_keepers_death_is_survived(system):

@@ -21,7 +21,7 @@ import (
 //	GET  /get/<n>  /slow/<ms>/<n>  /stream/<n>/<bytes>[?pause=ms]  /chunks/<n>  /sse/<n>[?every=ms]  /tunnel/<n>
 //	POST /post/<id>  /upload/<id>
 //	GET  /arrivals  "id request-id" per POST that arrived
-//	GET  /seen      "request-id number method path" per request that arrived
+//	GET  /seen      "request-id number method path instance ms" per request that arrived
 //	GET  /violations, /healthz, /readyz, /whoami
 type Service struct {
 	arrivals, seen, violations *record
@@ -65,7 +65,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.violations.add("%s %s %s %s %s", orDash(id), orDash(number), r.Method, r.URL.Path, instance())
 		panic(http.ErrAbortHandler)
 	}
-	s.seen.add("%s %s %s %s", orDash(id), orDash(number), r.Method, r.URL.Path)
+	s.seen.add("%s %s %s %s %s %d", orDash(id), orDash(number), r.Method, r.URL.Path, orDash(instance()),
+		time.Now().UnixMilli())
 	w.Header().Set(talk.Number, number)
 	answer := map[string]func(http.ResponseWriter, *http.Request, []string){
 		"get": get, "slow": slow, "stream": stream, "chunks": chunks,

@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""`./dev bench [name]`: measures, and prints tables that docs/proof.md takes."""
+import sys
+
+import at_rest
+import edge_requests
+from programs import where
+
+BENCHES = {"edge": edge_requests.main, "rest": at_rest.main}
+
+
+def main():
+    names = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"there is no bench '{unknown[0]}'\n  try: ./dev bench {' | '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    print(where())
+    for name in names:
+        BENCHES[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""A service that is replaced while it is asked: what happens is followed on the timeline and in /proc, and compared."""
+import collections
+import datetime
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import accountant
+from conftest import start_time, until
+from project import COMMAND_S, Project
+
+THREE = """name: rolling
+services:
+  echo:
+    run: ./service
+    public: PORT_HERE
+    scale: 3
+    stop: {grace: 2s}
+    env: {ARRIVALS_DIR: RECORDS_HERE, MORE_HERE}
+"""
+ONE_WITH_STATE = THREE.replace("    scale: 3\n", "    state: 16Mi\n")
+# Requests that end by themselves, soon: none of them is to be cut.
+PASSING = {"get": 60, "post": 20, "slow": 4, "upload": 5, "stream": 6, "chunks": 3}
+
+
+class Rolling(Project):
+    """One service, the accountant's, with its records in a folder that outlives every release."""
+
+    def __init__(self, manifest, drain=None, **variables):
+        self.drain, self.variables = drain, variables
+        accountant.build()
+        super().__init__(manifest)
+        self.place("echo", {"service": accountant.SERVICE, "text": b"0"})
+        self.records.mkdir(mode=0o777)
+        self.records.chmod(0o777)
+        self.judge = accountant.Accountant(self.base)
+
+    @property
+    def records(self):
+        return self.base / "records"
+
+    def write(self, manifest):
+        more = ", ".join(f"{name}: '{value}'" for name, value in {"A": 1, **self.variables}.items())
+        super().write(manifest.replace("MORE_HERE", more).replace("RECORDS_HERE", str(self.records)))
+
+    def environment(self):
+        drain = {} if self.drain is None else {"THOLE_DRAIN_LIMIT": self.drain}
+        return dict(super().environment(), **drain)
+
+    def close(self):
+        self.judge.stop()
+        super().close()
+
+    def change(self):
+        """One byte, and another one each time."""
+        text = self.folder / "echo" / "text"
+        text.write_text(str(int(text.read_text(encoding="utf-8")) + 1), encoding="utf-8")
+
+    def ask(self, **more):
+        """The accountant asks from now on; what is held open is open when this returns."""
+        more.setdefault("mix", PASSING)
+        open_before = self.opened()
+        self.judge.start(f"http://127.0.0.1:{self.port}", arrivals=[str(self.records / "arrivals.log")], **more)
+        wanted = open_before + sum(more.get("hold", {}).values())
+        until(lambda: self.opened() >= wanted and self.seen_lines(), "tunnels and streams are open", 30)
+
+    def seen_lines(self):
+        path = self.records / "seen.log"
+        if not path.exists():
+            return []
+        return [line.split() for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+    def opened(self):
+        return sum(line[3].startswith(("/tunnel/", "/sse/")) for line in self.seen_lines())
+
+    def start_up(self):
+        """`thole up` beside the test."""
+        return subprocess.Popen([str(self.binaries / "thole"), "up"], cwd=self.folder, env=self.environment(),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def last_entry(self):
+        return self.timeline()[-1]["sequence"]
+
+    @staticmethod
+    def finish_up(process, deadline_s=COMMAND_S):
+        """Its exit code; what it said goes to the test's log."""
+        try:
+            print(process.communicate(timeout=deadline_s)[0])
+            return process.returncode
+        finally:
+            process.kill()
+            process.wait()
+
+    def entries_after(self, sequence):
+        return [entry for entry in self.timeline() if entry["sequence"] > sequence]
+
+    @staticmethod
+    def tell(entries):
+        """For the log of a test that fails."""
+        for entry in entries:
+            print(entry["time"][14:-1], entry["kind"], entry["instance"], entry["text"][:200])
+
+    def holder_pid(self):
+        for pid in self.pids():
+            try:
+                if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip() == "holder":
+                    return pid
+            except OSError:
+                continue
+        return None
+
+    def pid_of(self, role):
+        return self.holder_pid() if role == "holder" else self.role_pid(role)
+
+
+class Follower:
+    """The timeline as it is written, over the API itself, until control dies or the test ends. `told` is called with
+    each entry."""
+
+    def __init__(self, project, after, told=lambda entry: None):
+        self.entries, self.news, self.told = [], threading.Condition(), told
+        link = socket.socket(socket.AF_UNIX)
+        link.connect(str(project.run / "api.sock"))
+        link.sendall(f"GET /api/v1/timeline?watch=1&after={after} HTTP/1.1\r\nHost: thole\r\n\r\n".encode())
+        self.link = link
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        answer = http.client.HTTPResponse(self.link)
+        try:
+            answer.begin()
+            while line := answer.readline():
+                if line.strip():
+                    entry = json.loads(line)
+                    self.told(entry)
+                    with self.news:
+                        self.entries.append(entry)
+                        self.news.notify_all()
+        except (OSError, http.client.HTTPException, ValueError):
+            pass  # Control died, or we ended it.
+
+    def wait(self, kind, turn=1, deadline_s=60):
+        """The `turn`th entry of this kind."""
+        def found():
+            return [entry for entry in self.entries if entry["kind"] == kind][turn - 1:turn]
+        with self.news:
+            assert self.news.wait_for(found, deadline_s), (kind, turn, self.entries)
+            return found()[0]
+
+    def close(self):
+        try:
+            self.link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.thread.join()
+        self.link.close()
+
+
+class Census:
+    """Counts, from /proc alone and all the time, the processes of each instance and of the service."""
+
+    def __init__(self, project):
+        self.base, self.ours, self.not_ours = str(project.base).encode(), {}, set()
+        self.most = collections.Counter()  # By instance; and of the service, as "all".
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def instance_of(self, pid):
+        born = start_time(pid)
+        if born is None or (pid, born) in self.not_ours:
+            return None
+        if (pid, born) not in self.ours:
+            try:
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except OSError:
+                return None
+            name = next((line[15:] for line in environment if line.startswith(b"THOLE_INSTANCE=")), None)
+            if not any(self.base in line for line in environment):
+                # What comes from keeper has our folder in its environment before it execs, too.
+                self.not_ours.add((pid, born))
+            elif name is not None:
+                self.ours[pid, born] = name.decode()
+        return self.ours.get((pid, born))
+
+    def now(self):
+        names = [self.instance_of(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
+        return collections.Counter(name for name in names if name is not None)
+
+    def run(self):
+        while not self.over.wait(0.02):
+            found = self.now()
+            for name, count in found.items():
+                self.most[name] = max(self.most[name], count)
+            self.most["all"] = max(self.most["all"], found.total())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+    def twice(self):
+        """Slots that held two processes at once."""
+        return {name: count for name, count in self.most.items() if count > 1 and name != "all"}
+
+
+class Gates:
+    """Tells each instance that was taken out which requests may still reach it; it aborts all others itself."""
+
+    def __init__(self, project):
+        self.project, self.ports, self.closed = project, {}, []
+        for instance in project.instances("echo"):
+            self.ports[instance["name"]] = instance["port"]
+
+    def told(self, entry):
+        if entry["kind"] not in ("instance draining", "instance stopping") or entry["instance"] in self.closed:
+            return
+        port = self.ports[entry["instance"]]
+        made = self.project.records / f"made.{port}"
+        made.write_text(" ".join(named_in(entry)) or "none", encoding="utf-8")
+        made.chmod(0o644)
+        made.rename(self.project.records / f"allowed.{port}")
+        self.closed.append(entry["instance"])
+
+    def knock(self):
+        """As somebody who comes too late; what the instance makes of it."""
+        link = http.client.HTTPConnection("127.0.0.1", self.ports[self.closed[0]], timeout=10)
+        try:
+            link.request("GET", "/get/too-late", headers={"X-Request-Id": "too-late"})
+            return link.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            link.close()
+
+    def violations(self):
+        path = self.project.records / "violations.log"
+        return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+
+
+def named_in(entry):
+    """Ids in an entry of the timeline about what is under way."""
+    return [word for word in entry["text"].replace(",", "").split() if len(word) == 32]
+
+
+def in_ms(entry):
+    return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp() * 1000
+
+
+def strays(project, entries):
+    """Requests that reached an instance after the acknowledgement of its removal, and were not named in it."""
+    removals = {}
+    for entry in entries:
+        if entry["kind"] in ("instance draining", "instance stopping") and entry["instance"] not in removals:
+            # The clock of the timeline has whole milliseconds.
+            removals[entry["instance"]] = (in_ms(entry) + 1, set(named_in(entry)))
+    assert removals, "nothing was removed"
+    return [line for line in project.seen_lines()
+            if line[4] in removals and int(line[5]) > removals[line[4]][0] and line[0] not in removals[line[4]][1]]
+
+
+def cut(entries):
+    return sum(int(entry["text"].split()[0]) for entry in entries if entry["kind"] == "requests cut")
+
+
+def broken_ids(entries):
+    return {entry["text"].split()[0] for entry in entries if entry["kind"] == "request broken"}

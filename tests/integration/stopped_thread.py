@@ -1,0 +1,53 @@
+"""One thread of a process that does not turn while the others do: stopped by ptrace, as by a debugger."""
+import ctypes
+import errno
+import os
+from pathlib import Path
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WALL = 0x40000000
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+libc.ptrace.restype = ctypes.c_long
+
+
+def threads(pid):
+    """But the first; the one that woke up most is the last."""
+    def wakings(thread):
+        status = Path(f"/proc/{pid}/task/{thread}/status").read_text(encoding="utf-8")
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return sorted((int(entry) for entry in os.listdir(f"/proc/{pid}/task") if int(entry) != pid), key=wakings)
+
+
+class StoppedThread:
+    """Everything here has to be called by the thread that made it: the kernel wants its tracer."""
+
+    def __init__(self, thread):
+        self.thread, self.is_gone = thread, False
+        self.call(PTRACE_SEIZE)
+        self.call(PTRACE_INTERRUPT)
+        os.waitpid(thread, WALL)
+
+    def call(self, request):
+        if libc.ptrace(request, self.thread, None, None) != 0:
+            raise OSError(ctypes.get_errno(), f"ptrace of {self.thread}")
+
+    def state(self):
+        return Path(f"/proc/{self.thread}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+
+    def bury(self):
+        """Its process was killed: the kernel keeps it until its tracer has seen that, and its parent hears nothing."""
+        if not self.is_gone:
+            try:
+                pid, status = os.waitpid(self.thread, WALL | os.WNOHANG)
+                self.is_gone = pid != 0 and (os.WIFSIGNALED(status) or os.WIFEXITED(status))
+            except ChildProcessError:
+                self.is_gone = True
+        return self.is_gone
+
+    def let_go(self):
+        try:
+            self.call(PTRACE_DETACH)
+        except OSError as problem:
+            assert problem.errno == errno.ESRCH
+        self.bury()

@@ -1,0 +1,126 @@
+"""A release takes another's place while it is asked, and what was promised holds: nothing lost, one process a slot."""
+import pytest
+
+from conftest import until
+from rolling import ONE_WITH_STATE, THREE, Census, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
+from stopped_thread import StoppedThread, threads
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def one(*words, **more):
+        made.append(Rolling(*words, **more))
+        made[-1].up()
+        return made[-1]
+    yield one
+    for project in made:
+        project.close()
+
+
+def replaced(project, **load):
+    """Changes a byte under load; the accountant's report, the timeline since then, and who ran."""
+    project.ask(allow_broken=1_000_000, **load)
+    after = project.last_entry()
+    with Census(project) as census:
+        project.change()
+        project.up()
+    report = project.judge.finish()
+    print(project.judge.text())
+    entries = project.entries_after(after)
+    project.tell(entries)
+    assert report["failed"] == 0 and "error" not in report
+    assert project.service("echo")["release"] == 2
+    assert strays(project, entries) == []
+    assert census.twice() == {}
+    return report, entries, census
+
+
+def moments(entries, kind):
+    """When it was said of each instance first, in ms."""
+    return {entry["instance"]: in_ms(entry) for entry in reversed(entries) if entry["kind"] == kind}
+
+
+def test_a_replacement_loses_nothing_and_cuts_only_what_outlasts_the_drain_deadline(make):
+    project = make(THREE, drain="2s")
+    report, entries, census = replaced(project, rate=200, slow_ms=500,
+                                       hold={"websocket": 12, "lines": 4, "events": 4})
+    # Each tunnel of an old instance stays until the deadline; what broke here is what was cut there, one by one.
+    assert cut(entries) == report["broken"] == report["tunnels_broken"] >= 20
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
+    draining, cutting = moments(entries, "instance draining"), moments(entries, "instance cutting")
+    assert cutting and all(cutting[name] - draining[name] >= 1990 for name in cutting)
+    assert 3 <= census.most["all"] <= 6
+
+
+@pytest.mark.parametrize("manners,forced", [("NO_SIGTERM_HANDLER", 0), ("IGNORE_SIGTERM", 3)])
+def test_a_service_that_knows_nothing_of_sigterm_is_replaced_without_loss(make, manners, forced):
+    project = make(THREE, **{manners: "1"})
+    report, entries, _ = replaced(project, rate=150, slow_ms=800)
+    assert report["broken"] == 0
+    assert len(moments(entries, "instance stopping")) == 3
+    assert len(moments(entries, "instance killing")) == forced
+
+
+def test_a_service_with_state_is_replaced_while_its_requests_wait_and_never_runs_twice(make):
+    project = make(ONE_WITH_STATE, START_MS="300")
+    report, entries, census = replaced(project, rate=30, slow_ms=2000, mix={"get": 10, "post": 6, "slow": 2, "upload": 1},
+                                       hold={"websocket": 2, "events": 1}, added_max="20s")
+    assert census.most["all"] == 1
+    assert cut(entries) == report["broken"] == report["tunnels_broken"] == 3
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
+    leaving, stopping = moments(entries, "instance leaving"), moments(entries, "instance stopping")
+    assert all(4900 < stopping[name] - leaving[name] < 9000 for name in stopping), "what is open stays for 5 s"
+
+
+def test_after_the_acknowledgement_only_the_requests_it_names_reach_an_instance(make):
+    """Asserted at the instance, which lives on for its whole grace and aborts whatever else comes."""
+    project = make(THREE, IGNORE_SIGTERM="1", ALLOWED_IDS_FILE="RECORDS_HERE/allowed.{port}")
+    gates = Gates(project)
+    follower = Follower(project, project.last_entry(), gates.told)
+    project.ask(rate=200, slow_ms=800)
+    project.change()
+    process = project.start_up()
+    follower.wait("instance stopping")
+    assert gates.knock() is None, "the instance itself refuses what comes too late"
+    assert project.finish_up(process) == 0
+    report = project.judge.finish()
+    follower.close()
+    print(project.judge.text())
+    assert report["passed"]
+    assert len(gates.closed) == 3
+    assert [line.split()[0] for line in gates.violations()] == ["too-late"], "and nobody else came"
+
+
+@pytest.mark.parametrize("worker", ["idlest", "busiest"])
+def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_nobody_is_asked_to_end(make, worker):
+    """Its connections would lose what they have; after 5 s keeper replaces the edge and the replacement goes on."""
+    project = make(THREE, drain="2s", START_MS="300")
+    edge = project.role_pid("edge")
+    follower = Follower(project, project.last_entry())
+    project.ask(rate=60, slow_ms=300, added_max="25s", hold={"websocket": 4}, allow_broken=1_000_000)
+    project.change()
+    process = project.start_up()
+    follower.wait("instance starting")
+    stopped = StoppedThread(threads(edge)[-1 if worker == "busiest" else 0])
+    try:
+        follower.wait("instance leaving")
+        until(stopped.bury, "keeper has killed the edge", 30)
+    finally:
+        stopped.let_go()
+    assert project.finish_up(process) == 0
+    report = project.judge.finish()
+    follower.close()
+    print(project.judge.text())
+    entries = project.entries_after(follower.entries[0]["sequence"])
+    project.tell(entries)
+    killed = next(entry for entry in entries if entry["kind"] == "role killed")
+    left = next(entry for entry in entries if entry["kind"] == "instance leaving")
+    assert in_ms(killed) - in_ms(left) > 3000 and "edge" in killed["text"]
+    steps = {"instance draining", "instance stopping", "instance ended"}
+    assert all(entry["sequence"] > killed["sequence"] for entry in entries if entry["kind"] in steps)
+    assert project.role_pid("edge") not in (None, edge)
+    assert report["failed"] == 0 and strays(project, entries) == []
+    assert (report["added_max_ms"] > 3000) == (worker == "busiest")
+    assert project.service("echo")["release"] == 2

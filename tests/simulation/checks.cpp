@@ -1,0 +1,147 @@
+// The promises, checked after each step and at each thing that control asks for.
+#include <fmt/format.h>
+
+#include "control/store.h"
+#include "folders.h"
+#include "world.h"
+
+namespace thole::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::int32_t kTerminate = 15;
+constexpr Duration kTooManyLimit = 1s;
+constexpr Duration kOnTheWay = 20ms;
+
+}  // namespace
+
+// How many of each service run, and how many have requests.
+void World::check_counts() {
+    for (Wanted& service : services_) {
+        int live = 0;
+        int staying = 0;
+        std::vector<EndpointId> endpoints;
+        for (const auto& [number, slot] : keeper_.slots()) {
+            if (slot.instance == nullptr || service_of(number) != &service) continue;
+            const EndpointId at{number, slot.generation};
+            ++live;
+            if (!slot.was_asked && !edge_.is_acknowledged(at)) ++staying;
+            if (slot.instance->is_listening()) endpoints.push_back(at);
+        }
+        if (service.is_single && live > 1)
+            return story_.fail(fmt::format("{} of {} run at once", live, service.name));
+        if (!service.is_single) check_count(service, staying);
+        if (!service.is_single && service.listens)
+            check_serving(service, static_cast<int>(edge_.serving_least(endpoints)));
+    }
+}
+
+// One more than wanted while one takes another's place. What is to leave stays until that is on the
+// disk, and the one in its place does not wait for it.
+void World::check_count(Wanted& service, int staying) {
+    const Time now = host_.loop().now();
+    if (staying <= service.scale + 1 && service.scale == service.scale_asked)
+        service.scale_most = service.scale;
+    if (staying <= service.scale_most + 1 || now < disturbed_until_) service.too_many_since = now;
+    const bool is_far_too_many = staying > 2 * service.scale_most + 1 && now > disturbed_until_;
+    if (!is_far_too_many && now - service.too_many_since <= kTooManyLimit) return;
+    story_.fail(
+        fmt::format("{} of {} run, which should be {}", staying, service.name, service.scale_most));
+}
+
+// None is taken away before another one is there, whoever of thole dies meanwhile.
+void World::check_serving(Wanted& service, int serving) {
+    const Time now = host_.loop().now();
+    if (now < disk_trouble_until_ || now < service.shaken_until || phase_ == Phase::Stopping ||
+        service.scale != service.scale_asked)
+        service.is_complete = false;
+    else if (serving >= service.scale)
+        service.is_complete = true;
+    if (!service.is_complete || serving >= service.scale) return;
+    story_.fail(
+        fmt::format("{} of {} serve, {} were promised", serving, service.name, service.scale));
+}
+
+void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request) {
+    const Wanted* const service = service_of(slot);
+    if (service == nullptr) return;
+    const Slot& seen = keeper_.slots()[slot];
+    const EndpointId at{slot, seen.generation};
+    const std::string name = keeper_.name_of(slot);
+    if (phase_ == Phase::Stopping && request.signal == kTerminate) {
+        for (const auto& [number, other] : keeper_.slots()) {
+            if (other.instance != nullptr && service_of(number) != nullptr &&
+                callers_of(service->name).contains(other.instance->program().service))
+                return story_.fail(
+                    fmt::format("{} is ended while {} calls it", name, keeper_.name_of(number)));
+        }
+    }
+    if (!edge_.was_routed(at)) return;
+    if (!edge_.is_acknowledged(at))
+        return story_.fail(fmt::format("signal {} to {}, whose removal was not acknowledged",
+                                       request.signal, name));
+    if (!has_intent_on_disk(at))
+        return story_.fail(
+            fmt::format("signal {} to {}: no intent is on the disk", request.signal, name));
+    if (edge_.in_flight(at) > 0 && !edge_.was_cut(at))
+        return story_.fail(fmt::format("signal {} to {} with {} requests under way", request.signal,
+                                       name, edge_.in_flight(at)));
+    // Both are on their way for a while.
+    const Time now = host_.loop().now();
+    const bool is_early = !seen.was_asked || now - seen.asked < kGrace - kOnTheWay;
+    if (request.signal != kTerminate && is_early && now > disturbed_until_)
+        return story_.fail(fmt::format("signal 9 to {} before its grace was over", name));
+}
+
+// What control would find after a power cut at this moment.
+bool World::has_intent_on_disk(EndpointId at) {
+    sim::SimEnv scratch(1);
+    const std::string path = std::string(kData) + "/state.db";
+    env::Files& files = scratch.process().env().files;
+    CHECK(files.make_folder(kData, 0755).ok());
+    for (const char* const suffix : {"", "-wal"}) {
+        const Result<sim::NodePointer> node = host_.disk().find(path + suffix);
+        if (node)
+            CHECK(
+                files.replace(path + suffix, (*node)->durable, env::Durability::Synced, 0600).ok());
+    }
+    Result<std::unique_ptr<control::Store>> store =
+        control::Store::open(scratch.process().env(), path);
+    if (!store) return false;
+    for (const model::IntentRow& row : (*store)->take_stored().intents) {
+        if (EndpointId(row.slot, row.generation) == at) return true;
+    }
+    return false;
+}
+
+void World::check_attached(EndpointId at) {
+    const auto found = keeper_.slots().find(at.first);
+    if (found == keeper_.slots().end() || found->second.generation != at.second) return;
+    if (edge_.is_acknowledged(at) || found->second.was_asked)
+        story_.fail(fmt::format("a request came to {}, which had left", keeper_.name_of(at.first)));
+}
+
+void World::check_shut_down() {
+    if (phase_ != Phase::Stopping)
+        return story_.fail("keeper is to end everything, and nobody said down");
+    for (const auto& [number, slot] : keeper_.slots()) {
+        if (slot.instance != nullptr)
+            return story_.fail(fmt::format("{} still runs at the end", keeper_.name_of(number)));
+    }
+    story_.tell("all has ended");
+    phase_ = Phase::Over;
+}
+
+// Who calls it, and whom it does not call itself, however far.
+std::set<std::string> World::callers_of(const std::string& name) const {
+    std::set<std::string> callers;
+    for (const Wanted& service : services_) {
+        for (const std::string& called : service.calls) {
+            if (called == name) callers.insert(service.name);
+        }
+    }
+    return callers;
+}
+
+}  // namespace thole::simulation

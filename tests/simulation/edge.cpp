@@ -1,0 +1,303 @@
+#include "edge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "wire/frame.h"
+
+namespace thole::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using wire::EdgeMessage;
+
+constexpr std::size_t kInFlightPage = 16;  // Small, so that there are pages.
+constexpr std::size_t kSnapshotBytesMax = 1024 * 1024;
+
+EndpointId id_of(wire::SlotRef at) { return {at.slot, at.generation}; }
+
+bool serves_in(const EndpointTable& table, EndpointId at) {
+    const auto found = table.find(at.first);
+    return found != table.end() && id_of(found->second.at) == at && found->second.bits == 0;
+}
+
+template <typename Header, typename Row>
+std::string body_of(const Header& header, const std::vector<Row>& rows) {
+    std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
+    body.append(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(Row));
+    return body;
+}
+
+}  // namespace
+
+SimEdge::SimEdge(sim::SimHost& host, Story& story, EdgeSettings settings)
+    : host_(host), story_(story), settings_(std::move(settings)) {}
+
+void SimEdge::begin() {
+    process_ = &host_.process("edge");
+    ++epoch_;
+    story_.tell("the edge begins");
+    workers_ = {table_, table_};
+    sequence_ = 0;
+    auto listening = process_->network().listen_link(
+        settings_.run + "/edge.sock",
+        [this](std::unique_ptr<env::Link> link) { accept(std::move(link)); });
+    CHECK(listening.ok());
+    listening_ = std::move(*listening);
+    beat();
+}
+
+void SimEdge::kill() {
+    if (!is_alive()) return;
+    story_.tell("the edge is killed");
+    process_->kill();
+    control_.reset();
+    coming_.reset();
+    gone_.clear();
+    listening_.reset();
+    is_busy_ = false;
+    applied_ = nullptr;
+}
+
+// One control at a time: a new link replaces the old, once what that asked for is done.
+void SimEdge::accept(std::unique_ptr<env::Link> link) {
+    if (coming_ != nullptr) gone_.push_back(std::move(coming_));
+    coming_ = std::make_unique<Control>();
+    coming_->link = std::move(link);
+    Control* const control = coming_.get();
+    control->link->set_events({.received =
+                                   [this, control](std::string_view datagram) {
+                                       control->inbox.emplace_back(datagram);
+                                       if (control == control_.get()) take_next();
+                                   },
+                               .closed = [control](const Error&) { control->is_greeted = false; }});
+    if (!is_busy_) welcome_the_next();
+}
+
+void SimEdge::welcome_the_next() {
+    if (coming_ == nullptr) return;
+    if (control_ != nullptr) gone_.push_back(std::move(control_));
+    control_ = std::move(coming_);
+}
+
+void SimEdge::take_next() {
+    while (!is_busy_ && !control_->inbox.empty()) {
+        const std::string datagram = std::move(control_->inbox.front());
+        control_->inbox.pop_front();
+        obey(datagram);
+    }
+}
+
+template <typename Message>
+void SimEdge::send(EdgeMessage type, const Message& message) {
+    control_->link->send(wire::seal_message(type, message));
+}
+
+void SimEdge::obey(std::string_view datagram) {
+    const std::optional<wire::Frame> frame = wire::open_frame(datagram);
+    if (!frame) return story_.fail("the edge was sent something that is no frame");
+    switch (static_cast<EdgeMessage>(frame->type)) {
+        case EdgeMessage::Hello: return welcome();
+        case EdgeMessage::Snapshot:
+            if (const auto request = wire::read_message<wire::SnapshotRequest>(frame->body))
+                return activate(*request);
+            break;
+        case EdgeMessage::Endpoints: return change_endpoints(frame->body);
+        case EdgeMessage::Cut:
+            if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
+                return cut(*request);
+            break;
+        default: break;
+    }
+    story_.fail(fmt::format("the edge does not know message {}", frame->type));
+}
+
+void SimEdge::welcome() {
+    wire::Welcome welcome{};
+    welcome.version = 1;
+    welcome.pid = process_->pid();
+    welcome.epoch = epoch_;
+    welcome.snapshot_version = snapshot_.version;
+    welcome.endpoints_sequence = sequence_;
+    welcome.workers = static_cast<std::uint32_t>(workers_.size());
+    send(EdgeMessage::Welcome, welcome);
+    control_->is_greeted = true;
+    for (const auto& [at, begun] : begun_) unreported_.insert(at);
+    report();
+}
+
+void SimEdge::activate(const wire::SnapshotRequest& request) {
+    const Result<std::string> bytes = process_->env().files.read(
+        fmt::format("{}/edge/snapshot.{}", settings_.data, request.version), kSnapshotBytesMax);
+    wire::SnapshotApplied answer{};
+    answer.sequence = request.sequence;
+    answer.version = request.version;
+    Result<wire::Snapshot> read = bytes ? wire::read_snapshot(*bytes) : bytes.error();
+    if (!read) {
+        answer.error = EINVAL;
+        story_.tell("snapshot refused: " + read.error().message);
+    } else {
+        snapshot_ = std::move(*read);
+    }
+    when_applied([this, answer] { send(EdgeMessage::SnapshotApplied, answer); });
+}
+
+void SimEdge::change_endpoints(std::string_view body) {
+    wire::EndpointsHeader header{};
+    if (body.size() < sizeof(header)) return story_.fail("Endpoints are cut short");
+    std::memcpy(&header, body.data(), sizeof(header));
+    body.remove_prefix(sizeof(header));
+    if (body.size() != header.count * sizeof(wire::EndpointChange))
+        return story_.fail("Endpoints are cut short");
+    std::set<std::uint32_t> named;
+    for (std::uint32_t i = 0; i < header.count; ++i) {
+        wire::EndpointChange change{};
+        std::memcpy(&change, body.data() + i * sizeof(change), sizeof(change));
+        named.insert(change.at.slot);
+        table_[change.at.slot] = change;
+        if (change.bits == 0) routed_.insert(id_of(change.at));
+        story_.tell(fmt::format("endpoint {}.{}: bits {}", change.at.slot, change.at.generation,
+                                change.bits));
+    }
+    for (auto& [slot, row] : table_) {
+        if (header.full != 0 && !named.contains(slot)) row.bits = wire::kBitGone;
+    }
+    when_applied([this, sequence = header.sequence] {
+        sequence_ = sequence;
+        report();
+        acknowledge(sequence);
+    });
+}
+
+void SimEdge::when_applied(std::function<void()> act) {
+    is_busy_ = true;
+    applied_ = std::move(act);
+    waiting_for_ = static_cast<int>(workers_.size());
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        const bool is_slow = host_.loop().random().chance(0.1);
+        const Duration after = host_.loop().draw({10us, is_slow ? Duration(400ms) : 5ms});
+        apply_[i] = process_->env().timers.after(after, [this, i] {
+            workers_[i] = table_;
+            if (--waiting_for_ > 0) return;
+            const std::function<void()> applied = std::move(applied_);
+            applied();
+            is_busy_ = false;
+            welcome_the_next();
+            take_next();
+        });
+    }
+}
+
+void SimEdge::acknowledge(std::uint64_t sequence) {
+    std::vector<wire::InFlight> all;
+    for (const auto& [number, request] : requests_) {
+        if (!serves_in(table_, request.at))
+            all.push_back({{request.at.first, request.at.second}, request.id});
+    }
+    for (const auto& [slot, row] : table_) {
+        if ((row.bits & wire::kBitControl) != 0) acknowledged_.insert(id_of(row.at));
+    }
+    std::size_t at = 0;
+    do {
+        const std::size_t count = std::min(kInFlightPage, all.size() - at);
+        const wire::EndpointsAppliedHeader header{sequence, static_cast<std::uint32_t>(count),
+                                                  at + count < all.size() ? 1U : 0U};
+        const auto from = all.begin() + static_cast<std::ptrdiff_t>(at);
+        const std::vector<wire::InFlight> page(from, from + static_cast<std::ptrdiff_t>(count));
+        control_->link->send(wire::seal(static_cast<std::uint16_t>(EdgeMessage::EndpointsApplied),
+                                        body_of(header, page)));
+        at += count;
+    } while (at < all.size());
+}
+
+void SimEdge::cut(const wire::CutRequest& request) {
+    const EndpointId at = id_of(request.at);
+    cut_.insert(at);
+    wire::CutDone answer{request.sequence, request.at, in_flight(at), 0};
+    story_.tell(fmt::format("{}.{}: {} requests are cut", at.first, at.second, answer.cut));
+    lost(at);
+    when_applied([this, answer] {
+        report();
+        send(EdgeMessage::CutDone, answer);
+    });
+}
+
+void SimEdge::report() {
+    if (control_ == nullptr || !control_->is_greeted) return;
+    std::vector<wire::EndpointStats> rows;
+    for (const EndpointId& at : std::exchange(unreported_, {})) {
+        wire::EndpointStats row{};
+        row.at = {at.first, at.second};
+        row.in_flight = in_flight(at);
+        row.begun = begun_[at];
+        rows.push_back(row);
+    }
+    wire::StatsHeader header{};
+    header.epoch = epoch_;
+    header.time = nanoseconds_of(host_.loop().now());
+    header.count = static_cast<std::uint32_t>(rows.size());
+    control_->link->send(
+        wire::seal(static_cast<std::uint16_t>(EdgeMessage::Stats), body_of(header, rows)));
+}
+
+void SimEdge::beat() {
+    gone_.clear();
+    if (!is_busy_) report();
+    beat_ = process_->env().timers.after(100ms, [this] { beat(); });
+}
+
+// Each worker in turn, by what it knows. Where nothing serves the request waits, which is not
+// modelled: it never comes.
+void SimEdge::request(std::uint32_t service, Duration takes) {
+    if (!is_alive()) return;
+    worker_ = (worker_ + 1) % workers_.size();
+    std::vector<EndpointId> serving;
+    for (const auto& [slot, row] : workers_[worker_]) {
+        if (row.service == service && row.bits == 0) serving.push_back(id_of(row.at));
+    }
+    if (serving.empty()) return;
+    const EndpointId at = serving[host_.loop().random().below(serving.size())];
+    const std::uint64_t number = next_request_++;
+    requests_[number] = {at, {0, number}};
+    ++begun_[at];
+    unreported_.insert(at);
+    settings_.attached(at);
+    host_.loop().schedule(takes, {"answer", nullptr, [this, number, at] {
+                                      requests_.erase(number);
+                                      unreported_.insert(at);
+                                  }});
+}
+
+void SimEdge::lost(EndpointId at) {
+    std::erase_if(requests_, [&](const auto& each) { return each.second.at == at; });
+    unreported_.insert(at);
+}
+
+bool SimEdge::serves(EndpointId at) const {
+    if (!is_alive()) return serves_in(table_, at);
+    return std::all_of(workers_.begin(), workers_.end(),
+                       [&](const EndpointTable& table) { return serves_in(table, at); });
+}
+
+std::size_t SimEdge::serving_least(const std::vector<EndpointId>& endpoints) const {
+    const auto count = [&](const EndpointTable& table) {
+        return static_cast<std::size_t>(
+            std::count_if(endpoints.begin(), endpoints.end(),
+                          [&](EndpointId at) { return serves_in(table, at); }));
+    };
+    if (!is_alive()) return count(table_);
+    std::size_t least = endpoints.size();
+    for (const EndpointTable& table : workers_) least = std::min(least, count(table));
+    return least;
+}
+
+std::uint32_t SimEdge::in_flight(EndpointId at) const {
+    return static_cast<std::uint32_t>(
+        std::count_if(requests_.begin(), requests_.end(),
+                      [&](const auto& each) { return each.second.at == at; }));
+}
+
+}  // namespace thole::simulation

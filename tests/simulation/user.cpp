@@ -1,0 +1,265 @@
+// The user of a world: starts a system, changes and scales it while it suffers, wants it whole once
+// the faults are over, and ends it.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "folders.h"
+#include "world.h"
+
+namespace thole::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What is promised: whole again so soon after the last fault; a start takes a while more.
+constexpr Duration kConverges = 60s;
+constexpr Duration kStartup = 15s;
+constexpr Duration kLookEvery = 200ms;
+
+bool serves_well(std::string_view behaviour) {
+    return behaviour.starts_with("good") || behaviour.starts_with("stubborn");
+}
+
+}  // namespace
+
+void World::plan_services() {
+    const int scale = 2 + static_cast<int>(pick(3));
+    services_ = {
+        {.name = "web",
+         .keys = "public: 8080, calls: [orders, catalog]",
+         .calls = {"orders", "catalog"},
+         .scale = scale},
+        {.name = "orders",
+         .keys = "state: 1Mi, build: make, calls: [catalog]",
+         .calls = {"catalog"},
+         .is_single = true},
+        {.name = "catalog", .keys = "", .scale = 2},
+    };
+    if (chance(0.4))
+        services_.push_back(
+            {.name = "legacy", .keys = "port: 7000, public: 8081", .is_single = true});
+    if (chance(0.4))
+        services_.push_back({.name = "worker", .keys = "port: none", .listens = false, .scale = 2});
+    for (Wanted& service : services_)
+        service.scale_most = service.scale_asked = service.scale_written = service.scale;
+    is_noisy_from_start_ = chance(0.3);
+    ends_badly_ = !is_noisy_from_start_ && chance(0.3);
+    begin_phase(Phase::Starting, kConverges + kStartup);
+    for (Wanted& service : services_) edit(service, "good");
+    if (is_noisy_from_start_) {
+        begin_phase(Phase::Noise, host_.loop().draw({10s, 30s}));
+        put_manifest();
+    }
+}
+
+std::string World::manifest() const {
+    std::string text = "name: world\nservices:\n";
+    for (const Wanted& service : services_) {
+        text +=
+            fmt::format("  {}: {{run: ./serve, stop: {{grace: 2s}}, health: {{startup: 4s}}{}{}",
+                        service.name, service.keys.empty() ? "" : ", ", service.keys);
+        text += service.is_single ? "}\n" : fmt::format(", scale: {}}}\n", service.scale_written);
+    }
+    return text;
+}
+
+void World::begin_phase(Phase phase, Duration limit) {
+    phase_ = phase;
+    was_told_ = is_settled_ = false;
+    deadline_ = host_.loop().now() + limit;
+    next_act_ = {};
+    has_faults_ = phase == Phase::Noise || (phase == Phase::Stopping && chance(0.5));
+    steps_to_fault_ = 1 + pick(2000);
+}
+
+void World::advance() {
+    const Time now = host_.loop().now();
+    if (now > deadline_ && phase_ != Phase::Noise) {
+        if (phase_ == Phase::Quiet) why_not_ = "it is not settled";
+        why_not_ = why_not_.empty() ? system_ : why_not_ + "; " + system_;
+        return story_.fail(fmt::format(
+            "{} within {}: {}", phase_ == Phase::Stopping ? "it did not end" : "it is not whole",
+            format_duration(kConverges + kStartup), why_not_));
+    }
+    if (!asked_.empty() || now < next_act_) return;
+    next_act_ = now + kLookEvery;
+    switch (phase_) {
+        case Phase::Starting:
+        case Phase::Calm:
+            if (!was_told_) return put_manifest();
+            if (!is_settled_ || !is_as_wanted()) return ask("GET", "/system", "");
+            if (phase_ == Phase::Calm) return ask("GET", "/timeline?limit=1000000", "");
+            story_.tell("it is whole; now the noise");
+            return begin_phase(Phase::Noise, host_.loop().draw({10s, 40s}));
+        case Phase::Noise:
+            if (now <= deadline_) return do_something();
+            end_faults();
+            story_.tell("the faults are over");
+            return begin_phase(Phase::Quiet, kConverges + kStartup);
+        case Phase::Quiet:
+            // What was begun comes to its end, whether anybody asks again or not.
+            if (!is_settled_) return ask("GET", "/system", "");
+            for (Wanted& service : services_) {
+                if (!serves_well(service.behaviour)) edit(service, "good");
+            }
+            if (ends_badly_) make_one_bad();
+            return begin_phase(Phase::Calm, kConverges + kStartup);
+        case Phase::Stopping:
+            if (!was_told_) ask("POST", "/down", "");
+            return;
+        case Phase::Over: return;
+    }
+}
+
+// False where the disk does not take it: then nothing was changed.
+bool World::edit(Wanted& service, std::string_view how) {
+    env::Files& files = user_.env().files;
+    const std::string folder = fmt::format("{}/{}", kSources, service.name);
+    const std::string behaviour = fmt::format("{} {}", how, ++edits_);
+    Status written = files.make_folder(folder, 0755);
+    if (written)
+        written = files.replace(folder + "/behaviour", behaviour, env::Durability::None, 0644);
+    if (!written) return false;
+    service.behaviour = behaviour;
+    service.has_crashed = service.has_crashed || how == "crashes";
+    story_.tell(fmt::format("{} is to be {}", service.name, behaviour));
+    return true;
+}
+
+// A service that has a good release to turn back to.
+void World::make_one_bad() {
+    Wanted& service = services_[pick(services_.size())];
+    if (service.has_crashed) return;
+    edit(service, chance(0.5) || !service.listens ? "exits" : "silent");
+}
+
+void World::do_something() {
+    constexpr std::string_view kBehaviours[] = {"good",  "good",   "good",   "stubborn",
+                                                "exits", "silent", "crashes"};
+    next_act_ = host_.loop().now() + host_.loop().draw({100ms, 5s});
+    Wanted& service = services_[pick(services_.size())];
+    switch (pick(6)) {
+        case 0:
+        case 1:
+        case 2:
+            if (!edit(service, kBehaviours[pick(std::size(kBehaviours))])) return;
+            if (Wanted& another = services_[pick(services_.size())]; chance(0.3))
+                edit(another, "good");
+            return put_manifest();
+        case 3: return ask("POST", "/services/" + service.name + "/restart", "");
+        case 4: {
+            if (service.is_single) return;
+            const int scale = 1 + static_cast<int>(pick(4));
+            service.scale_most = std::max(service.scale_most, scale);
+            service.scale_asked = scale;
+            return ask("POST", "/services/" + service.name + "/scale",
+                       fmt::format("{{\"instances\":{}}}", scale));
+        }
+        default: return;
+    }
+}
+
+void World::put_manifest() {
+    JsonWriter json;
+    json.begin_object()
+        .member("folder", kSources)
+        .member("text", manifest())
+        .key("files")
+        .begin_array();
+    for (const Wanted& service : services_) json.value(service.name + "/behaviour");
+    ask("PUT", "/manifest", json.end_array().end_object().take());
+}
+
+void World::ask(const std::string& method, const std::string& path, const std::string& body) {
+    asked_ = path;
+    ask_again_ = [this, method, path, body] { ask(method, path, body); };
+    if (method != "GET") story_.tell("the user: " + method + " " + path);
+    web::Request request;
+    request.method = method;
+    request.target = "/api/v1" + path;
+    request.body = body;
+    web::ExchangeOptions options;
+    options.events.done = [this](const Result<web::Response>& answer) { heard(answer); };
+    exchange_ = web::start_exchange(
+        user_.env(), user_.env().network.connect_unix(std::string(kRun) + "/api.sock"), request,
+        std::move(options));
+}
+
+// Asked again until there is an answer; but for a restart, which would count twice.
+void World::heard(const Result<web::Response>& answer) {
+    const std::string path = std::exchange(asked_, {});
+    const bool is_answer =
+        answer && answer->status != 503 && answer->status != 429 && answer->status != 500;
+    if (!is_answer) {
+        if (path.ends_with("/restart") || path.starts_with("/system")) return;
+        asked_ = path;
+        again_ = user_.env().timers.after(100ms, ask_again_);
+        return;
+    }
+    if (answer->status == 404 && phase_ == Phase::Noise && is_noisy_from_start_) return;
+    if (answer->status != 200)
+        return story_.fail(fmt::format("the user was refused: {}: {}", path, answer->body));
+    if (path == "/system") return look_at_system(answer->body);
+    if (path.starts_with("/timeline")) return look_at_timeline(answer->body);
+    if (path == "/manifest" || path == "/down") was_told_ = true;
+    for (Wanted& service : services_) {
+        if (path != "/services/" + service.name + "/scale") continue;
+        service.scale = service.scale_asked;
+        service.is_complete = false;
+    }
+}
+
+void World::look_at_system(const std::string& body) {
+    system_ = body;
+    const Result<Json> system = parse_json(body);
+    const Json* const settled = system ? system->find("settled") : nullptr;
+    if (settled == nullptr || settled->boolean() == nullptr)
+        return story_.fail("no system: " + body);
+    is_settled_ = *settled->boolean();
+}
+
+// No row is missing: what control said is what it remembers.
+void World::look_at_timeline(const std::string& body) {
+    const Result<Json> timeline = parse_json(body);
+    const Json* const entries = timeline ? timeline->find("entries") : nullptr;
+    if (entries == nullptr || entries->array() == nullptr)
+        return story_.fail("no timeline: " + body);
+    std::int64_t last = 0;
+    for (const Json& entry : *entries->array()) {
+        const Result<std::int64_t> sequence = entry.integer_at("sequence");
+        if (!sequence || *sequence != last + 1)
+            return story_.fail(fmt::format("the timeline has a gap after {}", last));
+        last = *sequence;
+    }
+    story_.tell(fmt::format("it is whole, with {} rows on its timeline; down", last));
+    begin_phase(Phase::Stopping, kConverges + kStartup);
+}
+
+// All that the user wants runs and has its requests; where the last release is a bad one, an
+// earlier one does.
+bool World::is_as_wanted() {
+    why_not_.clear();
+    for (const Wanted& service : services_) {
+        int whole = 0;
+        int all = 0;
+        for (const auto& [number, slot] : keeper_.slots()) {
+            if (slot.instance == nullptr || service_of(number) != &service) continue;
+            ++all;
+            const std::string& behaviour = slot.instance->program().behaviour;
+            const bool is_right = serves_well(service.behaviour) ? behaviour == service.behaviour
+                                                                 : serves_well(behaviour);
+            const bool serves = !service.listens || edge_.serves({number, slot.generation});
+            whole += is_right && serves && slot.instance->is_listening() ? 1 : 0;
+        }
+        if (whole != service.scale || all != whole)
+            why_not_ += fmt::format("{} ({}): {} of {} as wanted, {} in all; ", service.name,
+                                    service.behaviour, whole, service.scale, all);
+    }
+    if (edge_.snapshot().services.size() != services_.size())
+        why_not_ += "the edge's snapshot is old; ";
+    is_settled_ = false;  // To be asked again.
+    return why_not_.empty();
+}
+
+}  // namespace thole::simulation

@@ -1,0 +1,159 @@
+#include "world.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include "folders.h"
+
+namespace thole::simulation {
+
+using namespace std::chrono_literals;
+
+namespace {
+// So long what control decided before a death may take to reach the edge.
+constexpr Duration kShaken = 5s;
+}  // namespace
+
+World::World(std::uint64_t seed, bool is_loud)
+    : host_(seed),
+      story_(host_.loop()),
+      keeper_(
+          host_, story_,
+          {.run = kRun,
+           .signalled = [this](std::uint32_t slot,
+                               const wire::SignalRequest& request) { check_signal(slot, request); },
+           .died = [this](std::uint32_t slot) { on_death(slot); },
+           .shut_down = [this] { check_shut_down(); }}),
+      edge_(
+          host_, story_,
+          {.run = kRun, .data = kData, .attached = [this](EndpointId at) { check_attached(at); }}),
+      user_(host_.process("user")) {
+    // SQLite salts its log: from the seed, so that two runs of it are the same.
+    sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed % 0x7fffffff) + 1,
+                         nullptr);
+    if (is_loud) story_.be_loud();
+    host_.inherit("control", 3, std::string(kRun) + "/api.sock");
+    env::Files& files = user_.env().files;
+    CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
+    plan_services();
+    keeper_.begin();
+    edge_.begin();
+    begin_control();
+    load();
+}
+
+World::~World() {
+    kill_control();
+    keeper_.kill();
+    edge_.kill();
+}
+
+std::string World::run() {
+    while (phase_ != Phase::Over && story_.failure().empty()) {
+        if (!host_.loop().step()) story_.fail("nothing will ever happen");
+        after_step();
+    }
+    return story_.failure();
+}
+
+void World::after_step() {
+    keeper_.sweep();
+    if (phase_ == Phase::Over) return;
+    check_counts();
+    if (has_faults_ && --steps_to_fault_ == 0) draw_fault();
+    advance();
+}
+
+void World::begin_control() {
+    control_process_ = &host_.process("control");
+    story_.tell("control begins");
+    tell_role(wire::Role::Control, control_process_->pid());
+    if (is_slow_) control_process_->background().set_takes(kSlowJobs);
+    control::Options options{.run = kRun, .data = kData, .id = "world"};
+    options.forget_limit = host_.loop().draw({5ms, 100ms});
+    Result<std::unique_ptr<control::Control>> started =
+        control::Control::start(control_process_->env(), std::move(options));
+    if (started) {
+        control_ = std::move(*started);
+        return;
+    }
+    story_.tell("control ends: " + started.error().message);
+    if (started.error().code == Code::Corrupt)
+        return story_.fail("the state is damaged: " + started.error().message);
+    control_process_->kill();
+    begin_again(wire::Role::Control, {200ms, 2s});
+}
+
+void World::kill_control() {
+    if (control_process_ == nullptr || !control_process_->is_alive()) return;
+    story_.tell("control is killed");
+    control_process_->kill();
+    control_.reset();
+}
+
+void World::tell_role(wire::Role role, std::uint32_t pid) {
+    const auto number = static_cast<std::uint32_t>(role);
+    keeper_.tell_role({number, wire::RoleEvent::Running, pid, 0, ++starts_[number], 0, 0});
+}
+
+// By watch, and the others by keeper: they wait where it is dead.
+void World::begin_again(wire::Role role, sim::Range after) {
+    host_.loop().schedule(host_.loop().draw(after),
+                          {"begin again", nullptr, [this, role] {
+                               if (role == wire::Role::Keeper) {
+                                   if (!keeper_.is_alive()) keeper_.begin();
+                                   return;
+                               }
+                               if (!keeper_.is_alive()) return begin_again(role, {50ms, 100ms});
+                               if (role == wire::Role::Edge && !edge_.is_alive()) {
+                                   edge_.begin();
+                                   tell_role(role, edge_.process().pid());
+                               }
+                               if (role == wire::Role::Control && !control_process_->is_alive())
+                                   begin_control();
+                           }});
+}
+
+// Users of the shop: a request every now and then, most of them quick.
+void World::load() {
+    host_.loop().schedule(
+        host_.loop().draw({5ms, 60ms}),
+        {"load", nullptr, [this] {
+             load();
+             const std::vector<wire::SnapshotService>& services = edge_.snapshot().services;
+             if (services.empty() || is_edge_paused_) return;
+             const bool is_slow = chance(0.03);
+             const Duration most = is_slow ? (phase_ == Phase::Noise ? 8s : 2s) : Duration(80ms);
+             edge_.request(services[pick(services.size())].id, host_.loop().draw({1ms, most}));
+         }});
+}
+
+void World::on_death(std::uint32_t slot) {
+    const Slot& ended = keeper_.slots()[slot];
+    const EndpointId at{slot, ended.generation};
+    edge_.lost(at);
+    Wanted* const service = service_of(slot);
+    if (service == nullptr || ended.was_asked || !ended.instance->is_listening()) return;
+    service->is_complete = false;
+    service->shaken_until = host_.loop().now() + kShaken;
+}
+
+Wanted* World::find(std::string_view name) {
+    for (Wanted& service : services_) {
+        if (service.name == name) return &service;
+    }
+    return nullptr;
+}
+
+// Of the instance that runs there; nullptr for a build.
+Wanted* World::service_of(std::uint32_t slot) {
+    const Slot& seen = keeper_.slots()[slot];
+    if (seen.instance == nullptr || seen.instance->program().is_build) return nullptr;
+    return find(seen.instance->program().service);
+}
+
+std::string World::last_lines() {
+    return story_.last_lines() + "\nthe last events:\n" + host_.loop().last_events();
+}
+
+}  // namespace thole::simulation

@@ -1,0 +1,141 @@
+// A whole system from a seed: the real control with its real store on a simulated disk; keeper, the
+// edge, instances and a user are written here. Faults and deploys come while it runs; after each
+// step the promises are checked (checks.cpp). The first that is broken ends the run.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "control/control.h"
+#include "edge.h"
+#include "keeper.h"
+#include "sim/host.h"
+#include "story.h"
+#include "web/client.h"
+
+namespace thole::simulation {
+
+// A service as the user of this world wants it.
+struct Wanted {
+    std::string name;
+    std::string keys;  // Of the manifest, but for its scale.
+    std::vector<std::string> calls = {};
+    bool is_single = false;
+    bool listens = true;
+    int scale = 1;
+    int scale_most = 1;  // While it is being changed.
+    int scale_asked = 1;
+    int scale_written = 1;       // In the manifest.
+    std::string behaviour = {};  // What the file says.
+    bool has_crashed = false;
+    // It has once had all it should, and nothing has happened since that may take one away: from
+    // now on none may be missing.
+    bool is_complete = false;
+    Time shaken_until{};    // One died; what was decided before that may still come.
+    Time too_many_since{};  // Time{}: there are not.
+};
+
+enum class Phase : std::uint8_t { Starting, Noise, Quiet, Calm, Stopping, Over };
+
+class World {
+public:
+    World(std::uint64_t seed, bool is_loud);
+    ~World();
+    World(const World&) = delete;
+
+    // Empty, or which promise was broken.
+    std::string run();
+    std::uint64_t trace() const { return host_.trace(); }
+    // What a person needs who looks for the cause.
+    std::string last_lines();
+
+private:
+    // world.cpp: processes.
+    void after_step();
+    void begin_control();
+    void kill_control();
+    void tell_role(wire::Role role, std::uint32_t pid);
+    void begin_again(wire::Role role, sim::Range after);
+    void load();
+    void on_death(std::uint32_t slot);
+    Wanted* find(std::string_view name);
+    Wanted* service_of(std::uint32_t slot);
+    std::size_t pick(std::size_t count) { return host_.loop().random().below(count); }
+    bool chance(double probability) { return host_.loop().random().chance(probability); }
+
+    // user.cpp: what the user does, phase by phase.
+    void plan_services();
+    std::string manifest() const;
+    void advance();
+    void begin_phase(Phase phase, Duration limit);
+    bool edit(Wanted& service, std::string_view how);
+    void make_one_bad();
+    void do_something();
+    void put_manifest();
+    void ask(const std::string& method, const std::string& path, const std::string& body);
+    void heard(const Result<web::Response>& answer);
+    void look_at_system(const std::string& body);
+    void look_at_timeline(const std::string& body);
+    bool is_as_wanted();
+
+    // faults.cpp
+    void draw_fault();
+    void end_faults();
+    void fault_role();
+    void fault_disk();
+    void fault_network();
+    void kill_instance();
+    void pause(sim::SimProcess& process);
+    void be_quick();
+    void later(Duration after, std::function<void()> act);
+
+    // checks.cpp: after each step, and at what control asks for.
+    void check_counts();
+    void check_count(Wanted& service, int staying);
+    void check_serving(Wanted& service, int serving);
+    void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
+    void check_attached(EndpointId at);
+    void check_shut_down();
+    bool has_intent_on_disk(EndpointId at);
+    std::set<std::string> callers_of(const std::string& name) const;
+
+    sim::SimHost host_;
+    Story story_;
+    SimKeeper keeper_;
+    SimEdge edge_;
+    sim::SimProcess* control_process_ = nullptr;
+    std::unique_ptr<control::Control> control_;
+    sim::SimProcess& user_;
+    std::vector<Wanted> services_;
+
+    Phase phase_ = Phase::Starting;
+    Time deadline_{};  // Of the phase.
+    Time next_act_{};
+    std::uint64_t steps_to_fault_ = 0;
+    bool has_faults_ = false;
+    bool is_noisy_from_start_ = false;
+    bool ends_badly_ = false;  // The last release of some services never gets ready.
+    bool was_told_ = false;    // The request of this phase was answered.
+    std::uint32_t starts_[5] = {};
+    Time disk_trouble_until_{};
+    Time disturbed_until_{};
+    bool is_slow_ = false;
+    bool is_edge_paused_ = false;
+
+    std::unique_ptr<web::Exchange> exchange_;
+    std::string asked_;  // Path of the request under way; empty: none.
+    std::function<void()> ask_again_;
+    env::Timer again_;
+    int edits_ = 0;
+    std::string system_;  // As it was said last.
+    std::string why_not_;
+    bool is_settled_ = false;
+};
+
+}  // namespace thole::simulation
