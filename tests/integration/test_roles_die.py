@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import wire
 from conftest import until
 from judged import ROLES, Judged, pause, process_state
 
@@ -196,6 +197,7 @@ def kill_pair(project, roles):
     project.kill_together(before.values())
     for role in roles:
         project.wait_for_role(role, before[role], 20)
+    wire.Keeper(project.run, 20).link.close()  # It answers: whoever started it has seen that it did.
     wait_for_api(project)
 
 
