@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "web/server.h"
 
 namespace thole::cli {
@@ -75,10 +78,14 @@ void Client::pause(Duration duration) {
 }
 
 Result<std::string> Client::ask_again(const web::Request& request) {
-    const Time until = outside_.env().clock.now() + patience_;
+    Time until = outside_.env().clock.now() + patience_;
+    bool stood_still = false;
     while (true) {
         if (!is_there()) return nothing_runs();
         std::optional<web::Response> response = ask_once(request);
+        // keeper ends a control that does not turn at about this moment; another one comes.
+        if (!response && why_.code == Code::Timeout && !std::exchange(stood_still, true))
+            until = outside_.env().clock.now() + patience_;
         const bool may_pass = response ? response->status == 503 : why_.code != Code::Denied;
         const bool gives_up = outside_.env().clock.now() >= until || outside_.is_interrupted();
         if (response && (!may_pass || gives_up)) return body_of(std::move(*response));

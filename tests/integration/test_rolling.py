@@ -122,5 +122,4 @@ def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_n
     assert all(entry["sequence"] > killed["sequence"] for entry in entries if entry["kind"] in steps)
     assert project.role_pid("edge") not in (None, edge)
     assert report["failed"] == 0 and strays(project, entries) == []
-    assert (report["added_max_ms"] > 3000) == (worker == "busiest")
     assert project.service("echo")["release"] == 2
