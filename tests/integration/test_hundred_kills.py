@@ -32,7 +32,21 @@ def system():
 def edges(system):
     """The edge and its holder, whichever is which."""
     mark = str(system.binaries / "lib/thole/edge").encode()
-    return {pid for pid in system.pids() if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(mark)}
+    return {pid for pid in system.pids() if command_line(pid).startswith(mark)}
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # It ended just now.
+        return b""
+
+
+def open_files(pid):
+    try:
+        return list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return []
 
 
 def victims(system):
@@ -65,7 +79,7 @@ def listening(system):
     """Ports on which processes of this system listen."""
     inodes = set()
     for pid in system.pids():
-        for link in Path(f"/proc/{pid}/fd").iterdir():
+        for link in open_files(pid):
             target = read_link(link)
             if target.startswith("socket:["):
                 inodes.add(target[8:-1])
