@@ -156,6 +156,7 @@ void Control::say(Said said) {
 
 void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::SlotState>& slots) {
     world_.keeper = event;
+    synced_ = env_.clock.now();
     std::set<std::uint32_t> told;
     for (const wire::SlotState& state : slots) {
         told.insert(state.at.slot);

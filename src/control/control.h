@@ -158,7 +158,9 @@ private:
     env::Timer turn_soon_;
     env::Timer resync_;
     env::Timer end_;
-    env::Timer again_;           // The snapshot.
+    env::Timer again_;  // The snapshot.
+    env::Timer listen_again_;
+    Time synced_{};              // When keeper told the whole picture last.
     std::int64_t sequence_ = 0;  // Of the timeline.
     std::uint16_t next_port_ = 0;
     bool was_adopted_ = false;  // keeper told what runs.

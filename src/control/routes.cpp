@@ -10,7 +10,11 @@
 namespace thole::control {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr std::uint32_t kPublic = 0xffffffff;
+constexpr Duration kParkAgainPause = 50ms;
+constexpr Duration kParkAgainLimit = 10s;
 
 // "127.0.0.1", which the manifest's reader has checked.
 std::uint32_t parse_ip(std::string_view text) {
@@ -90,6 +94,14 @@ void Control::on_listener(const wire::ListenerState& state) {
     if (found == world_.listeners.end()) return;
     model::ListenerRow& row = found->second;
     Service& service = world_.services[row.service];
+    // keeper and watch died together: until the edge has parked it again somebody holds our port,
+    // and that somebody is the edge. Nothing changes for it meanwhile.
+    const bool is_carried = world_.keeper.keepers > 1 && !world_.listener_errors.contains(row.id) &&
+                            env_.clock.now() - synced_ < kParkAgainLimit;
+    if (state.error != 0 && is_carried) {
+        listen_again_ = env_.timers.after(kParkAgainPause, [this] { ensure_listeners(); });
+        return;
+    }
     if (state.error != 0) {
         const bool is_new = world_.listener_errors[state.id] != state.error;
         world_.listener_errors[state.id] = state.error;

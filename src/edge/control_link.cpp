@@ -171,10 +171,14 @@ void ControlLink::welcome(const wire::HelloToEdge& hello) {
     report();
 }
 
-void ControlLink::report() {
+void ControlLink::report(Patience patience) {
     reported_ns_ = now_ns();
-    if (is_greeted_)
-        reports_.send_changes([this](const std::string& frame) { return try_send(frame); });
+    if (!is_greeted_) return;
+    reports_.send_changes([this, patience](const std::string& frame) {
+        if (patience == Patience::None) return try_send(frame);
+        send_frame(frame);
+        return link_.is_open();
+    });
 }
 
 // Publishes what stands in the segment and waits until no worker goes by what stood there before.
@@ -229,7 +233,7 @@ void ControlLink::cut(const wire::CutRequest& request) {
     runtime_.cut = {kNone, 0};
     for (const std::unique_ptr<Worker>& worker : runtime_.workers)
         answer.cut += worker->cut_count();
-    report();
+    report(Patience::UntilSent);
     send(wire::EdgeMessage::CutDone, answer);
 }
 
@@ -264,7 +268,7 @@ void ControlLink::change_endpoints(std::string_view body) {
     wait_for_workers();
     sequence_ = header.sequence;
     // First, so that nobody reads the acknowledgement beside an older count of what is in flight.
-    report();
+    report(Patience::UntilSent);
     acknowledge(header.sequence);
 }
 

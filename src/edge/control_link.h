@@ -48,7 +48,8 @@ private:
     void cut(const wire::CutRequest& request);
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
-    void report();
+    enum class Patience { None, UntilSent };
+    void report(Patience patience = Patience::None);
     template <typename Message>
     void send(wire::EdgeMessage type, const Message& message);
     void send_frame(const std::string& frame);

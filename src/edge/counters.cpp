@@ -158,6 +158,14 @@ void Counting::prepare_replay(const Record& record, std::uint32_t fd) {
     ready();
 }
 
+void Counting::broke_after_all(const Exchange& exchange, const End& how) {
+    count_ = 0;
+    memory_.redo.cookie = 0;  // Of no commit: after a death in between it is not done again.
+    keep_broken(exchange, how);
+    ready();
+    apply();
+}
+
 // Into the place after the last; it is seen once the count stands.
 void Counting::keep_broken(const Exchange& exchange, const End& how) {
     BrokenRing& ring = memory_.broken;

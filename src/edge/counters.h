@@ -79,6 +79,8 @@ public:
 
     void attached(wire::SlotRef at);
     void released(wire::SlotRef at);
+    // It was counted as ended well, and now its instance is known to have died in that moment.
+    void broke_after_all(const Exchange& exchange, const End& how);
     // How long a request waited more than it had to.
     void waited(std::int64_t added_ns);
     void held();

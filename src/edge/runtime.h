@@ -37,6 +37,8 @@ struct Socket {
     bool was_reused = false;  // Upstream: idle before this exchange.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
+    bool outlived = false;    // Clients: the tunnel's instance ended its side first.
+    bool lost = false;        // Clients: the tunnel's instance is no more.
 };
 
 // What one worker knows of the endpoint in a slot.

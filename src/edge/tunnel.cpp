@@ -1,11 +1,16 @@
 // A tunnel: bytes both ways, each way ended by itself (half-close), until both have ended.
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "edge/worker.h"
 
 namespace thole::edge {
 namespace {
 
+// So long after a tunnel's end control may say that its instance died.
+constexpr std::int64_t kRememberedNs = 5'000'000'000;
 constexpr int kRoundsMax = 64;  // Of one tunnel in one turn, so that none starves the others.
 
 // All has been passed on that will ever come from there.
@@ -39,12 +44,49 @@ void Worker::tunnel(std::uint32_t fd) {
     }
     const bool client_done = is_done(now.request, client, upstream);
     const bool upstream_done = is_done(now.response, upstream, client);
-    if (client.is_broken) return close_client(fd, wire::Outcome::ClientGone);
+    if (upstream_done && !client_done) client.outlived = true;
+    if (client.is_broken)
+        return close_client(fd, client.lost ? wire::Outcome::Reset : wire::Outcome::ClientGone);
     if (upstream.is_broken) return close_client(fd, wire::Outcome::Reset);
     if (client_done) shut(up, upstream, runtime_.record(up));
     if (upstream_done) shut(fd, client, runtime_.record(fd));
-    if (client_done && upstream_done) return close_client(fd, wire::Outcome::Informational);
+    if (client_done && upstream_done) {
+        if (client.lost) return close_client(fd, wire::Outcome::Reset);
+        if (client.outlived) remember_tunnel(fd);
+        return close_client(fd, wire::Outcome::Informational);
+    }
     if (moved) again_.push_back(fd);
+}
+
+// An end that an instance says and one that the kernel says for it when it dies look alike. Which
+// one it was is known when control says that the instance is no more.
+void Worker::remember_tunnel(std::uint32_t fd) {
+    EndedTunnel& ended = ended_tunnels_[ended_tunnels_next_++ % ended_tunnels_.size()];
+    ended.at_ns = now_ns_;
+    ended.exchange = current(runtime_.record(fd));
+    const std::string_view head = request_head_of(segment_, ended.exchange);
+    const std::string_view line =
+        head.substr(0, std::min(head.find("\r\n"), sizeof(ended.line) - 3));
+    std::memset(ended.line, 0, sizeof(ended.line));
+    std::memcpy(ended.line, line.data(), line.size());
+}
+
+// Called when the endpoint table has changed.
+void Worker::find_lost_tunnels() {
+    const auto is_gone = [&](const Exchange& exchange) {
+        const EndpointEntry& entry = segment_.endpoints[exchange.slot];
+        return entry.generation != exchange.generation || (entry.bits & wire::kBitGone) != 0;
+    };
+    for (const std::uint32_t fd : clients_) {
+        const Exchange& exchange = current(runtime_.record(fd));
+        if (exchange.phase == Phase::Tunnel && is_gone(exchange)) runtime_.socket(fd).lost = true;
+    }
+    for (EndedTunnel& ended : ended_tunnels_) {
+        if (ended.at_ns == 0 || now_ns_ - ended.at_ns > kRememberedNs) continue;
+        if (!is_gone(ended.exchange)) continue;
+        counting_.broke_after_all(ended.exchange, {wire::Outcome::Reset, ended.at_ns, ended.line});
+        ended.at_ns = 0;
+    }
 }
 
 }  // namespace thole::edge

@@ -13,6 +13,7 @@
 namespace thole::edge {
 namespace {
 
+constexpr std::size_t kEndedTunnels = 256;  // Remembered.
 constexpr int kEventsMax = 128;
 constexpr std::int64_t kSweepNs = 100'000'000;
 constexpr std::uint32_t kEnded = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -30,7 +31,8 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       random_(static_cast<std::uint64_t>(now_ns()) + number),
       slots_(wire::kSlotsMax),
       serving_(kServicesMax),
-      listening_(kListenersMax) {
+      listening_(kListenersMax),
+      ended_tunnels_(kEndedTunnels) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
 }
@@ -159,6 +161,7 @@ void Worker::apply_table() {
     if (applied_.load(std::memory_order_relaxed) == sequence) return;
     listen_to_all();
     apply_endpoints();
+    find_lost_tunnels();
     cut_count_ = 0;
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
     list_in_flight();

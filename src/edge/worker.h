@@ -48,6 +48,7 @@ private:
     void wait_while_parked();
     void apply_table();
     void apply_endpoints();
+    void find_lost_tunnels();
     void list_in_flight();
     void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
@@ -90,6 +91,7 @@ private:
     bool step_answering(std::uint32_t fd);
     bool pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
+    void remember_tunnel(std::uint32_t fd);
     bool parse_request(std::uint32_t fd);
     bool parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
@@ -140,6 +142,14 @@ private:
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
+    // Tunnels whose instance ended its side first, the newest: was it the instance's own end?
+    struct EndedTunnel {
+        std::int64_t at_ns = 0;  // 0: nothing.
+        Exchange exchange;
+        char line[72];  // The request's first, cut to fit.
+    };
+    std::vector<EndedTunnel> ended_tunnels_;
+    std::size_t ended_tunnels_next_ = 0;
     std::uint32_t cut_count_ = 0;
 };
 

@@ -92,6 +92,7 @@ ProcessFacts facts_of(std::uint32_t pid) {
     for (std::uint64_t& field : fields) field = std::strtoull(at, &at, 10);
     facts.is_there = fields[18] != 0;
     facts.has_ended = *state == 'Z' || *state == 'X';
+    facts.is_runnable = *state == 'R';
     facts.pid = pid;
     facts.parent = static_cast<std::uint32_t>(fields[0]);
     facts.group = static_cast<std::uint32_t>(fields[1]);
@@ -104,6 +105,8 @@ std::uint64_t start_time_of(std::uint32_t pid) {
     const ProcessFacts facts = facts_of(pid);
     return facts.has_ended ? 0 : facts.start_time;
 }
+
+bool is_runnable(std::uint32_t pid) { return facts_of(pid).is_runnable; }
 
 std::uint32_t parent_of(std::uint32_t pid) { return facts_of(pid).parent; }
 

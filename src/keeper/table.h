@@ -19,7 +19,8 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at);
 // One process as /proc/<pid>/stat has it. All zero where there is none.
 struct ProcessFacts {
     bool is_there = false;
-    bool has_ended = false;  // A zombie: still named, no longer running.
+    bool has_ended = false;    // A zombie: still named, no longer running.
+    bool is_runnable = false;  // It has a processor, or waits for one.
     std::uint32_t pid = 0;
     std::uint32_t parent = 0;
     std::uint32_t group = 0;
@@ -32,6 +33,7 @@ ProcessFacts facts_of(std::uint32_t pid);
 std::uint64_t start_time_of(std::uint32_t pid);
 // The parent's pid, 0 where there is no such process.
 std::uint32_t parent_of(std::uint32_t pid);
+bool is_runnable(std::uint32_t pid);
 bool is_alive(const wire::SlotClaim& claim);
 
 // Claims the slot for this process, whatever stood there. For keeper and watch only, whom the lock
