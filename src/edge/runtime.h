@@ -51,6 +51,13 @@ struct EndpointState {
     std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
 };
 
+// A tunnel whose instance ended its side first: was it the instance's own end?
+struct EndedTunnel {
+    std::int64_t at_ns = 0;  // 0: nothing.
+    Exchange exchange;
+    char line[72];  // The request's first, cut to fit.
+};
+
 // A listener that one worker waits for; id 0 is none.
 struct Watched {
     std::uint32_t id = 0;

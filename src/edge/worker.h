@@ -142,13 +142,7 @@ private:
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
-    // Tunnels whose instance ended its side first, the newest: was it the instance's own end?
-    struct EndedTunnel {
-        std::int64_t at_ns = 0;  // 0: nothing.
-        Exchange exchange;
-        char line[72];  // The request's first, cut to fit.
-    };
-    std::vector<EndedTunnel> ended_tunnels_;
+    std::vector<EndedTunnel> ended_tunnels_;  // The newest.
     std::size_t ended_tunnels_next_ = 0;
     std::uint32_t cut_count_ = 0;
 };
