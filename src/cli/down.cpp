@@ -1,9 +1,12 @@
 // `thole down`.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "cli/commands.h"
 #include "cli/follow.h"
+#include "cli/system_view.h"
 
 namespace thole::cli {
 namespace {
@@ -11,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kDownPoll = 50ms;
+constexpr Duration kLastLimit = 5s;
 
 int answer(Console& console, int code, std::string_view result) {
     if (console.is_json()) {
@@ -19,6 +23,25 @@ int answer(Console& console, int code, std::string_view result) {
         console.data(w.end_object().take());
     }
     return code;
+}
+
+// keeper and watch leave last, a moment after their sockets.
+std::vector<std::string> last_to_leave(Client& client) {
+    std::vector<std::string> processes;
+    const Result<std::string> body = client.get("/api/v1/system");
+    if (!body.ok()) return processes;
+    const Result<SystemView> system = read_system(*body);
+    for (const RoleView& role : system.ok() ? system->roles : std::vector<RoleView>{}) {
+        const bool is_last = role.role == "keeper" || role.role == "watch";
+        if (is_last && role.pid > 1) processes.push_back(fmt::format("/proc/{}", role.pid));
+    }
+    return processes;
+}
+
+bool any_is_there(Client& client, const std::vector<std::string>& paths) {
+    return std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
+        return client.outside().env().files.exists(path);
+    });
 }
 
 bool keeper_is_there(Client& client) {
@@ -36,6 +59,7 @@ Result<int> down(const Arguments& arguments, Client& client, Console& console) {
     env::Clock& clock = client.outside().env().clock;
     const Time begun = clock.now();
     Result<std::int64_t> after = last_sequence(client);
+    const std::vector<std::string> last = last_to_leave(client);
     Result<std::string> asked = after.ok() ? client.post("/api/v1/down", "{}") : after.error();
     // It was about to go when we came.
     if (!asked.ok() && client.is_there()) return std::move(asked).error();
@@ -55,6 +79,8 @@ Result<int> down(const Arguments& arguments, Client& client, Console& console) {
         client.pause(kDownPoll);
         follow.tend();
     }
+    const Time gone = clock.now();
+    while (any_is_there(client, last) && clock.now() - gone < kLastLimit) client.pause(kDownPoll);
     console.talk(
         fmt::format("everything has ended, after {}", format_duration(clock.now() - begun)));
     return answer(console, kServing, "down");
