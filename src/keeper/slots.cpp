@@ -305,6 +305,9 @@ void Slots::adopt_successor(std::uint32_t role) {
 void Slots::adopted_ended(std::uint32_t slot) {
     Private& own = private_[slot];
     if (own.pidfd < 0) return;
+    // Events of one turn were collected at once: this one may be of the one before, whose successor
+    // was adopted meanwhile. Taken for dead, it would go on beside another edge.
+    if (is_alive(own.watched)) return;
     ::close(std::exchange(own.pidfd, -1));
     mark(slot);
     const wire::SlotClaim claim = read_claim(record(slot).claim);
