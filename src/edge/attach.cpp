@@ -114,7 +114,7 @@ bool Worker::attach(std::uint32_t fd) {
         slot = pick_endpoint(*listener, avoid);
         if (slot == kNone) slot = pick_endpoint(*listener, kNone);
         if (slot == kNone) return false;
-        upstream = take_idle(slot, now);
+        if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
         if (upstream == kNone) upstream = connect_to(slot);
     }
     if (upstream == kNone) return false;

@@ -382,9 +382,13 @@ bool Worker::may_replay(std::uint32_t fd) {
 void Worker::replay(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const std::uint32_t gone = current(record).upstream;
-    counting_.replay(record, fd, [](Exchange& next) {
+    // When an instance dies all its connections in the pool are dead at once; each would cost an
+    // attempt. A new one is refused, and that is none.
+    const std::uint32_t fresh = runtime_.socket(gone).was_reused ? std::uint32_t{kFresh} : 0;
+    counting_.replay(record, fd, [fresh](Exchange& next) {
         next.phase = Phase::Ready;
         next.upstream = kNone;
+        next.flags |= fresh;
     });
     drop_upstream(gone);
 }

@@ -79,6 +79,7 @@ enum ExchangeFlags : std::uint32_t {
     kHeld = 256,          // Waited for an endpoint.
     kCounted = 512,       // Its outcome is in the counters.
     kEventStream = 1024,  // Silence is allowed for as long as in a tunnel.
+    kFresh = 2048,        // A connection from the pool was dead: not another one of these.
 };
 
 enum class Kind : std::uint32_t { Free, Client, Busy, Idle };

@@ -181,6 +181,8 @@ class Census:
                 environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
             except OSError:
                 return None
+            if environment == [b""]:
+                return None  # In the middle of its exec: look again.
             name = next((line[15:] for line in environment if line.startswith(b"THOLE_INSTANCE=")), None)
             if not any(self.base in line for line in environment):
                 # What comes from keeper has our folder in its environment before it execs, too.
