@@ -123,7 +123,8 @@ def ctest(options, name, preset, limit_s, more=()):
     return ended(name, read_junit(results, log), code, log)
 
 
-def pytest(options, name, marker, limit_s):
+def pytest(options, name, marker, limit_s, among=""):
+    """`among`: only tests whose names fit this expression of pytest's -k."""
     folder = ROOT / "tests" / "integration"
     files = sorted(folder.glob("test_*.py"))
     # A word that stands in no file cannot be a test's name: spare the build.
@@ -138,8 +139,9 @@ def pytest(options, name, marker, limit_s):
     results, log = RESULTS / f"{name}.xml", RESULTS / f"{name}.log"
     results.unlink(missing_ok=True)
     command = [".venv/bin/pytest", "-v", "--junitxml", str(results), "-m", marker, "tests/integration"]
-    if options.filter:
-        command += ["-k", options.filter]
+    expressions = [f"({each})" for each in (among, options.filter) if each]
+    if expressions:
+        command += ["-k", " and ".join(expressions)]
     code = run(command, log, limit_s)
     if code == 5 and (options.filter or marker == "full"):  # Nothing was selected.
         return Counts()
@@ -198,8 +200,18 @@ def tsan(options):
 
 
 def kills(options):
-    """matrices of kills and long rounds"""
-    return pytest(options, "kills", "full", limit_s=1500 * 4)
+    """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
+    return pytest(options, "kills", "full", limit_s=1500 * 2, among="not at_whatever_step")
+
+
+def strikes_kill(options):
+    """SIGKILL of each role and each pair at each step of a rolling replacement"""
+    return pytest(options, "strikes_kill", "full", limit_s=1500 * 2, among="at_whatever_step and SIGKILL")
+
+
+def strikes_stop(options):
+    """SIGSTOP of the same"""
+    return pytest(options, "strikes_stop", "full", limit_s=1500 * 2, among="at_whatever_step and SIGSTOP")
 
 
 def script(name, command, limit_s):
@@ -231,7 +243,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, breaks, machine]
+FULL = [alone, tsan, kills, strikes_kill, strikes_stop, breaks, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 
