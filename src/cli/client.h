@@ -29,6 +29,7 @@ public:
     void set_places(Places places) { places_ = std::move(places); }
     // How long to ask again where nobody answers.
     void set_patience(Duration patience) { patience_ = patience; }
+    Duration patience() const { return patience_; }
 
     // Whether there is a socket to ask at; else nothing runs here.
     bool is_there();

@@ -64,7 +64,7 @@ Result<int> down(const Arguments& arguments, Client& client, Console& console) {
     // It was about to go when we came.
     if (!asked.ok() && client.is_there()) return std::move(asked).error();
     TimelineFollow follow(
-        client, std::move(after).value_or(0), {},
+        client, {.after = std::move(after).value_or(0)},
         [&](const Json& entry, std::string_view) { console.talk(told(client, console, entry)); });
     while (client.is_there() || keeper_is_there(client)) {
         if (client.outside().is_interrupted()) {

@@ -27,9 +27,8 @@ Colour colour_of(std::string_view kind) {
 
 }  // namespace
 
-TimelineFollow::TimelineFollow(Client& client, std::int64_t after, std::string query,
-                               OnEntry on_entry)
-    : client_(client), after_(after), query_(std::move(query)), on_entry_(std::move(on_entry)) {
+TimelineFollow::TimelineFollow(Client& client, TimelineQuery query, OnEntry on_entry)
+    : client_(client), query_(std::move(query)), on_entry_(std::move(on_entry)) {
     tend();
 }
 
@@ -42,7 +41,7 @@ void TimelineFollow::tend() {
         again_at_ = now + kBeginAgain;
     }
     if (now < again_at_ || !client_.is_there()) return;
-    stream_ = std::make_unique<LineStream>(client_, target() + "&watch=1",
+    stream_ = std::make_unique<LineStream>(client_, target_of(query_) + "&watch=1",
                                            [this](std::string_view line) { take(line); });
 }
 
@@ -50,8 +49,11 @@ Status TimelineFollow::refused() const {
     return stream_ != nullptr && stream_->is_refused() ? *stream_->ended() : success();
 }
 
-std::string TimelineFollow::target() const {
-    return fmt::format("/api/v1/timeline?after={}{}", after_, query_);
+std::string target_of(const TimelineQuery& query) {
+    std::string target = fmt::format("/api/v1/timeline?after={}", query.after);
+    if (query.newest > 0) target += fmt::format("&limit={}", query.newest);
+    if (!query.service.empty()) target += "&service=" + percent_encoded(query.service);
+    return target;
 }
 
 void TimelineFollow::take(std::string_view line) {
@@ -60,7 +62,7 @@ void TimelineFollow::take(std::string_view line) {
 }
 
 void TimelineFollow::catch_up() {
-    const Result<std::string> body = client_.get(target());
+    const Result<std::string> body = client_.get(target_of(query_));
     if (!body.ok()) return;
     const Result<Json> read = parse_json(*body);
     const Json* const entries = read.ok() ? read->find("entries") : nullptr;
@@ -71,8 +73,9 @@ void TimelineFollow::catch_up() {
 
 void TimelineFollow::hand_on(const Json& entry, std::string_view json) {
     const std::int64_t sequence = entry.integer_at("sequence").value_or(0);
-    if (sequence <= after_) return;
-    after_ = sequence;
+    if (sequence <= query_.after) return;
+    query_.after = sequence;
+    query_.newest = 0;  // From here on none may be left out, also after a break.
     on_entry_(entry, json);
 }
 
@@ -100,9 +103,9 @@ std::string told(Client& client, const Console& console, const Json& entry) {
 Result<Waited> wait_until_settled(Client& client, Console& console, const Waiting& waiting) {
     env::Clock& clock = client.outside().env().clock;
     const Time until = waiting.limit == kForever ? Time::max() : clock.now() + waiting.limit;
-    TimelineFollow follow(client, waiting.after, {}, [&](const Json& entry, std::string_view) {
-        console.talk(told(client, console, entry));
-    });
+    TimelineFollow follow(
+        client, {.after = waiting.after},
+        [&](const Json& entry, std::string_view) { console.talk(told(client, console, entry)); });
     Waited waited;
     while (true) {
         if (!client.is_there()) {
@@ -129,7 +132,7 @@ Result<Waited> wait_until_settled(Client& client, Console& console, const Waitin
 
 Result<Ended> watch_on(Client& client, Console& console) {
     const std::int64_t after = TRY(last_sequence(client));
-    TimelineFollow follow(client, after, {}, [&](const Json& entry, std::string_view) {
+    TimelineFollow follow(client, {.after = after}, [&](const Json& entry, std::string_view) {
         console.talk(told(client, console, entry));
     });
     while (client.is_there()) {

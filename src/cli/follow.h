@@ -20,11 +20,16 @@ namespace thole::cli {
 // An entry, and the JSON it came as.
 using OnEntry = std::function<void(const Json& entry, std::string_view json)>;
 
+struct TimelineQuery {
+    std::int64_t after = 0;    // Entries after this one.
+    std::int64_t newest = 0;   // At most so many of those that are there already; 0: 1000.
+    std::string service = {};  // Empty: all.
+};
+
 // Hands on each entry after `after` once and in order, also where control restarts meanwhile.
 class TimelineFollow {
 public:
-    // `query`: more of it, as "&service=web"; may be empty.
-    TimelineFollow(Client& client, std::int64_t after, std::string query, OnEntry on_entry);
+    TimelineFollow(Client& client, TimelineQuery query, OnEntry on_entry);
     // Call it every turn: begins the stream again where it broke.
     void tend();
     // Hands on what is there now and was not handed on yet; of failures the next tend() takes care.
@@ -33,17 +38,18 @@ public:
     Status refused() const;
 
 private:
-    std::string target() const;
     void take(std::string_view line);
     void hand_on(const Json& entry, std::string_view json);
 
     Client& client_;
-    std::int64_t after_;
-    std::string query_;
+    TimelineQuery query_;
     OnEntry on_entry_;
     Time again_at_{};
     std::unique_ptr<LineStream> stream_;
 };
+
+// "/api/v1/timeline?after=…"
+std::string target_of(const TimelineQuery& query);
 
 // The sequence of the last entry, 0 where there is none.
 Result<std::int64_t> last_sequence(Client& client);

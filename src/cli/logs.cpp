@@ -103,7 +103,8 @@ std::string since_text(Duration ago) {
 
 Result<int> logs(const Arguments& arguments, Client& client, Console& console) {
     Wanted wanted = TRY(wanted_of(arguments));
-    if (!client.is_there()) return client.nothing_runs();
+    // So that a daemon which does not answer is an error and no silence.
+    TRY(client.get("/api/v1/version"));
     LogPrinter printer(console);
     env::Clock& clock = client.outside().env().clock;
     Time broken_at{};  // Of the first try in a row that did not succeed.
@@ -112,11 +113,12 @@ Result<int> logs(const Arguments& arguments, Client& client, Console& console) {
     while (true) {
         LineStream stream(client, target_of(wanted),
                           [&](std::string_view line) { printer.print(line); });
+        const Time opened_at = clock.now();
         while (!stream.ended() && !client.outside().is_interrupted()) {
             client.outside().turn(kLogsTurn);
-            // It runs, and says nothing: that is no break.
-            if (stream.has_begun()) is_broken = false;
         }
+        // It ran, though perhaps nobody said anything: then this is a break of its own.
+        if (stream.has_begun() || clock.now() - opened_at > client.patience()) is_broken = false;
         if (!stream.ended() || (stream.ended()->ok() && !wanted.follows)) return kServing;
         if (stream.is_refused()) return stream.ended()->error();
         has_begun = has_begun || stream.has_begun();
@@ -132,7 +134,7 @@ Result<int> logs(const Arguments& arguments, Client& client, Console& console) {
         }
         if (!is_broken) broken_at = clock.now();
         is_broken = true;
-        if (clock.now() - broken_at > kControlRestartLimit) return client.unreachable(why);
+        if (clock.now() - broken_at > client.patience()) return client.unreachable(why);
         client.pause(kLogsTurn);
         if (!has_begun) continue;
         console.talk("control restarted: lines of this moment may be missing or come twice");

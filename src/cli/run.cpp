@@ -10,8 +10,10 @@ namespace {
 Result<int> run_command(const Arguments& arguments, Client& client, Console& console) {
     const Command* const command = find_command(arguments.command);
     CHECK(command != nullptr);
-    const Duration patience = TRY(arguments.duration("timeout", kControlRestartLimit));
-    client.set_patience(patience);
+    // What changes something waits for its end for so long, not for a daemon that is away.
+    if (command->group == Group::See) {
+        client.set_patience(TRY(arguments.duration("timeout", kControlRestartLimit)));
+    }
     return command->run(arguments, client, console);
 }
 

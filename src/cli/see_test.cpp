@@ -164,6 +164,32 @@ TEST_F(CliTest, FollowedLogsGoOnWhenControlIsBack) {
     EXPECT_NE(asked_.back().find("since="), std::string::npos) << asked_.back();
 }
 
+// Services may say nothing for hours: two restarts of control in that time are two short breaks
+// and not one long.
+TEST_F(CliTest, FollowedLogsOutliveManyBreaksWhileNobodyWrites) {
+    serve();
+    int times = 0;
+    env::Clock& clock = outside_.env().clock;
+    Time opened_at{};
+    answers_["GET /api/v1/logs"] = [&](const web::ServerRequest&, const web::Responder& to) {
+        ++times;
+        opened_at = clock.now();
+        to.begin(200, "application/x-ndjson");
+        kept_ = to;
+    };
+    int broken = 0;
+    outside_.each_turn_ = [&] {
+        const bool is_old = clock.now() - opened_at > std::chrono::milliseconds(150);
+        if (times == 4) outside_.is_interrupted_ = true;
+        if (times > broken && is_old) {
+            broken = times;
+            break_connections();
+        }
+    };
+    EXPECT_EQ(thole({"logs", "-f", "--timeout", "100ms"}), 0) << outside_.talk_;
+    EXPECT_EQ(times, 4);
+}
+
 TEST_F(CliTest, TheTimelineIsAlignedAndInThisPlacesTime) {
     serve();
     answers_["GET /api/v1/timeline"] = [](const web::ServerRequest&, const web::Responder& to) {

@@ -27,7 +27,7 @@ std::string line_of(Client& client, const Json& entry) {
                        printable(text("text")));
 }
 
-Result<std::string> query_of(const Arguments& arguments) {
+Result<TimelineQuery> query_of(const Arguments& arguments) {
     const std::string service = TRY(service_of(arguments));
     std::int64_t limit = kLimit;
     if (arguments.has("limit")) {
@@ -37,15 +37,14 @@ Result<std::string> query_of(const Arguments& arguments) {
         }
         limit = *read;
     }
-    const std::string filter = service.empty() ? "" : "&service=" + percent_encoded(service);
-    return fmt::format("&limit={}{}", limit, filter);
+    return TimelineQuery{.newest = limit, .service = service};
 }
 
-Result<int> follow(Client& client, Console& console, const std::string& query) {
+Result<int> follow(Client& client, Console& console, const TimelineQuery& query) {
     if (!client.is_there()) return client.nothing_runs();
     // So that a daemon which does not answer is an error and no silence.
     TRY(client.get("/api/v1/version"));
-    TimelineFollow timeline(client, 0, query, [&](const Json& entry, std::string_view json) {
+    TimelineFollow timeline(client, query, [&](const Json& entry, std::string_view json) {
         console.data(console.is_json() ? std::string(json) : line_of(client, entry));
     });
     while (!client.outside().is_interrupted()) {
@@ -63,9 +62,9 @@ Result<int> follow(Client& client, Console& console, const std::string& query) {
 }  // namespace
 
 Result<int> timeline(const Arguments& arguments, Client& client, Console& console) {
-    const std::string query = TRY(query_of(arguments));
+    const TimelineQuery query = TRY(query_of(arguments));
     if (arguments.has("follow")) return follow(client, console, query);
-    const std::string body = TRY(client.get("/api/v1/timeline?after=0" + query));
+    const std::string body = TRY(client.get(target_of(query)));
     const Json read = TRY(read_answer(body));
     const Json* const entries = read.find("entries");
     if (entries == nullptr || entries->array() == nullptr) {
