@@ -154,8 +154,9 @@ void Control::publish_snapshot() {
         listener.service = row.service;
         listener.caller = row.caller;
         if (!is_public) {
-            listener.caller_uid = world_.services[row.caller].row.uid;
-            listener.check_caller = listener.caller_uid == 0 ? 0 : 1;
+            listener.caller_uid = owner_of(world_.services[row.caller]).uid;
+            const bool has_own_user = env_.processes.self().uid == 0 && listener.caller_uid != 0;
+            listener.check_caller = has_own_user ? 1 : 0;
         }
         snapshot.listeners.push_back(listener);
     }

@@ -33,6 +33,7 @@ std::string digest_extra(const model::ServiceSpec& spec) {
     for (const auto& [name, value] : spec.environment) text += name + '=' + value + '\0';
     text += '\1';
     for (const std::string& call : spec.calls) text += call + '\0';
+    text += '\1' + spec.user;  // Its files are that user's.
     return text + (spec.state_bytes > 0 ? "\1state" : "\1");
 }
 
@@ -74,7 +75,7 @@ std::string Control::spool_of(const Service& service, const model::SlotRow& slot
 
 env::Owner Control::owner_of(const Service& service) const {
     const env::Owner self = env_.processes.self();
-    if (self.uid != 0 || service.row.uid == 0) return self;
+    if (self.uid != 0 || service.spec.user == "root") return self;
     if (!service.spec.user.empty()) {
         const auto owner = env_.processes.user(service.spec.user);
         if (owner) return *owner;
@@ -88,7 +89,7 @@ std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
     Service& service = world_.services[id];
     service.row.id = id;
     service.row.name = spec.name;
-    if (env_.processes.self().uid == 0 && spec.user != "root") {
+    if (env_.processes.self().uid == 0) {
         // Away from another system's on the same machine, as far as a hash can.
         const std::uint32_t base = crc32c(options_.id) % kUidCount;
         service.row.uid = kUidFirst + (base + id) % kUidCount;

@@ -1,6 +1,7 @@
 """Who may do what: services of root's thole that keep apart, and a thole of somebody who may do nothing special."""
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import urllib.error
@@ -140,6 +141,22 @@ def test_a_call_port_serves_its_caller_and_refuses_everybody_else(rights):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(url + "/get/1", timeout=10)
         assert refused.value.code == 403
+    assert rights.spy("/call") == 200
+
+
+def test_a_service_of_a_named_user_calls_as_that_user_and_loses_it_with_the_key(rights):
+    """The port is for whom the service runs as; and who was root once does not stay it."""
+    manifest = (rights.folder / "thole.yaml").read_text(encoding="utf-8")
+    rights.write(manifest.replace("public:", "user: root\n    public:"))
+    rights.up("--detach")
+    assert rights.spy("/env")["uid"] == "0"
+    rights.write(manifest.replace("public:", "user: daemon\n    public:"))
+    rights.up("--detach")
+    assert rights.spy("/env")["uid"] == str(pwd.getpwnam("daemon").pw_uid)
+    assert rights.spy("/call") == 200
+    rights.write(manifest)
+    rights.up("--detach")
+    assert 61184 <= int(rights.spy("/env")["uid"]) <= 65519
     assert rights.spy("/call") == 200
 
 
