@@ -41,6 +41,7 @@ enum Place {
     kread,
     kreadv,
     krecv,
+    krecvmsg,
     kwrite,
     kwritev,
     ksend,
@@ -58,9 +59,10 @@ enum Place {
 };
 
 constexpr const char* kNames[kPlaces] = {
-    "allocations", "main allocations", "read",       "readv",     "recv",    "write",   "writev",
-    "send",        "sendmsg",          "epoll_wait", "epoll_ctl", "accept4", "connect", "socket",
-    "setsockopt",  "getsockopt",       "shutdown",   "close"};
+    "allocations", "main allocations", "read",   "readv",      "recv",       "recvmsg",
+    "write",       "writev",           "send",   "sendmsg",    "epoll_wait", "epoll_ctl",
+    "accept4",     "connect",          "socket", "setsockopt", "getsockopt", "shutdown",
+    "close"};
 
 void add(Place place) { counts[place].number.fetch_add(1, std::memory_order_relaxed); }
 
@@ -128,6 +130,7 @@ int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexce
 COUNTED(ssize_t, read, (int fd, void* to, std::size_t size), (fd, to, size))
 COUNTED(ssize_t, readv, (int fd, const iovec* parts, int count), (fd, parts, count))
 COUNTED(ssize_t, recv, (int fd, void* to, std::size_t size, int flags), (fd, to, size, flags))
+COUNTED(ssize_t, recvmsg, (int fd, msghdr* message, int flags), (fd, message, flags))
 COUNTED(ssize_t, write, (int fd, const void* from, std::size_t size), (fd, from, size))
 COUNTED(ssize_t, writev, (int fd, const iovec* parts, int count), (fd, parts, count))
 COUNTED(ssize_t, send, (int fd, const void* from, std::size_t size, int flags),

@@ -19,6 +19,23 @@ namespace thole::edge {
 namespace {
 
 constexpr int kAcceptsMax = 16;
+// A worker that has nothing to do turns ten times a second (kSweepNs).
+constexpr std::int64_t kFreshNs = 250'000'000;
+
+// Who is woken first takes in all that has come meanwhile: by itself that falls to few workers.
+// One that did not turn just now gets nothing; it may hang.
+std::uint32_t taker_of_next(const Runtime& runtime, std::uint32_t own, std::int64_t now_ns) {
+    std::uint32_t least = own;
+    for (std::uint32_t i = 0; i < kWorkers; ++i) {
+        if (runtime.clients[i].load(std::memory_order_relaxed) <
+                runtime.clients[least].load(std::memory_order_relaxed) &&
+            now_ns - runtime.workers[i]->turned_ns() < kFreshNs)
+            least = i;
+    }
+    const bool hands_on = should_hand_on(runtime.clients[own].load(std::memory_order_relaxed),
+                                         runtime.clients[least].load(std::memory_order_relaxed));
+    return hands_on ? least : own;
+}
 
 }  // namespace
 
@@ -77,11 +94,9 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     const auto number = static_cast<std::uint32_t>(fd);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
-    socket.owner = number_;
     socket.is_open = true;
     socket.since_ns = now_ns_;
     socket.peer = peer;
-    socket.place = static_cast<std::uint32_t>(clients_.size());
     Record& record = runtime_.record(number);
     const ListenerEntry& listener = segment_.listeners[place];
     open_record(record, fd, Kind::Client, {0, 0});
@@ -89,9 +104,24 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
         next.listener = listener.id;
         next.listener_place = place;
     });
-    clients_.push_back(number);
     ask_caller(number, listener);
-    watch(number);
+    const std::uint32_t taker = taker_of_next(runtime_, number_, now_ns_);
+    runtime_.clients[taker].fetch_add(1, std::memory_order_relaxed);
+    std::atomic_ref<std::uint32_t>(socket.handed_to).store(taker, std::memory_order_release);
+    if (taker == number_) join(number);
+    runtime_.workers[taker]->watch(number);
+}
+
+// A client that was accepted and prepared for us, by whichever worker; else nothing. For one that
+// another worker accepted this comes with its first event.
+void Worker::join(std::uint32_t fd) {
+    Socket& socket = runtime_.socket(fd);
+    std::atomic_ref<std::uint32_t> handed_to(socket.handed_to);
+    if (handed_to.load(std::memory_order_acquire) != number_) return;
+    handed_to.store(kNone, std::memory_order_relaxed);
+    socket.owner = number_;
+    socket.place = static_cast<std::uint32_t>(clients_.size());
+    clients_.push_back(fd);
 }
 
 // Only a caller that is proved wrong is refused: who has closed already cannot be told from the

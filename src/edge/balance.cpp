@@ -19,6 +19,10 @@ std::size_t choose(std::span<const Candidate> candidates, Random& random) {
     return left_load <= right_load ? first : second;
 }
 
+bool should_hand_on(std::uint32_t own, std::uint32_t others) {
+    return own > others + 2 + others / 8;
+}
+
 std::uint32_t average_latency(std::uint32_t before_us, std::uint32_t took_us) {
     if (before_us == 0) return took_us == 0 ? 1 : took_us;
     // An eighth of the new one, as TCP smooths its round trips (RFC 6298).

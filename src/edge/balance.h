@@ -19,6 +19,10 @@ struct Candidate {
 // not known counts as the other's, so that a new endpoint is neither flooded nor starved.
 std::size_t choose(std::span<const Candidate> candidates, Random& random);
 
+// Whether a worker with so many clients gives the next one to another that has so many. A small
+// difference is left: to hand on costs the client a wake-up.
+bool should_hand_on(std::uint32_t own, std::uint32_t others);
+
 // The next moving average after a request that took this long.
 std::uint32_t average_latency(std::uint32_t before_us, std::uint32_t took_us);
 

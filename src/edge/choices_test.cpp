@@ -46,6 +46,16 @@ TEST(Balance, ANewEndpointIsNeitherFloodedNorStarved) {
     EXPECT_EQ(choose(two, random), 0U);
 }
 
+// Clients that all come at once, and one worker is awake first.
+TEST(Balance, ClientsFallEvenlyThoughOneWorkerTakesThemAllIn) {
+    std::uint32_t own = 0, others = 0;
+    for (int i = 0; i < 32; ++i) ++(should_hand_on(own, others) ? others : own);
+    EXPECT_NEAR(own, others, 5);
+    EXPECT_FALSE(should_hand_on(2, 0));
+    EXPECT_FALSE(should_hand_on(1000, 950));
+    EXPECT_TRUE(should_hand_on(1000, 800));
+}
+
 TEST(Balance, TheAverageFollowsAndNeverReachesZero) {
     std::uint32_t average = 0;
     for (int i = 0; i < 100; ++i) average = average_latency(average, 1000);

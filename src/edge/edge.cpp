@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "base/check.h"
@@ -88,26 +90,48 @@ struct Life {
     wire::TicksPage* ticks;
 };
 
+// All that this process has besides the segment.
+struct Serving {
+    explicit Serving(Segment& segment) : runtime(segment) {}
+    Runtime runtime;
+    std::optional<Holder> holder;
+    std::optional<ControlLink> control;
+};
+
 [[noreturn]] void live(const Life& life);
+
+// In a holder that was cloned later: it is a copy of an edge that serves, and lets go of that
+// memory before it builds its own. Descriptors are another thing: those that nobody needs any more
+// are found and closed when it takes over.
+[[noreturn]] void live_instead_of(const Serving* serving, const Life& life) {
+    {
+        const os::FileDescriptor::LeftOpen left_open;
+        delete serving;
+    }
+    live(life);
+}
 
 // Serves as this process, whatever was before it. The holder must be cloned already.
 [[noreturn]] void serve(const Life& life, int own_pidfd, std::uint32_t holder_pid) {
-    auto* const runtime = new Runtime(*life.segment);
+    auto* const serving = new Serving(*life.segment);
+    Runtime& runtime = serving->runtime;
     for (std::uint32_t i = 0; i < kWorkers; ++i)
-        runtime->workers.push_back(std::make_unique<Worker>(*runtime, i));
-    Holder holder(holder_pid, own_pidfd, [&life] { live(life); });
-    std::vector<int> keep{own_pidfd, holder.descriptor()};
-    for (const std::unique_ptr<Worker>& worker : runtime->workers) {
+        runtime.workers.push_back(std::make_unique<Worker>(runtime, i));
+    serving->holder.emplace(holder_pid, own_pidfd,
+                            [&life, serving] { live_instead_of(serving, life); });
+    std::vector<int> keep{own_pidfd, serving->holder->descriptor()};
+    for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         const std::vector<int> its = worker->descriptors();
         keep.insert(keep.end(), its.begin(), its.end());
     }
-    adopt_all(*runtime, keep);
+    adopt_all(runtime, keep);
     catch_faults(*life.segment);
-    for (const std::unique_ptr<Worker>& worker : runtime->workers) {
+    for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         std::thread([&worker] { worker->run(); }).detach();
     }
-    ControlLink control(*runtime, {life.options.run_folder, life.options.data_folder}, life.ticks,
-                        holder);
+    ControlLink& control = serving->control.emplace(
+        runtime, EdgeFolders{life.options.run_folder, life.options.data_folder}, life.ticks,
+        *serving->holder);
     control.activate_last();
     control.run();
 }
@@ -144,6 +168,8 @@ void prepare_descriptors() {
 // Returns only where nothing could be begun.
 Status run_edge(const EdgeOptions& options) {
     ::signal(SIGPIPE, SIG_IGN);
+    // Workers allocate nothing once they are warm: arenas of their own would only take memory.
+    ::mallopt(M_ARENA_MAX, 1);
     ::fcntl(kControlListener, F_SETFD, FD_CLOEXEC);
     prepare_descriptors();
     Segment* segment = nullptr;

@@ -32,6 +32,7 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     clients_[place] = clients_.back();
     runtime_.socket(clients_[place]).place = place;
     clients_.pop_back();
+    runtime_.clients[number_].fetch_sub(1, std::memory_order_relaxed);
     close_socket(fd);
 }
 

@@ -43,12 +43,10 @@ void catch_faults(Segment& segment) {
         ::sigaction(number, &action, nullptr);
 }
 
-void catch_faults_of(std::uint32_t worker) {
-    static constexpr std::size_t kStackBytes = 64 * 1024;
-    static thread_local char stack[kStackBytes];
+void catch_faults_of(std::uint32_t worker, std::span<char> stack) {
     stack_t on{};
-    on.ss_sp = stack;
-    on.ss_size = sizeof(stack);
+    on.ss_sp = stack.data();
+    on.ss_size = stack.size();
     ::sigaltstack(&on, nullptr);
     this_worker = worker + 1;
 }

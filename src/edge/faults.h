@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace thole::edge {
 
@@ -24,7 +25,8 @@ bool has_faulted_too_often(const Faults& faults);
 
 // For the process, before its threads.
 void catch_faults(Segment& segment);
-// For the calling thread: a stack for the handler, and who it is. Workers count from 0.
-void catch_faults_of(std::uint32_t worker);
+// For the calling thread: a stack for the handler, kept as long as it runs, and who it is. Workers
+// count from 0.
+void catch_faults_of(std::uint32_t worker, std::span<char> stack);
 
 }  // namespace thole::edge

@@ -20,6 +20,9 @@ struct Socket {
     std::uint64_t in = 0;         // Bytes read by us.
     std::uint64_t out = 0;        // Bytes written by us.
     std::uint32_t owner = kNone;  // The worker: a number that was closed may be another's now.
+    // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
+    // last (std::atomic_ref).
+    std::uint32_t handed_to = kNone;
     std::uint32_t other = kNone;  // Upstream: its client.
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
@@ -95,6 +98,11 @@ struct Runtime {
     std::vector<Socket> sockets{kDescriptorsMax};
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;
+    // Of each worker: a place for bytes that wrap in their ring and are wanted as one piece.
+    char wrapped[kWorkers][kRingBytes];
+    char fault_stacks[kWorkers][64 * 1024];  // On which each handles its own fault.
+    // Clients of each worker, with those that are handed to it just now.
+    std::array<std::atomic<std::uint32_t>, kWorkers> clients{};
 
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     Socket& socket(std::uint32_t fd) { return sockets[fd]; }

@@ -35,7 +35,7 @@ void Worker::watch(std::uint32_t fd) {
 
 // Bytes of a ring as one piece; copied where they wrap. Valid until the next call.
 std::string_view Worker::text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to) {
-    static thread_local char copy[kRingBytes];
+    char* const copy = runtime_.wrapped[number_];
     const std::string_view first = ring_piece(segment_, ring, from, to);
     if (first.size() == to - from) return first;
     const std::string_view second = ring_piece(segment_, ring, from + first.size(), to);

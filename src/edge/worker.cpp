@@ -1,8 +1,10 @@
 #include "edge/worker.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,7 +18,23 @@ namespace {
 constexpr std::size_t kEndedTunnels = 256;  // Remembered.
 constexpr int kEventsMax = 128;
 constexpr std::int64_t kSweepNs = 100'000'000;
+constexpr std::uintptr_t kPageBytes = 4096;
 constexpr std::uint32_t kEnded = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+// A holder that is cloned later is a copy of this process, in which this thread does not run: it
+// has no use for what lies below this frame, and would keep it when it becomes the edge.
+void forget_stack_in_copies() {
+    pthread_attr_t attributes;
+    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return;
+    void* lowest = nullptr;
+    std::size_t size = 0;
+    ::pthread_attr_getstack(&attributes, &lowest, &size);
+    ::pthread_attr_destroy(&attributes);
+    const auto from = reinterpret_cast<std::uintptr_t>(lowest);
+    const auto here =
+        reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) & ~(kPageBytes - 1);
+    ::madvise(lowest, here - kPageBytes - from, MADV_WIPEONFORK);
+}
 
 }  // namespace
 
@@ -47,6 +65,7 @@ void Worker::adopt_client(std::uint32_t fd) {
     client.place = static_cast<std::uint32_t>(clients_.size());
     client.since_ns = now_ns();
     clients_.push_back(fd);
+    runtime_.clients[number_].fetch_add(1, std::memory_order_relaxed);
     again_.push_back(fd);
     const Exchange& exchange = current(runtime_.record(fd));
     if (const ListenerEntry* const listener = listener_of(exchange);
@@ -73,6 +92,7 @@ void Worker::wake() const {
 }
 
 void Worker::run() {
+    forget_stack_in_copies();
     for (const std::uint32_t fd : clients_) {
         watch(fd);
         if (const std::uint32_t upstream = current(runtime_.record(fd)).upstream; upstream != kNone)
@@ -85,7 +105,7 @@ void Worker::run() {
     event.events = EPOLLIN;
     event.data.u64 = kTagWake;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
-    catch_faults_of(number_);
+    catch_faults_of(number_, runtime_.fault_stacks[number_]);
     while (true) {
         turn();
         wait_while_parked();
@@ -135,6 +155,7 @@ bool Worker::is_own_client(std::uint32_t fd) const {
 
 void Worker::on_ready(std::uint32_t fd, std::uint32_t events) {
     Socket& socket = runtime_.socket(fd);
+    if (socket.owner == kNone) join(fd);
     if (socket.owner != number_) return;
     if ((events & kEnded) != 0) socket.can_read = true;
     if ((events & kEnded & ~std::uint32_t{EPOLLIN}) != 0) socket.may_end = true;

@@ -35,8 +35,8 @@ public:
     void wake() const;  // This and what follows: from other threads.
     std::uint64_t applied() const { return applied_.load(std::memory_order_acquire); }
     std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
-    // What was attached to endpoints that do not serve, as of the table that was applied, and how
-    // many were cut by it. Only main reads them, only while it has said nothing newer.
+    // As of the applied table: what was attached where nothing serves, and how many it cut. Only
+    // main reads them, only while it has said nothing newer.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
     std::uint32_t cut_count() const { return cut_count_; }
 
@@ -59,6 +59,7 @@ private:
     void accept_all(std::uint32_t place);
     void refuse_one(int listener);
     void take_in(int fd, std::uint32_t place, std::uint32_t peer);
+    void join(std::uint32_t fd);
     void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
     const ListenerEntry* listener_of(const Exchange& exchange) const;
     const ServiceEntry& service_of(const Exchange& exchange) const;
@@ -143,8 +144,7 @@ private:
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
     std::vector<EndedTunnel> ended_tunnels_;  // The newest.
-    std::size_t ended_tunnels_next_ = 0;
-    std::uint32_t cut_count_ = 0;
+    std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
 };
 
 }  // namespace thole::edge

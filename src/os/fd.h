@@ -22,9 +22,24 @@ public:
     bool is_open() const { return fd_ >= 0; }
     int release() { return std::exchange(fd_, -1); }
     void reset(int fd) {
-        if (fd_ >= 0) ::close(fd_);
+        if (fd_ >= 0 && !LeftOpen::is_on) ::close(fd_);
         fd_ = fd;
     }
+
+    // While one lives nothing is closed. For a process that is a copy of another and shares its
+    // table of descriptors: a number in its memory may mean something else by now. Only while it
+    // has one thread.
+    class LeftOpen {
+    public:
+        LeftOpen() { is_on = true; }
+        ~LeftOpen() { is_on = false; }
+        LeftOpen(const LeftOpen&) = delete;
+        LeftOpen& operator=(const LeftOpen&) = delete;
+
+    private:
+        friend class FileDescriptor;
+        static inline bool is_on = false;
+    };
 
 private:
     int fd_ = -1;

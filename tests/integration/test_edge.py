@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,29 @@ def test_pipelined_requests_are_answered_in_order(stand):
     client.send(b"".join(b"GET /get/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(50)))
     for number in range(50):
         assert client.answer()[2] == b"GET /get/%d" % number
+
+
+def connections_of_workers(pid):
+    """How many sockets each of the edge's epolls watches."""
+    counts = []
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            counts.append(info.read_text(encoding="utf-8").count("tfd:"))
+        except OSError:  # Closed just now.
+            pass
+    return sorted(counts)[-2:]
+
+
+def test_clients_that_come_at_once_fall_to_both_workers(stand):
+    """Who is woken first accepts them all: by itself one worker would have most of the work."""
+    clients = [stand.client() for _ in range(64)]
+    for client in clients:
+        client.expect("GET", "/get/1")
+    fewer, more = connections_of_workers(stand.edge.pid)
+    assert fewer + more > 64 and fewer > 16, (fewer, more)
+    kill_edge(stand)
+    for client in clients:
+        client.expect("GET", "/get/2")
 
 
 def test_a_request_in_drops_is_one_request(stand):

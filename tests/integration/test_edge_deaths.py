@@ -23,6 +23,11 @@ def workers(pid):
     return sorted(int(tid) for tid in os.listdir(f"/proc/{pid}/task") if int(tid) != pid)
 
 
+def private_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
+
+
 def test_a_worker_that_hangs_is_a_hung_edge(three):
     """Until it is replaced nothing is acknowledged; its successor acknowledges, and the acknowledgement holds."""
     before, tid = three.edge.pid, workers(three.edge.pid)[0]
@@ -64,6 +69,8 @@ def test_a_holder_that_dies_alone_is_replaced(three):
     """The next death of the edge is unnoticed again."""
     load = Load(three)
     before = three.edge.pid
+    load.stop.wait(0.3)
+    kib = private_kib(before)
     for _ in range(3):
         holder = three.holder()[0]
         strike(three.system, holder, signal.SIGKILL)
@@ -77,6 +84,8 @@ def test_a_holder_that_dies_alone_is_replaced(three):
     load.end()
     three.keeper.connect()
     until(lambda: three.keeper.read(0.05) or three.keeper.roles[3]["pid"] == three.edge.pid, "keeper's view")
+    # It was a copy of an edge that served, of which it keeps nothing.
+    assert private_kib(before) < 1.2 * kib + 256
 
 
 def test_a_fault_costs_at_most_the_request_in_hand(three):

@@ -12,9 +12,6 @@ ROLES = ("keeper", "watch", "control", "edge")
 SEED, TWO_AT_ONCE_EVERY, SIGTERM_SHARE = 20, 10, 0.15
 # Beyond what was there before: connections that the edge keeps open for a while, and what the allocator keeps.
 DESCRIPTORS_MORE, MEMORY_SHARE, MEMORY_FLOOR_KIB = 8, 1.2, 512
-# A holder that replaces one that died alone is a copy of the running edge, whose heap it keeps when it becomes the edge
-# itself. To be 0 once it lets go of it.
-KEPT_BY_NEW_HOLDER_KIB = 3 * 1024
 BROKEN_A_KILL_MAX = 8
 READY_WITHIN_S, QUIET_WITHIN_S = 60, 90
 
@@ -113,7 +110,7 @@ class Weight:
         self.cgroups = len(cgroups_of(system))
         self.files = sorted(path.name.split(".")[0] for path in (system.run / "images").iterdir())
 
-    def more_than(self, before, holders):
+    def more_than(self, before):
         """In words, what there is more of than there should be."""
         said = [f"{name}: {getattr(self, name)}, before {getattr(before, name)}"
                 for name in ("processes", "ports", "cgroups", "files") if getattr(self, name) != getattr(before, name)]
@@ -121,17 +118,16 @@ class Weight:
             if self.descriptors[role] > before.descriptors[role] + DESCRIPTORS_MORE:
                 said.append(f"{role}: {self.descriptors[role]} descriptors, before {before.descriptors[role]}")
             most = max(before.memory_kib[role] * MEMORY_SHARE, before.memory_kib[role] + MEMORY_FLOOR_KIB)
-            most += holders * KEPT_BY_NEW_HOLDER_KIB if role == "edge" else 0
             if self.memory_kib[role] > most:
                 said.append(f"{role}: {self.memory_kib[role]} KiB, before {before.memory_kib[role]}")
         return said
 
 
-def wait_for_rest(system, before, holders):
+def wait_for_rest(system, before):
     more = []
 
     def is_at_rest():
-        more[:] = Weight(system).more_than(before, holders)
+        more[:] = Weight(system).more_than(before)
         return not more
     until(is_at_rest, more, QUIET_WITHIN_S)
 
@@ -168,7 +164,7 @@ def survives(system, rounds):
     # tunnels that are always open, and what else there was at 30 a second.
     assert report["passed"] and report["failed"] == report["lost"] == report["doubled"] == 0, (said, system.judge.text())
     assert report["broken"] <= BROKEN_A_KILL_MAX * sum("calm" in line or "and" in line for line in said), (said, system.judge.text())
-    wait_for_rest(system, before, sum("holder" in line for line in said))
+    wait_for_rest(system, before)
     assert is_whole(system.seen())
     assert len(children_told(system, "family")) == 4
     system.down()
