@@ -57,6 +57,7 @@ bool EdgeRequests::attach(std::uint64_t number, const EndpointTable& table) {
         loop_.schedule(request.asked.takes, {"answer", nullptr, [this, number] {
                                                  end(number, wire::Outcome::Success);
                                              }});
+    if (request.asked.attached) request.asked.attached(number, request.at);
     attached_(request.at);
     return true;
 }
@@ -162,7 +163,9 @@ std::vector<wire::InFlight> EdgeRequests::in_flight_elsewhere(const EndpointTabl
 }
 
 void EdgeRequests::forget_what_was_told() {
-    for (const auto& [at, counts] : counts_) changed(at);
+    for (const auto& [at, counts] : counts_) {
+        if (counts.begun > 0) changed(at);
+    }
     broken_told_ = 0;
 }
 

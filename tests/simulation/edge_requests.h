@@ -28,6 +28,7 @@ struct Asked {
     Duration takes{};                   // Once it has an endpoint; kForever: until it is answered.
     std::size_t bytes = 0;              // Of it, while it waits.
     std::size_t worker = kEdgeWorkers;  // Whose connection it comes by; none: the next one's.
+    std::function<void(std::uint64_t number, EndpointId)> attached = nullptr;
     std::function<void(wire::Outcome)> ended = nullptr;
 };
 
