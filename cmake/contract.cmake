@@ -1,7 +1,7 @@
 # edge_contract_test: one list of promises, tried on the simulated edge and on the real one (tests/contract).
 file(GLOB contract_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/contract/*.cpp)
 add_executable(edge_contract_test ${contract_sources} tests/simulation/edge.cpp tests/simulation/edge_requests.cpp
-    tests/simulation/story.cpp)
+    tests/simulation/story.cpp src/control/edge_client.cpp)
 target_include_directories(edge_contract_test PRIVATE tests/simulation)
 target_link_libraries(edge_contract_test PRIVATE thole_sim thole_os thole_wire GTest::gtest)
 set_source_files_properties(tests/contract/real.cpp PROPERTIES

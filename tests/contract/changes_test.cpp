@@ -5,8 +5,13 @@
 namespace thole::contract {
 
 TEST_P(EdgeContract, AcknowledgesARemovalOnlyOnceEveryWorkerGoesByIt) {
-    ASSERT_TRUE(control_.apply({row(kOne, kServes), row(kTwo, kServes)}));
+    ASSERT_TRUE(control_.apply({row(kOne, kServes)}));
+    open_connections();
     for (std::size_t worker = 0; worker < kWorkers; ++worker) {
+        // Nothing from before is under way: each worker has just sent a request there.
+        ASSERT_TRUE(control_.apply({row(kOne, kOut)}));
+        ASSERT_TRUE(control_.apply({row(kOne, kServes)}));
+        for (std::size_t connection : {0U, 7U}) ASSERT_EQ(request({.connection = connection}), 200);
         stand_->stop_worker(worker);
         const std::uint64_t sequence = control_.say_endpoints({row(kOne, kOut)});
         const auto is_acknowledged = [&] {
@@ -15,7 +20,6 @@ TEST_P(EdgeContract, AcknowledgesARemovalOnlyOnceEveryWorkerGoesByIt) {
         EXPECT_FALSE(until(is_acknowledged, kWhile)) << "worker " << worker << " does not turn";
         stand_->continue_worker(worker);
         EXPECT_TRUE(until(is_acknowledged));
-        ASSERT_TRUE(control_.apply({row(kOne, kServes)}));
     }
 }
 
