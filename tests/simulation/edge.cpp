@@ -17,13 +17,6 @@ using wire::EdgeMessage;
 constexpr std::size_t kInFlightPage = 16;  // Small, so that there are pages.
 constexpr std::size_t kSnapshotBytesMax = 1024 * 1024;
 
-EndpointId id_of(wire::SlotRef at) { return {at.slot, at.generation}; }
-
-bool serves_in(const EndpointTable& table, EndpointId at) {
-    const auto found = table.find(at.first);
-    return found != table.end() && id_of(found->second.at) == at && found->second.bits == 0;
-}
-
 template <typename Header, typename Row>
 std::string body_of(const Header& header, const std::vector<Row>& rows) {
     std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
@@ -34,14 +27,20 @@ std::string body_of(const Header& header, const std::vector<Row>& rows) {
 }  // namespace
 
 SimEdge::SimEdge(sim::SimHost& host, Story& story, EdgeSettings settings)
-    : host_(host), story_(story), settings_(std::move(settings)) {}
+    : host_(host),
+      story_(story),
+      settings_(std::move(settings)),
+      requests_(host.loop(), settings_.attached) {}
 
 void SimEdge::begin() {
     process_ = &host_.process("edge");
     ++epoch_;
     story_.tell("the edge begins");
     workers_ = {table_, table_};
+    stopped_.clear();
+    late_.clear();
     sequence_ = 0;
+    for (std::size_t i = 0; i < kEdgeWorkers; ++i) requests_.attach_waiting(i, workers_[i]);
     auto listening = process_->network().listen_link(
         settings_.run + "/edge.sock",
         [this](std::unique_ptr<env::Link> link) { accept(std::move(link)); });
@@ -100,12 +99,19 @@ void SimEdge::obey(std::string_view datagram) {
     const std::optional<wire::Frame> frame = wire::open_frame(datagram);
     if (!frame) return story_.fail("the edge was sent something that is no frame");
     switch (static_cast<EdgeMessage>(frame->type)) {
-        case EdgeMessage::Hello: return welcome();
+        case EdgeMessage::Hello:
+            if (const auto hello = wire::read_message<wire::HelloToEdge>(frame->body))
+                return welcome(*hello);
+            break;
         case EdgeMessage::Snapshot:
             if (const auto request = wire::read_message<wire::SnapshotRequest>(frame->body))
                 return activate(*request);
             break;
         case EdgeMessage::Endpoints: return change_endpoints(frame->body);
+        case EdgeMessage::Hold:
+            if (const auto request = wire::read_message<wire::HoldRequest>(frame->body))
+                return hold(*request);
+            break;
         case EdgeMessage::Cut:
             if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
                 return cut(*request);
@@ -115,7 +121,7 @@ void SimEdge::obey(std::string_view datagram) {
     story_.fail(fmt::format("the edge does not know message {}", frame->type));
 }
 
-void SimEdge::welcome() {
+void SimEdge::welcome(const wire::HelloToEdge& hello) {
     wire::Welcome welcome{};
     welcome.version = 1;
     welcome.pid = process_->pid();
@@ -125,7 +131,9 @@ void SimEdge::welcome() {
     welcome.workers = static_cast<std::uint32_t>(workers_.size());
     send(EdgeMessage::Welcome, welcome);
     control_->is_greeted = true;
-    for (const auto& [at, begun] : begun_) unreported_.insert(at);
+    control_->wants_routes = (hello.wants & wire::kWantsRoutes) != 0;
+    requests_.forget_what_was_told();
+    for (const auto& [slot, row] : table_) requests_.changed(id_of(row.at));
     report();
 }
 
@@ -158,12 +166,15 @@ void SimEdge::change_endpoints(std::string_view body) {
         std::memcpy(&change, body.data() + i * sizeof(change), sizeof(change));
         named.insert(change.at.slot);
         table_[change.at.slot] = change;
+        requests_.changed(id_of(change.at));
         if (change.bits == 0) routed_.insert(id_of(change.at));
         story_.tell(fmt::format("endpoint {}.{}: bits {}", change.at.slot, change.at.generation,
                                 change.bits));
     }
     for (auto& [slot, row] : table_) {
-        if (header.full != 0 && !named.contains(slot)) row.bits = wire::kBitGone;
+        if (header.full == 0 || named.contains(slot)) continue;
+        row.bits = wire::kBitGone;
+        requests_.changed(id_of(row.at));
     }
     when_applied([this, sequence = header.sequence] {
         sequence_ = sequence;
@@ -179,24 +190,32 @@ void SimEdge::when_applied(std::function<void()> act) {
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         const bool is_slow = host_.loop().random().chance(0.1);
         const Duration after = host_.loop().draw({10us, is_slow ? Duration(400ms) : 5ms});
-        apply_[i] = process_->env().timers.after(after, [this, i] {
-            workers_[i] = table_;
-            if (--waiting_for_ > 0) return;
-            const std::function<void()> applied = std::move(applied_);
-            applied();
-            is_busy_ = false;
-            welcome_the_next();
-            take_next();
-        });
+        apply_[i] = process_->env().timers.after(after, [this, i] { apply(i); });
     }
 }
 
-void SimEdge::acknowledge(std::uint64_t sequence) {
-    std::vector<wire::InFlight> all;
-    for (const auto& [number, request] : requests_) {
-        if (!serves_in(table_, request.at))
-            all.push_back({{request.at.first, request.at.second}, request.id});
+void SimEdge::apply(std::size_t worker) {
+    if (stopped_.contains(worker)) {
+        late_.insert(worker);
+        return;
     }
+    workers_[worker] = table_;
+    requests_.attach_waiting(worker, table_);
+    if (--waiting_for_ > 0) return;
+    const std::function<void()> applied = std::move(applied_);
+    applied();
+    is_busy_ = false;
+    welcome_the_next();
+    take_next();
+}
+
+void SimEdge::continue_worker(std::size_t worker) {
+    stopped_.erase(worker);
+    if (late_.erase(worker) != 0) apply(worker);
+}
+
+void SimEdge::acknowledge(std::uint64_t sequence) {
+    const std::vector<wire::InFlight> all = requests_.in_flight_elsewhere(table_);
     for (const auto& [slot, row] : table_) {
         if ((row.bits & wire::kBitControl) != 0) acknowledged_.insert(id_of(row.at));
     }
@@ -213,12 +232,21 @@ void SimEdge::acknowledge(std::uint64_t sequence) {
     } while (at < all.size());
 }
 
+void SimEdge::hold(const wire::HoldRequest& request) {
+    wire::HoldApplied answer{request.sequence, request.service, 0};
+    for (const wire::SnapshotService& service : snapshot_.services) {
+        if (service.id == request.service) answer.on = request.on;
+    }
+    requests_.set_hold(answer);
+    when_applied([this, answer] { send(EdgeMessage::HoldApplied, answer); });
+}
+
 void SimEdge::cut(const wire::CutRequest& request) {
     const EndpointId at = id_of(request.at);
     cut_.insert(at);
-    wire::CutDone answer{request.sequence, request.at, in_flight(at), 0};
+    const std::uint32_t count = requests_.end_all(at, wire::Outcome::Cut);
+    const wire::CutDone answer{request.sequence, request.at, count, 0};
     story_.tell(fmt::format("{}.{}: {} requests are cut", at.first, at.second, answer.cut));
-    lost(at);
     when_applied([this, answer] {
         report();
         send(EdgeMessage::CutDone, answer);
@@ -227,53 +255,43 @@ void SimEdge::cut(const wire::CutRequest& request) {
 
 void SimEdge::report() {
     if (control_ == nullptr || !control_->is_greeted) return;
-    std::vector<wire::EndpointStats> rows;
-    for (const EndpointId& at : std::exchange(unreported_, {})) {
-        wire::EndpointStats row{};
-        row.at = {at.first, at.second};
-        row.in_flight = in_flight(at);
-        row.begun = begun_[at];
-        rows.push_back(row);
-    }
+    const auto tell = [this](EdgeMessage type, const auto& header, const auto& rows) {
+        control_->link->send(wire::seal(static_cast<std::uint16_t>(type), body_of(header, rows)));
+    };
+    const std::vector<wire::EndpointStats> rows = requests_.take_changes(table_);
     wire::StatsHeader header{};
     header.epoch = epoch_;
     header.time = nanoseconds_of(host_.loop().now());
     header.count = static_cast<std::uint32_t>(rows.size());
-    control_->link->send(
-        wire::seal(static_cast<std::uint16_t>(EdgeMessage::Stats), body_of(header, rows)));
+    requests_.fill(header);
+    tell(EdgeMessage::Stats, header, rows);
+    for (auto broken = requests_.take_broken(); !broken.empty(); broken = requests_.take_broken()) {
+        const auto count = static_cast<std::uint32_t>(broken.size());
+        tell(EdgeMessage::Broken, wire::BrokenHeader{epoch_, count, 0}, broken);
+    }
+    if (!control_->wants_routes) return;
+    const std::vector<wire::RouteStats> routes = requests_.routes();
+    const auto count = static_cast<std::uint32_t>(routes.size());
+    tell(EdgeMessage::Routes, wire::RoutesHeader{epoch_, count, 0}, routes);
 }
 
 void SimEdge::beat() {
     gone_.clear();
+    requests_.end_overdue(snapshot_);
     if (!is_busy_) report();
     beat_ = process_->env().timers.after(100ms, [this] { beat(); });
 }
 
-// Each worker in turn, by what it knows. Where nothing serves the request waits, which is not
-// modelled: it never comes.
-void SimEdge::request(std::uint32_t service, Duration takes) {
-    if (!is_alive()) return;
-    worker_ = (worker_ + 1) % workers_.size();
-    std::vector<EndpointId> serving;
-    for (const auto& [slot, row] : workers_[worker_]) {
-        if (row.service == service && row.bits == 0) serving.push_back(id_of(row.at));
-    }
-    if (serving.empty()) return;
-    const EndpointId at = serving[host_.loop().random().below(serving.size())];
-    const std::uint64_t number = next_request_++;
-    requests_[number] = {at, {0, number}};
-    ++begun_[at];
-    unreported_.insert(at);
-    settings_.attached(at);
-    host_.loop().schedule(takes, {"answer", nullptr, [this, number, at] {
-                                      requests_.erase(number);
-                                      unreported_.insert(at);
-                                  }});
+std::size_t SimEdge::next_worker() {
+    do { worker_ = (worker_ + 1) % kEdgeWorkers; } while (stopped_.contains(worker_));
+    return worker_;
 }
 
-void SimEdge::lost(EndpointId at) {
-    std::erase_if(requests_, [&](const auto& each) { return each.second.at == at; });
-    unreported_.insert(at);
+std::uint64_t SimEdge::ask(std::uint32_t service, Asked asked) {
+    if (!is_alive()) return 0;
+    if (asked.worker == kEdgeWorkers) asked.worker = next_worker();
+    const EndpointTable& table = workers_[asked.worker];
+    return requests_.begin(service, std::move(asked), {table, snapshot_});
 }
 
 bool SimEdge::serves(EndpointId at) const {
@@ -298,12 +316,6 @@ std::size_t SimEdge::serving_least(const std::vector<EndpointId>& endpoints) con
     std::size_t least = endpoints.size();
     for (const EndpointTable& table : workers_) least = std::min(least, count(table));
     return least;
-}
-
-std::uint32_t SimEdge::in_flight(EndpointId at) const {
-    return static_cast<std::uint32_t>(
-        std::count_if(requests_.begin(), requests_.end(),
-                      [&](const auto& each) { return each.second.at == at; }));
 }
 
 }  // namespace thole::simulation

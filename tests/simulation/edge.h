@@ -1,6 +1,7 @@
 // An edge that speaks wire/edge.h: two workers that each take a change over after a while of their
-// own, and requests that a worker attaches to what it believes to serve. The table, the snapshot
-// and requests under way outlive it, as in the field they are taken over by its successor.
+// own, and requests that a worker attaches to what it believes to serve, or lets wait. The table,
+// the snapshot, the counts and requests under way outlive it, as in the field they are taken over
+// by its successor. That it promises what the real one does is shown by tests/contract.
 #pragma once
 
 #include <array>
@@ -13,15 +14,13 @@
 #include <utility>
 #include <vector>
 
+#include "edge_requests.h"
 #include "sim/host.h"
 #include "story.h"
 #include "wire/edge.h"
 #include "wire/snapshot.h"
 
 namespace thole::simulation {
-
-using EndpointId = std::pair<std::uint32_t, std::uint32_t>;  // Slot, generation.
-using EndpointTable = std::map<std::uint32_t, wire::EndpointChange>;
 
 struct EdgeSettings {
     std::string run;
@@ -39,9 +38,17 @@ public:
     sim::SimProcess& process() { return *process_; }
 
     // A request for this service that takes so long once it has an endpoint.
-    void request(std::uint32_t service, Duration takes);
+    void request(std::uint32_t service, Duration takes) { ask(service, {.takes = takes}); }
+    // Its number, or 0 where nobody takes it.
+    std::uint64_t ask(std::uint32_t service, Asked asked);
     // Its process is gone: what was under way there is broken.
-    void lost(EndpointId at);
+    void lost(EndpointId at) { requests_.lose(at); }
+    EdgeRequests& requests() { return requests_; }
+    // One that does not turn while the others do.
+    void stop_worker(std::size_t worker) { stopped_.insert(worker); }
+    void continue_worker(std::size_t worker);
+    // Who takes the next connection.
+    std::size_t next_worker();
 
     const wire::Snapshot& snapshot() const { return snapshot_; }
     // In every worker.
@@ -54,19 +61,21 @@ public:
     // Control has said that it is to leave.
     bool is_taken_out(EndpointId at) const;
     bool was_cut(EndpointId at) const { return cut_.contains(at); }
-    std::uint32_t in_flight(EndpointId at) const;
+    std::uint32_t in_flight(EndpointId at) const { return requests_.in_flight(at); }
 
 private:
     void accept(std::unique_ptr<env::Link> link);
     void welcome_the_next();
     void take_next();
     void obey(std::string_view datagram);
-    void welcome();
+    void welcome(const wire::HelloToEdge& hello);
     void activate(const wire::SnapshotRequest& request);
     void change_endpoints(std::string_view body);
+    void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
     // Calls once every worker goes by the table as it is now.
     void when_applied(std::function<void()> act);
+    void apply(std::size_t worker);
     void acknowledge(std::uint64_t sequence);
     void report();
     void beat();
@@ -77,10 +86,7 @@ private:
         std::unique_ptr<env::Link> link;
         std::deque<std::string> inbox;
         bool is_greeted = false;
-    };
-    struct Request {
-        EndpointId at;
-        wire::RequestId id;
+        bool wants_routes = false;
     };
 
     sim::SimHost& host_;
@@ -91,9 +97,7 @@ private:
     EndpointTable table_;
     wire::Snapshot snapshot_;
     std::uint64_t epoch_ = 0;
-    std::map<std::uint64_t, Request> requests_;
-    std::uint64_t next_request_ = 1;
-    std::map<EndpointId, std::uint64_t> begun_;
+    EdgeRequests requests_;
     std::set<EndpointId> routed_;
     std::set<EndpointId> acknowledged_;
     std::set<EndpointId> cut_;
@@ -105,12 +109,13 @@ private:
     std::unique_ptr<Control> coming_;  // Takes its place once the edge is not busy.
     std::vector<std::unique_ptr<Control>> gone_;
     bool is_busy_ = false;
-    std::array<EndpointTable, 2> workers_;
+    std::array<EndpointTable, kEdgeWorkers> workers_;
     std::size_t worker_ = 0;  // Whose turn it is.
     std::uint64_t sequence_ = 0;
-    std::set<EndpointId> unreported_;
     env::Timer beat_;
-    std::array<env::Timer, 2> apply_;
+    std::array<env::Timer, kEdgeWorkers> apply_;
+    std::set<std::size_t> stopped_;
+    std::set<std::size_t> late_;  // Stopped when they should have applied the table.
     int waiting_for_ = 0;
     std::function<void()> applied_;
 };
