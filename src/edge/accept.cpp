@@ -108,7 +108,11 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     const std::uint32_t taker = taker_of_next(runtime_, number_, now_ns_);
     runtime_.clients[taker].fetch_add(1, std::memory_order_relaxed);
     std::atomic_ref<std::uint32_t>(socket.handed_to).store(taker, std::memory_order_release);
-    if (taker == number_) join(number);
+    if (taker == number_) {
+        join(number);
+    } else {
+        handed_.push_back(number);
+    }
     runtime_.workers[taker]->watch(number);
 }
 
@@ -116,12 +120,29 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
 // another worker accepted this comes with its first event.
 void Worker::join(std::uint32_t fd) {
     Socket& socket = runtime_.socket(fd);
-    std::atomic_ref<std::uint32_t> handed_to(socket.handed_to);
-    if (handed_to.load(std::memory_order_acquire) != number_) return;
-    handed_to.store(kNone, std::memory_order_relaxed);
+    std::uint32_t taker = number_;
+    if (!std::atomic_ref<std::uint32_t>(socket.handed_to).compare_exchange_strong(taker, kNone))
+        return;
     socket.owner = number_;
     socket.place = static_cast<std::uint32_t>(clients_.size());
     clients_.push_back(fd);
+}
+
+// Those that nobody has joined until the next sweep: their taker may hang.
+void Worker::take_back() {
+    for (const std::uint32_t fd : handed_) {
+        std::atomic_ref<std::uint32_t> handed_to(runtime_.socket(fd).handed_to);
+        std::uint32_t taker = handed_to.load();
+        if (taker == kNone || taker == number_) continue;
+        if (!handed_to.compare_exchange_strong(taker, number_)) continue;
+        ::epoll_ctl(runtime_.workers[taker]->epoll_.get(), EPOLL_CTL_DEL, static_cast<int>(fd),
+                    nullptr);
+        runtime_.clients[taker].fetch_sub(1, std::memory_order_relaxed);
+        runtime_.clients[number_].fetch_add(1, std::memory_order_relaxed);
+        join(fd);
+        watch(fd);
+    }
+    handed_.clear();
 }
 
 // Only a caller that is proved wrong is refused: who has closed already cannot be told from the

@@ -59,6 +59,7 @@ void Worker::linger(std::uint32_t fd) {
 // Time limits; ten times a second is near enough for limits of seconds.
 void Worker::sweep() {
     swept_ns_ = now_ns_;
+    take_back();
     for (std::size_t i = clients_.size(); i-- > 0;) sweep_client(clients_[i]);
     std::size_t kept = 0;
     for (const std::uint32_t fd : lingering_) {

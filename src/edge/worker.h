@@ -39,7 +39,6 @@ public:
     // main reads them, only while it has said nothing newer.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
     std::uint32_t cut_count() const { return cut_count_; }
-
     std::vector<int> descriptors() const;  // Of its own.
 
 private:
@@ -60,6 +59,7 @@ private:
     void refuse_one(int listener);
     void take_in(int fd, std::uint32_t place, std::uint32_t peer);
     void join(std::uint32_t fd);
+    void take_back();
     void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
     const ListenerEntry* listener_of(const Exchange& exchange) const;
     const ServiceEntry& service_of(const Exchange& exchange) const;
@@ -133,7 +133,7 @@ private:
     std::int64_t now_ns_ = 0, swept_ns_ = 0;
     Random random_;
     std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
-    std::vector<std::uint32_t> clients_, lingering_;
+    std::vector<std::uint32_t> clients_, lingering_, handed_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
     std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
     std::vector<EndpointState> slots_;
