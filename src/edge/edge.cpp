@@ -22,6 +22,7 @@
 #include "edge/faults.h"
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
+#include "edge/lineage.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
@@ -55,6 +56,8 @@ Result<Segment*> open_segment(KeeperLink& keeper) {
             (*mapped)->layout == kLayoutVersion) {
             Segment* const segment = *mapped;
             segment->memory = parked->release();
+            segment->lineage.fetch_add(1);
+            end_others_on(segment->memory);
             count_what_died(*segment);
             forget_listeners(*segment);
             return segment;
@@ -88,6 +91,7 @@ struct Life {
     Segment* segment;
     EdgeOptions options;
     wire::TicksPage* ticks;
+    std::uint32_t lineage;
 };
 
 // All that this process has besides the segment.
@@ -117,7 +121,7 @@ struct Serving {
     Runtime& runtime = serving->runtime;
     for (std::uint32_t i = 0; i < kWorkers; ++i)
         runtime.workers.push_back(std::make_unique<Worker>(runtime, i));
-    serving->holder.emplace(holder_pid, own_pidfd,
+    serving->holder.emplace(holder_pid, Awaited{own_pidfd, life.lineage},
                             [&life, serving] { live_instead_of(serving, life); });
     std::vector<int> keep{own_pidfd, serving->holder->descriptor()};
     for (const std::unique_ptr<Worker>& worker : runtime.workers) {
@@ -147,7 +151,7 @@ struct Serving {
         const long holder = clone_holder();
         CHECK(holder >= 0);
         if (holder > 0) serve(life, own_pidfd, static_cast<std::uint32_t>(holder));
-        wait_for_death(own_pidfd, *life.segment);
+        wait_for_death({own_pidfd, life.lineage}, *life.segment);
     }
 }
 
@@ -178,7 +182,7 @@ Status run_edge(const EdgeOptions& options) {
         segment = TRY(open_segment(keeper));
     }
     segment->control_listener = kControlListener;
-    live({segment, options, map_ticks(options.run_folder)});
+    live({segment, options, map_ticks(options.run_folder), segment->lineage.load()});
 }
 
 }  // namespace thole::edge

@@ -41,15 +41,17 @@ long clone_holder() {
     return ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 }
 
-void wait_for_death(int edge_pidfd, const Segment& segment) {
+void wait_for_death(const Awaited& awaited, const Segment& segment) {
     ::prctl(PR_SET_NAME, "holder");
-    pollfd death{edge_pidfd, POLLIN, 0};
+    pollfd death{awaited.edge_pidfd, POLLIN, 0};
     while (::poll(&death, 1, -1) <= 0) {}
-    if (segment.ending.load() != 0 || has_faulted_too_often(segment.faults)) ::_exit(0);
+    if (segment.ending.load() != 0 || segment.lineage.load() != awaited.lineage ||
+        has_faulted_too_often(segment.faults))
+        ::_exit(0);
 }
 
-Holder::Holder(std::uint32_t pid, int edge_pidfd, std::function<void()> become_edge)
-    : edge_pidfd_(edge_pidfd), become_edge_(std::move(become_edge)) {
+Holder::Holder(std::uint32_t pid, const Awaited& awaited, std::function<void()> become_edge)
+    : awaited_(awaited), become_edge_(std::move(become_edge)) {
     watch(pid);
 }
 
@@ -62,7 +64,7 @@ bool Holder::replace(Runtime& runtime) {
     const bool are_parked = park_workers(runtime);
     const long pid = are_parked ? clone_holder() : -1;
     if (pid == 0) {
-        wait_for_death(edge_pidfd_, runtime.segment);
+        wait_for_death(awaited_, runtime.segment);
         become_edge_();
     }
     let_go(runtime);

@@ -13,14 +13,19 @@ namespace thole::edge {
 // Clones one: its pid, 0 in the holder itself, negative with errno. The descriptor of the edge's
 // own pid is opened before, by the caller. Only while no other thread holds a lock.
 long clone_holder();
+// Whose death a holder waits for, and on whose behalf (Segment::lineage).
+struct Awaited {
+    int edge_pidfd;
+    std::uint32_t lineage;
+};
 // In the holder: returns once the edge has died and this process is to go on as the edge. Ends the
-// process where the edge has ended for good, or has faulted too often.
-void wait_for_death(int edge_pidfd, const Segment& segment);
+// process where the edge has ended for good, has faulted too often, or keeper has started another.
+void wait_for_death(const Awaited& awaited, const Segment& segment);
 
 class Holder {
 public:
     // `become_edge` is called in a holder that was cloned later, once the edge has died.
-    Holder(std::uint32_t pid, int edge_pidfd, std::function<void()> become_edge);
+    Holder(std::uint32_t pid, const Awaited& awaited, std::function<void()> become_edge);
     std::uint32_t pid() const { return pid_; }
     // Readable once it has died.
     int descriptor() const { return pidfd_.get(); }
@@ -32,7 +37,7 @@ private:
     void watch(std::uint32_t pid);
 
     std::uint32_t pid_ = 0;
-    int edge_pidfd_;
+    Awaited awaited_;
     os::FileDescriptor pidfd_;
     std::function<void()> become_edge_;
 };

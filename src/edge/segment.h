@@ -70,7 +70,8 @@ struct Segment {
     std::atomic<std::uint32_t> ending;  // 1: a clean end; the holder leaves.
     std::uint32_t listener_count;       // Places in use, gaps included.
     std::uint32_t service_count;
-    std::uint32_t reserved;
+    // Edges that keeper has started on this segment; a holder of an earlier one leaves.
+    std::atomic<std::uint32_t> lineage;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
     ListenerEntry listeners[kListenersMax];

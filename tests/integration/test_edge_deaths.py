@@ -105,6 +105,40 @@ def test_a_fault_costs_at_most_the_request_in_hand(three):
     edge.until(lambda: edge.outcome("reset") <= len(load.failures) and edge.outcome("success") > 0, "counts")
 
 
+def edges_of(stand):
+    return [pid for pid in stand.system.pids() if b"lib/thole/edge" in command_line(pid)]
+
+
+def command_line(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as line:
+            return line.read()
+    except OSError:  # It ended just now.
+        return b""
+
+
+def test_no_heir_that_keeper_does_not_know_serves_beside_another_edge(stand):
+    """The holder dies just after the edge: by then it may have cloned a holder of its own."""
+    for turn in range(24):
+        client, edge, holder = stand.client(), stand.edge.pid, stand.holder()[0]
+        client.connection.settimeout(5)
+        client.send(b"GET /slow/0.2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        stand.edge.until(lambda: stand.in_hand() == 1, "the request at the instance")
+        stand.edge.link.close()
+        os.kill(edge, signal.SIGKILL)
+        later = time.monotonic() + turn * 0.0002
+        until(lambda later=later: time.monotonic() >= later, "a moment")
+        os.kill(holder, signal.SIGKILL)
+        try:
+            status = client.answer()[0]
+        except ConnectionError:  # But not a timeout: nobody lets it hang.
+            status = None
+        assert status in (200, 502, None)
+        stand.edge.connect()
+        until(lambda: len(edges_of(stand)) == 2, "one edge and one holder", 10)
+        stand.client().expect("GET", "/get/1")
+
+
 def test_an_edge_that_faults_again_and_again_leaves_it_to_keeper(stand):
     """Whoever sends what kills it must not hold it in a circle of holders."""
     pids = []

@@ -1,0 +1,76 @@
+#include "edge/lineage.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "os/fd.h"
+
+namespace thole::edge {
+namespace {
+
+constexpr int kEndMs = 1000;
+
+std::string line_of(const std::string& path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+bool maps(const std::string& process, std::string_view inode) {
+    // By its name first: most processes of a machine are none of ours, and maps are long.
+    const std::string name = line_of(process + "/comm");
+    if (name != "edge" && name != "holder") return false;
+    std::ifstream file(process + "/maps");
+    for (std::string line; std::getline(file, line);) {
+        if (line.find(inode) != std::string::npos &&
+            line.find("memfd:thole-edge") != std::string::npos)
+            return true;
+    }
+    return false;
+}
+
+std::vector<int> others_on(std::string_view inode) {
+    std::vector<int> found;
+    DIR* const folder = ::opendir("/proc");
+    if (folder == nullptr) return found;
+    while (const dirent* entry = ::readdir(folder)) {
+        int pid = 0;
+        const char* const end = entry->d_name + std::strlen(entry->d_name);
+        const auto [rest, error] = std::from_chars(entry->d_name, end, pid);
+        const bool is_other = error == std::errc{} && rest == end && pid != ::getpid();
+        if (is_other && maps(std::string("/proc/") + entry->d_name, inode)) found.push_back(pid);
+    }
+    ::closedir(folder);
+    return found;
+}
+
+}  // namespace
+
+void end_others_on(int segment) {
+    struct stat status {};
+    if (::fstat(segment, &status) != 0) return;
+    const std::string inode = " " + std::to_string(status.st_ino) + " ";
+    for (const int pid : others_on(inode)) {
+        const os::FileDescriptor process(
+            static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)));
+        // Looked at once more: the number may be another's by now.
+        if (!process.is_open() || !maps("/proc/" + std::to_string(pid), inode)) continue;
+        ::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+        pollfd death{process.get(), POLLIN, 0};
+        ::poll(&death, 1, kEndMs);
+    }
+}
+
+}  // namespace thole::edge

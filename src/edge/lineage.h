@@ -1,0 +1,12 @@
+// Who else lives on a segment. An edge that keeper starts takes over the memory of one that died
+// together with its holder, as far as keeper knows. But that holder may have cloned one of its own,
+// which keeper never heard of: two edges on one segment would ruin each other's connections.
+#pragma once
+
+namespace thole::edge {
+
+// SIGKILL to every other process that maps the segment behind this descriptor; returns once they
+// are gone, or after a second. What is cloned meanwhile must find out by Segment::lineage.
+void end_others_on(int segment);
+
+}  // namespace thole::edge
