@@ -180,9 +180,10 @@ void Control::adopt(const wire::SlotState& state) {
     put(slot.row);
     made.service = service->row.id;
     // As old as the process is, whoever watched it: the kernel's ticks are hundredths of a second.
-    made.since = made.spawned = state.start_time == 0
-                                    ? env_.clock.now()
-                                    : Time(std::chrono::milliseconds(state.start_time * 10));
+    // Its time to become ready begins anew: one of which no note says that it was may serve.
+    made.spawned = env_.clock.now();
+    made.since = state.start_time == 0 ? made.spawned
+                                       : Time(std::chrono::milliseconds(state.start_time * 10));
     const auto note =
         env_.files.read(fmt::format("{}/images/note.{}", options_.run, made.id.slot), 64);
     const bool was_ready = note && *note == fmt::format("{} ready", made.id.generation);

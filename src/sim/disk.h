@@ -48,6 +48,7 @@ struct Node {
     using Renaming = std::vector<std::pair<std::string, NodePointer>>;
 
     bool is_folder = false;
+    bool is_in_memory = false;  // On tmpfs.
     std::string content;
     std::string durable;
     std::vector<Change> unsynced;
@@ -63,6 +64,9 @@ public:
 
     void inject(DiskFault fault) { faults_.push_back(fault); }
     void heal() { faults_.clear(); }
+    // A tmpfs: faults and the capacity are not its, and no power cut leaves anything of it. Once,
+    // before anything is there; a path like "/run".
+    void mount_memory(const std::string& path);
     // More than so many bytes of content do not fit.
     void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
     std::uint64_t used_bytes() const;
@@ -90,12 +94,14 @@ public:
     void fail_sync(Node& node);
 
 private:
+    bool is_in_memory(const std::string& what) const;
     void record(Node& file, Node::Change change);
     void recover(Node& node);
 
     SimLoop& loop_;
     NodePointer root_;
     std::vector<DiskFault> faults_;
+    std::string memory_;
     std::uint64_t capacity_ = ~std::uint64_t{0};
     std::uint64_t operations_ = 0;
 };

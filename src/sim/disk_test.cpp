@@ -36,6 +36,25 @@ TEST(SimFilesTest, FilesBehaveAsOnLinux) {
     EXPECT_FALSE(files.exists("/a/b/file"));
 }
 
+TEST(SimFilesTest, WhatIsInMemoryKnowsNoFaultAndIsGoneAfterAPowerCut) {
+    SimEnv sim(1);
+    SimDisk& disk = sim.host().disk();
+    disk.mount_memory("/run");
+    env::Files& files = sim.env().files;
+    ASSERT_TRUE(files.make_folder("/run/system", 0700).ok());
+    ASSERT_TRUE(files.make_folder("/data", 0700).ok());
+    disk.inject({.on = FaultOn::Any, .count = 100});
+    disk.set_capacity(0);
+    EXPECT_TRUE(files.replace("/run/system/note", "ready", Durability::None, 0600).ok());
+    EXPECT_FALSE(files.replace("/data/note", "ready", Durability::None, 0600).ok());
+    disk.heal();
+    EXPECT_FALSE(files.replace("/data/note", "ready", Durability::None, 0600).ok());
+    sim.host().power_cut();
+    env::Files& after = sim.host().process("after").env().files;
+    EXPECT_TRUE(after.exists("/run"));
+    EXPECT_FALSE(after.exists("/run/system"));
+}
+
 TEST(SimFilesTest, AnOpenFileIsReadAndWrittenAnywhereAndOutlivesItsName) {
     SimEnv sim(1);
     const std::unique_ptr<env::File> file = sim.env().files.open("/file", OpenMode::Create).value();

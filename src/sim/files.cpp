@@ -65,9 +65,10 @@ std::string parent_of(const std::string& path) {
     return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
 
-NodePointer make_node(bool is_folder) {
+NodePointer make_node(const Node& parent, bool is_folder) {
     NodePointer node = std::make_shared<Node>();
     node->is_folder = is_folder;
+    node->is_in_memory = parent.is_in_memory;
     return node;
 }
 
@@ -77,7 +78,7 @@ Result<NodePointer> SimFiles::create(const std::string& path) {
     const std::pair<NodePointer, std::string> place = TRY(disk_.find_parent(path));
     const auto found = place.first->names.find(place.second);
     if (found != place.first->names.end()) return found->second;
-    NodePointer node = make_node(false);
+    NodePointer node = make_node(*place.first, false);
     disk_.rename(*place.first, {{place.second, node}});
     return node;
 }
@@ -126,7 +127,7 @@ Status SimFiles::make_folder(const std::string& path, std::uint32_t mode) {
     if (const std::string parent = parent_of(path); parent != "/") TRY(make_folder(parent, mode));
     TRY(disk_.begin(*life_, Act::Write, "create folder " + path));
     const std::pair<NodePointer, std::string> place = TRY(disk_.find_parent(path));
-    disk_.rename(*place.first, {{place.second, make_node(true)}});
+    disk_.rename(*place.first, {{place.second, make_node(*place.first, true)}});
     return success();
 }
 

@@ -32,6 +32,7 @@ World::World(std::uint64_t seed, bool is_loud)
     sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed % 0x7fffffff) + 1,
                          nullptr);
     if (is_loud) story_.be_loud();
+    host_.disk().mount_memory("/run");
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
     env::Files& files = user_.env().files;
     CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
