@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -24,6 +25,12 @@ using namespace std::chrono_literals;
 
 constexpr Duration kEndLimit = 10s;
 constexpr int kLookEveryMs = 2;
+
+// keeper's run folder is on tmpfs in the field, too.
+std::string& test_folder() {
+    static std::string folder = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    return folder;
+}
 
 bool until(const std::function<bool()>& holds, Duration limit) {
     const Time deadline = os::boot_now() + limit;
@@ -63,7 +70,14 @@ pid_t parent_of(pid_t process) {
 
 }  // namespace
 
+std::string make_folder() {
+    std::string folder = test_folder() + "/thole-edge-XXXXXX";
+    CHECK(::mkdtemp(folder.data()) != nullptr);
+    return folder;
+}
+
 int run_guarded(const std::function<int()>& test) {
+    test_folder() = make_folder();
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     const pid_t child = ::fork();
     CHECK(child >= 0);
@@ -77,6 +91,8 @@ int run_guarded(const std::function<int()>& test) {
     int status = 0;
     ::waitpid(child, &status, 0);
     end_all_children();
+    std::error_code none;
+    std::filesystem::remove_all(test_folder(), none);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

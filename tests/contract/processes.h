@@ -12,8 +12,11 @@
 
 namespace thole::contract {
 
-// Runs `test` in a child and ends all that is below it afterwards, however it ended. Its exit code.
+// Runs `test` in a child. However it ends, all that is below it is ended afterwards and its folder
+// is deleted. Its exit code.
 int run_guarded(const std::function<int()>& test);
+// A new one below the folder of the test.
+std::string make_folder();
 // The exit code, or -1 where it did not end in time.
 int run_program(const std::vector<std::string>& arguments, Duration limit);
 // SIGKILL for every child, until there is none.

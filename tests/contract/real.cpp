@@ -1,9 +1,6 @@
 // The real edge, started by the real keeper in folders of its own, and real connections over
 // loopback. Instances and clients live in the test, on its one loop.
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -28,14 +25,6 @@ using wire::KeeperMessage;
 constexpr Duration kStartLimit = 20s;
 constexpr Duration kEndLimit = 5s;
 constexpr Duration kTurn = 20ms;
-
-std::string make_folder() {
-    // keeper's run folder is on tmpfs in the field, too.
-    std::string folder =
-        ::access("/dev/shm", W_OK) == 0 ? "/dev/shm/thole-edge-XXXXXX" : "/tmp/thole-edge-XXXXXX";
-    CHECK(::mkdtemp(folder.data()) != nullptr);
-    return folder;
-}
 
 class Real final : public Stand {
 public:
