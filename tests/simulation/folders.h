@@ -11,6 +11,8 @@ constexpr const char* kSources = "/srv/world";
 
 // A disk that is worn out.
 constexpr sim::Range kSlowJobs = {std::chrono::milliseconds(10), std::chrono::seconds(2)};
+// After a death or another scale: what was decided before that comes until then.
+constexpr Duration kShaken = std::chrono::seconds(5);
 // `stop: {grace: …}` of all services here.
 constexpr Duration kGrace = std::chrono::seconds(2);
 

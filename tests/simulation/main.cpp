@@ -1,7 +1,6 @@
-// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]
-// [--until-broken]`. Without arguments
-// the recorded seeds, each promised to be whole, and every fifth run twice: it must be the same
-// run.
+// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST] [--until-broken]`.
+// Without arguments the recorded seeds and some drawn by the tree's hash, each promised to be
+// whole, and every fifth run twice: it must be the same run.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -12,12 +11,14 @@
 
 #include "base/bytes.h"
 #include "base/parse.h"
+#include "base/random.h"
 #include "world.h"
 
 namespace thole::simulation {
 namespace {
 
 constexpr std::uint64_t kTwiceEvery = 5;
+constexpr std::size_t kDrawn = 20;
 
 struct Wish {
     std::vector<std::uint64_t> seeds;
@@ -58,6 +59,19 @@ std::vector<std::uint64_t> recorded_seeds() {
     return seeds;
 }
 
+// Of the tree that is tested: the same commit never changes colour. None outside of git.
+std::vector<std::uint64_t> drawn_seeds() {
+    std::FILE* const git = ::popen("git -C " THOLE_ROOT " rev-parse HEAD^{tree} 2>/dev/null", "r");
+    char line[128] = "";
+    const bool is_known = git != nullptr && std::fgets(line, sizeof(line), git) != nullptr;
+    if (git != nullptr) ::pclose(git);
+    std::vector<std::uint64_t> seeds;
+    Random random(fnv1a(line));
+    for (std::size_t i = 0; is_known && i < kDrawn; ++i)
+        seeds.push_back(1000 + random.below(1'000'000));
+    return seeds;
+}
+
 Wish read_arguments(int count, char** arguments) {
     Wish wish;
     for (int i = 1; i < count; ++i) {
@@ -72,7 +86,12 @@ Wish read_arguments(int count, char** arguments) {
         for (std::uint64_t seed = number_of(next.substr(0, dots)); seed <= last; ++seed)
             wish.seeds.push_back(seed);
     }
-    if (wish.seeds.empty()) wish.seeds = recorded_seeds();
+    if (wish.seeds.empty()) {
+        wish.seeds = recorded_seeds();
+        const std::vector<std::uint64_t> drawn = drawn_seeds();
+        for (const std::uint64_t seed : drawn) fmt::print("seed {} is drawn by the tree\n", seed);
+        wish.seeds.insert(wish.seeds.end(), drawn.begin(), drawn.end());
+    }
     return wish;
 }
 

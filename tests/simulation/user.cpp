@@ -210,6 +210,7 @@ void World::heard(const Result<web::Response>& answer) {
         if (path != "/services/" + service.name + "/scale") continue;
         service.scale = service.scale_asked;
         service.is_complete = false;
+        service.shaken_until = host_.loop().now() + kShaken;
     }
 }
 

@@ -11,7 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 // So long what control decided before a death may take to reach the edge.
-constexpr Duration kShaken = 5s;
 }  // namespace
 
 World::World(std::uint64_t seed, bool is_loud)
@@ -79,7 +78,8 @@ void World::begin_control() {
         return;
     }
     story_.tell("control ends: " + started.error().message);
-    if (started.error().code == Code::Corrupt)
+    // What the disk refuses looks like that, too.
+    if (started.error().code == Code::Corrupt && host_.loop().now() > disk_trouble_until_)
         return story_.fail("the state is damaged: " + started.error().message);
     control_process_->kill();
     begin_again(wire::Role::Control, {200ms, 2s});

@@ -37,7 +37,7 @@ struct Wanted {
     // It has once had all it should, and nothing has happened since that may take one away: from
     // now on none may be missing.
     bool is_complete = false;
-    Time shaken_until{};    // One died; what was decided before that may still come.
+    Time shaken_until{};    // One died, or more are wanted; what was decided before may still come.
     Time too_many_since{};  // Time{}: there are not.
 };
 
