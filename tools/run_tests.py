@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "results"
+PAIRS_WITHOUT_KEEPER = "watch+ or control+ or edge+"
 TEXT_MAX = 6000  # Characters shown of one failed test.
 
 
@@ -210,8 +211,15 @@ def strikes_kill(options):
 
 
 def strikes_stop(options):
-    """SIGSTOP of the same"""
-    return pytest(options, "strikes_stop", "full", limit_s=1500 * 2, among="at_whatever_step and SIGSTOP")
+    """SIGSTOP of each role and of keeper with each other one"""
+    return pytest(options, "strikes_stop", "full", limit_s=1500,
+                  among=f"at_whatever_step and SIGSTOP and not ({PAIRS_WITHOUT_KEEPER})")
+
+
+def strikes_stop_pairs(options):
+    """SIGSTOP of each pair without keeper"""
+    return pytest(options, "strikes_stop_pairs", "full", limit_s=1500,
+                  among=f"at_whatever_step and SIGSTOP and ({PAIRS_WITHOUT_KEEPER})")
 
 
 def script(name, command, limit_s):
@@ -243,7 +251,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, strikes_kill, strikes_stop, breaks, machine]
+FULL = [alone, tsan, kills, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 

@@ -185,6 +185,7 @@ def test_keeper_and_watch_that_stand_still_together_are_told_to_go_on(judged):
     judged.load(rate=100)
     for pid in pids:
         judged.kill(pid, signal.SIGSTOP)
+    until(lambda: all(process_state(pid) == "T" for pid in pids), "both stand still")
     until(lambda: all(process_state(pid) != "T" for pid in pids), "somebody tells them to go on", 40)
     until(lambda: judged.count("role continued") == 1, "the timeline tells it", 10)
     judged.kill_role("watch")  # keeper works.
