@@ -4,9 +4,10 @@ import sys
 
 import at_rest
 import edge_requests
+import restart
 from programs import where
 
-BENCHES = {"edge": edge_requests.main, "rest": at_rest.main}
+BENCHES = {"edge": edge_requests.main, "rest": at_rest.main, "restart": restart.main}
 
 
 def main():
