@@ -19,6 +19,7 @@ constexpr std::uint16_t kPortCount = 10000;
 constexpr Duration kNoPortReady =
     1s;  // One that listens nowhere has started when it lived so long.
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
+constexpr Duration kExplainLimit = 3s;
 
 wire::SlotRef ref(model::InstanceId id) { return {id.slot, id.generation}; }
 
@@ -292,6 +293,8 @@ void Control::end_stuck(Instance& instance) {
     const Service& service = world_.services[instance.service];
     const Duration waited = env_.clock.now() - instance.spawned;
     if (instance.pid == 0 || waited <= service.spec.health.startup) return;
+    // The reason is on its way; on a machine that is very busy it may come late.
+    if (instance.is_explaining && waited <= service.spec.health.startup + kExplainLimit) return;
     if (!instance.is_stuck) {
         instance.is_stuck = true;
         instance.probe.reset();
@@ -310,6 +313,7 @@ void Control::explain_silence(std::uint32_t slot, std::string heard) {
     Instance& instance = world_.instances[slot];
     const std::uint32_t pid = instance.pid;
     const std::uint32_t generation = instance.id.generation;
+    instance.is_explaining = true;
     const auto found = std::make_shared<std::vector<env::Address>>();
     env_.errands.run(
         [&processes = env_.processes, pid, found] { *found = processes.listening(pid); },
@@ -317,6 +321,8 @@ void Control::explain_silence(std::uint32_t slot, std::string heard) {
             if (!*alive) return;
             Instance* const still = instance_at({slot, generation});
             if (still == nullptr || still->stage != model::Stage::Starting) return;
+            still->is_explaining = false;
+            mark(still->service);
             std::string places;
             for (const env::Address& at : *found) {
                 if (at.port == still->port) {  // It listens; its answer is the trouble.

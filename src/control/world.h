@@ -34,6 +34,7 @@ struct Instance {
     bool was_killed = false;  // By us: where it did not become ready, or did not end when asked.
     std::unique_ptr<Probe> probe;
     Time explained{};  // When its silence was looked into last.
+    bool is_explaining = false;
     env::Timer look_again;
 
     // Leaving only.
