@@ -1,7 +1,7 @@
 // The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]
 // [--until-broken]`. Without arguments
-// the recorded seeds, each promised to be whole, and every fifth run twice: it must be the same
-// run.
+// the recorded seeds and some that are drawn by what is tested, each promised to be whole, and
+// every fifth run twice: it must be the same run.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -12,12 +12,15 @@
 
 #include "base/bytes.h"
 #include "base/parse.h"
+#include "base/random.h"
 #include "world.h"
 
 namespace thole::simulation {
 namespace {
 
 constexpr std::uint64_t kTwiceEvery = 5;
+constexpr int kDrawnSeeds = 20;
+constexpr std::uint64_t kDrawnBelow = 1'000'000;
 
 struct Wish {
     std::vector<std::uint64_t> seeds;
@@ -44,10 +47,35 @@ Ran run(std::uint64_t seed, bool is_loud) {
     return {broken.empty(), world.trace()};
 }
 
+// Of the commit that is checked out, in hex; empty where git knows of none.
+std::string tree_hash() {
+    std::FILE* const git =
+        ::popen("git -C '" THOLE_SIMULATION "' rev-parse --verify -q 'HEAD^{tree}' 2>&1", "r");
+    if (git == nullptr) return {};
+    char line[128];
+    const std::string_view said = std::fgets(line, sizeof(line), git) == nullptr ? "" : line;
+    const std::string hash(said.substr(0, said.find('\n')));
+    return ::pclose(git) == 0 ? hash : std::string();
+}
+
+// Others for each commit, and for one commit always the same: it never changes colour.
+std::vector<std::uint64_t> drawn_seeds() {
+    const std::string tree = tree_hash();
+    if (tree.empty()) {
+        fmt::print("no commit of git is here: the recorded seeds only\n");
+        return {};
+    }
+    std::vector<std::uint64_t> seeds;
+    Random random(fnv1a(tree));
+    while (seeds.size() < kDrawnSeeds) seeds.push_back(1 + random.below(kDrawnBelow));
+    fmt::print("drawn by the tree {}: {}\n", tree.substr(0, 12), fmt::join(seeds, " "));
+    return seeds;
+}
+
 // From seeds.txt: a seed a line, and behind it why it is there.
 std::vector<std::uint64_t> recorded_seeds() {
     std::vector<std::uint64_t> seeds;
-    std::FILE* const file = std::fopen(THOLE_SEEDS, "r");
+    std::FILE* const file = std::fopen(THOLE_SIMULATION "/seeds.txt", "r");
     char line[512];
     while (file != nullptr && std::fgets(line, sizeof(line), file) != nullptr) {
         const std::string_view text = line;
@@ -72,7 +100,11 @@ Wish read_arguments(int count, char** arguments) {
         for (std::uint64_t seed = number_of(next.substr(0, dots)); seed <= last; ++seed)
             wish.seeds.push_back(seed);
     }
-    if (wish.seeds.empty()) wish.seeds = recorded_seeds();
+    if (!wish.seeds.empty()) return wish;
+    wish.seeds = recorded_seeds();
+    // Without them nothing is promised.
+    if (wish.seeds.empty()) return wish;
+    for (const std::uint64_t seed : drawn_seeds()) wish.seeds.push_back(seed);
     return wish;
 }
 
