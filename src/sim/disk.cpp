@@ -73,7 +73,7 @@ void forget_changes(Node& file) {
 }
 
 std::uint64_t bytes_below(const Node& node) {
-    std::uint64_t bytes = node.content.size();
+    std::uint64_t bytes = node.is_on_tmpfs ? 0 : node.content.size();
     for (const auto& [name, child] : node.names) bytes += bytes_below(*child);
     return bytes;
 }
@@ -95,11 +95,25 @@ SimDisk::SimDisk(SimLoop& loop) : loop_(loop), root_(std::make_shared<Node>()) {
 
 std::uint64_t SimDisk::used_bytes() const { return bytes_below(*root_); }
 
-Status SimDisk::begin(Life& life, Act act, const std::string& what) {
+bool SimDisk::is_on_tmpfs(const std::string& path) const {
+    return std::any_of(tmpfs_.begin(), tmpfs_.end(), [&](const std::string& folder) {
+        return path == folder || path.starts_with(folder + "/");
+    });
+}
+
+NodePointer SimDisk::make_node(const std::string& path) const {
+    NodePointer node = std::make_shared<Node>();
+    node->is_on_tmpfs = is_on_tmpfs(path);
+    return node;
+}
+
+Status SimDisk::begin(Life& life, Act act, const std::string& verb, const std::string& path) {
     if (!life.is_alive || life.operations_left == 0U) return unavailable("the process has ended");
     if (life.operations_left) --*life.operations_left;
-    ++operations_;
+    const std::string what = verb + " " + path;
     loop_.note("file", life.name, fnv1a(what));
+    if (is_on_tmpfs(path)) return success();
+    ++operations_;
     for (DiskFault& fault : faults_) {
         if (fault.count == 0 || !concerns(fault.on, act)) continue;
         if (fault.after > 0) {
@@ -149,7 +163,7 @@ void SimDisk::record(Node& file, Node::Change change) {
 
 bool SimDisk::write(Node& file, std::uint64_t offset, std::string_view bytes) {
     const std::uint64_t end = offset + bytes.size();
-    if (capacity_ != ~std::uint64_t{0} && end > file.content.size()) {
+    if (!file.is_on_tmpfs && capacity_ != ~std::uint64_t{0} && end > file.content.size()) {
         const std::uint64_t used = used_bytes();
         const std::uint64_t room = used < capacity_ ? capacity_ - used : 0;
         if (end - file.content.size() > room) {
@@ -207,6 +221,7 @@ void SimDisk::recover(Node& node) {
     const std::size_t kept = random.below(node.unsynced_names.size() + 1);
     for (std::size_t i = 0; i < kept; ++i) redo(node.durable_names, node.unsynced_names[i]);
     node.unsynced_names.clear();
+    std::erase_if(node.durable_names, [](const auto& each) { return each.second->is_on_tmpfs; });
     node.names = node.durable_names;
     for (const auto& [name, child] : node.names) recover(*child);
 }

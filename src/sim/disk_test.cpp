@@ -176,6 +176,23 @@ TEST(SimDiskTest, AFullDiskSaysSoAndTakesAgainWhatFits) {
     EXPECT_TRUE(file->write_at(40, std::string(60, 'x')).ok());
 }
 
+TEST(SimDiskTest, WhatLiesInMemoryNeverFailsAndIsGoneAfterAPowerCut) {
+    SimEnv sim(1);
+    sim.disk().mount_tmpfs("/run");
+    sim.disk().inject({.count = 100});
+    sim.disk().set_capacity(0);
+    env::Files& files = sim.env().files;
+    ASSERT_TRUE(files.make_folder("/run/a", 0700).ok());
+    ASSERT_TRUE(files.replace("/run/a/file", "one", Durability::Synced, 0600).ok());
+    EXPECT_EQ(content_of(sim, "/run/a/file"), "one");
+    EXPECT_EQ(sim.disk().used_bytes(), 0U);
+    EXPECT_FALSE(files.make_folder("/running", 0700).ok());
+    sim.disk().heal();
+    sim.disk().sync_all();
+    sim.host().power_cut();
+    EXPECT_FALSE(sim.host().process("test").env().files.exists("/run/a"));
+}
+
 TEST(SimDiskTest, AProcessThatStopsInTheMiddleLeavesWhatItDidUntilThen) {
     SimEnv sim(1);
     env::Files& files = sim.env().files;

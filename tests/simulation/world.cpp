@@ -33,6 +33,7 @@ World::World(std::uint64_t seed, bool is_loud)
                          nullptr);
     if (is_loud) story_.be_loud();
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
+    host_.disk().mount_tmpfs("/run");
     env::Files& files = user_.env().files;
     CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
     plan_services();
