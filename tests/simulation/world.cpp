@@ -27,7 +27,8 @@ World::World(std::uint64_t seed, bool is_loud)
       edge_(
           host_, story_,
           {.run = kRun, .data = kData, .attached = [this](EndpointId at) { check_attached(at); }}),
-      user_(host_.process("user")) {
+      user_(host_.process("user")),
+      follower_(host_, story_, [this](std::string_view kind) { aim(kind); }) {
     // SQLite salts its log: from the seed, so that two runs of it are the same.
     sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed % 0x7fffffff) + 1,
                          nullptr);
@@ -40,6 +41,7 @@ World::World(std::uint64_t seed, bool is_loud)
     keeper_.begin();
     edge_.begin();
     begin_control();
+    follower_.begin();
     load();
 }
 
@@ -62,6 +64,7 @@ void World::after_step() {
     if (phase_ == Phase::Over) return;
     check_counts();
     if (has_faults_ && --steps_to_fault_ == 0) draw_fault();
+    if (steps_to_aimed_ != 0 && --steps_to_aimed_ == 0) restart_control();
     advance();
 }
 
