@@ -178,6 +178,7 @@ void Api::get_timeline(const web::ServerRequest& request, const web::Responder& 
     if (!after) return to.refuse(after.error());
     if (!limit) return to.refuse(limit.error());
     if (request.parameter("watch") == "1") return watch_timeline(request, to);
+    control_.commit();  // What was said in this very turn is asked for, too.
     control_.store_->read_timeline({*after, *limit, std::string(request.parameter("service"))},
                                    [to](Result<std::vector<model::TimelineRow>> rows) {
                                        if (!rows) return to.refuse(rows.error());
@@ -198,6 +199,7 @@ void Api::watch_timeline(const web::ServerRequest& request, const web::Responder
                                           {}});
     to.begin(200, "application/x-ndjson");
     watchers_.push_back(watcher);
+    control_.commit();
     control_.store_->read_timeline(
         {watcher->after, number(request, "limit", 1000).value_or(1000), watcher->service},
         [watcher](Result<std::vector<model::TimelineRow>> rows) {

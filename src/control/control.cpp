@@ -131,6 +131,10 @@ void Control::turn() {
         look_for_the_end();
     }
     edge_->flush();
+    commit();
+}
+
+void Control::commit() {
     if (batch_.empty() && after_commit_.empty()) return;
     Batch batch = std::move(batch_);
     batch_.clear();

@@ -66,6 +66,8 @@ private:
     void mark_all();
     void mark_later(Service& service);
     void turn();
+    // Hands the store what was put until now; at the latest at the end of the turn.
+    void commit();
     void put(Change change) { batch_.push_back(std::move(change)); }
     // Once everything that was put until now is on the disk.
     void after_commit(std::function<void()> act) { after_commit_.push_back(std::move(act)); }

@@ -73,8 +73,7 @@ void forget_changes(Node& file) {
 }
 
 std::uint64_t bytes_below(const Node& node) {
-    if (node.is_in_memory) return 0;
-    std::uint64_t bytes = node.content.size();
+    std::uint64_t bytes = node.is_on_tmpfs ? 0 : node.content.size();
     for (const auto& [name, child] : node.names) bytes += bytes_below(*child);
     return bytes;
 }
@@ -94,27 +93,27 @@ SimDisk::SimDisk(SimLoop& loop) : loop_(loop), root_(std::make_shared<Node>()) {
     root_->is_folder = true;
 }
 
-void SimDisk::mount_memory(const std::string& path) {
-    memory_ = path;
-    const NodePointer node = std::make_shared<Node>();
-    node->is_folder = node->is_in_memory = true;
-    root_->names[path.substr(1)] = node;
-    root_->durable_names[path.substr(1)] = node;
-}
-
-// `what` is a verb and a path.
-bool SimDisk::is_in_memory(const std::string& what) const {
-    return !memory_.empty() && what.find(" " + memory_ + "/") != std::string::npos;
-}
-
 std::uint64_t SimDisk::used_bytes() const { return bytes_below(*root_); }
 
-Status SimDisk::begin(Life& life, Act act, const std::string& what) {
+bool SimDisk::is_on_tmpfs(const std::string& path) const {
+    return std::any_of(tmpfs_.begin(), tmpfs_.end(), [&](const std::string& folder) {
+        return path == folder || path.starts_with(folder + "/");
+    });
+}
+
+NodePointer SimDisk::make_node(const std::string& path) const {
+    NodePointer node = std::make_shared<Node>();
+    node->is_on_tmpfs = is_on_tmpfs(path);
+    return node;
+}
+
+Status SimDisk::begin(Life& life, Act act, const std::string& verb, const std::string& path) {
     if (!life.is_alive || life.operations_left == 0U) return unavailable("the process has ended");
     if (life.operations_left) --*life.operations_left;
-    ++operations_;
+    const std::string what = verb + " " + path;
     loop_.note("file", life.name, fnv1a(what));
-    if (is_in_memory(what)) return success();
+    if (is_on_tmpfs(path)) return success();
+    ++operations_;
     for (DiskFault& fault : faults_) {
         if (fault.count == 0 || !concerns(fault.on, act)) continue;
         if (fault.after > 0) {
@@ -164,7 +163,7 @@ void SimDisk::record(Node& file, Node::Change change) {
 
 bool SimDisk::write(Node& file, std::uint64_t offset, std::string_view bytes) {
     const std::uint64_t end = offset + bytes.size();
-    if (!file.is_in_memory && capacity_ != ~std::uint64_t{0} && end > file.content.size()) {
+    if (!file.is_on_tmpfs && capacity_ != ~std::uint64_t{0} && end > file.content.size()) {
         const std::uint64_t used = used_bytes();
         const std::uint64_t room = used < capacity_ ? capacity_ - used : 0;
         if (end - file.content.size() > room) {
@@ -215,10 +214,6 @@ void SimDisk::power_cut() {
 }
 
 void SimDisk::recover(Node& node) {
-    if (node.is_in_memory) {
-        node.names.clear();
-        return;
-    }
     Random& random = loop_.random();
     for (const Node::Change& change : node.unsynced) apply_drawn(node.durable, change, random);
     forget_changes(node);
@@ -226,6 +221,7 @@ void SimDisk::recover(Node& node) {
     const std::size_t kept = random.below(node.unsynced_names.size() + 1);
     for (std::size_t i = 0; i < kept; ++i) redo(node.durable_names, node.unsynced_names[i]);
     node.unsynced_names.clear();
+    std::erase_if(node.durable_names, [](const auto& each) { return each.second->is_on_tmpfs; });
     node.names = node.durable_names;
     for (const auto& [name, child] : node.names) recover(*child);
 }

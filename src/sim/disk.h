@@ -5,6 +5,7 @@
 //     some of it and never keeps the rest.
 //   - Of unsynced names of a folder a drawn part is there, the older before the newer, as a journal
 //     keeps them.
+//   - What lies on a tmpfs never fails and is never full; a power cut leaves nothing of it.
 //
 // Modes, owners and links are not modelled.
 #pragma once
@@ -48,7 +49,7 @@ struct Node {
     using Renaming = std::vector<std::pair<std::string, NodePointer>>;
 
     bool is_folder = false;
-    bool is_in_memory = false;  // On tmpfs.
+    bool is_on_tmpfs = false;
     std::string content;
     std::string durable;
     std::vector<Change> unsynced;
@@ -64,11 +65,10 @@ public:
 
     void inject(DiskFault fault) { faults_.push_back(fault); }
     void heal() { faults_.clear(); }
-    // A tmpfs: faults and the capacity are not its, and no power cut leaves anything of it. Once,
-    // before anything is there; a path like "/run".
-    void mount_memory(const std::string& path);
     // More than so many bytes of content do not fit.
     void set_capacity(std::uint64_t bytes) { capacity_ = bytes; }
+    // Whatever is made below this folder lies in memory.
+    void mount_tmpfs(const std::string& folder) { tmpfs_.push_back(folder); }
     std::uint64_t used_bytes() const;
     // Counts each one that could have been lost.
     std::uint64_t operations() const { return operations_; }
@@ -80,7 +80,9 @@ public:
 
     // For SimFiles. Paths are absolute.
     // Whether this operation of this process is lost.
-    Status begin(Life& life, Act act, const std::string& what);
+    Status begin(Life& life, Act act, const std::string& verb, const std::string& path);
+    // Of this path, without a name yet.
+    NodePointer make_node(const std::string& path) const;
     Result<NodePointer> find(const std::string& path) const;
     // The folder that holds this path, and the name in it.
     Result<std::pair<NodePointer, std::string>> find_parent(const std::string& path) const;
@@ -94,14 +96,14 @@ public:
     void fail_sync(Node& node);
 
 private:
-    bool is_in_memory(const std::string& what) const;
     void record(Node& file, Node::Change change);
     void recover(Node& node);
+    bool is_on_tmpfs(const std::string& path) const;
 
     SimLoop& loop_;
     NodePointer root_;
     std::vector<DiskFault> faults_;
-    std::string memory_;
+    std::vector<std::string> tmpfs_;
     std::uint64_t capacity_ = ~std::uint64_t{0};
     std::uint64_t operations_ = 0;
 };

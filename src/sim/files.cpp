@@ -11,14 +11,14 @@ public:
         : disk_(disk), life_(std::move(life)), node_(std::move(node)), path_(std::move(path)) {}
 
     Result<std::size_t> read_at(std::uint64_t offset, char* into, std::size_t size) override {
-        TRY(disk_.begin(*life_, Act::Read, "read " + path_));
+        TRY(disk_.begin(*life_, Act::Read, "read", path_));
         if (offset >= node_->content.size()) return std::size_t{0};
         return node_->content.copy(into, size, offset);
     }
 
     Status write_at(std::uint64_t offset, std::string_view bytes) override {
         if (is_read_only_) return from_errno(EBADF, "write " + path_);
-        Status begun = disk_.begin(*life_, Act::Write, "write " + path_);
+        Status begun = disk_.begin(*life_, Act::Write, "write", path_);
         if (!begun.ok()) {
             if (life_->is_alive && life_->operations_left != 0U)
                 disk_.write_part(*node_, offset, bytes);
@@ -30,13 +30,13 @@ public:
 
     Status truncate(std::uint64_t size) override {
         if (is_read_only_) return from_errno(EINVAL, "truncate " + path_);
-        TRY(disk_.begin(*life_, Act::Write, "truncate " + path_));
+        TRY(disk_.begin(*life_, Act::Write, "truncate", path_));
         disk_.truncate(*node_, size);
         return success();
     }
 
     Status sync() override {
-        Status begun = disk_.begin(*life_, Act::Sync, "sync " + path_);
+        Status begun = disk_.begin(*life_, Act::Sync, "sync", path_);
         if (begun.ok()) {
             disk_.sync(*node_);
         } else if (life_->is_alive && life_->operations_left != 0U) {
@@ -46,7 +46,7 @@ public:
     }
 
     Result<std::uint64_t> size() override {
-        TRY(disk_.begin(*life_, Act::Read, "stat " + path_));
+        TRY(disk_.begin(*life_, Act::Read, "stat", path_));
         return std::uint64_t{node_->content.size()};
     }
 
@@ -65,27 +65,20 @@ std::string parent_of(const std::string& path) {
     return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
 }
 
-NodePointer make_node(const Node& parent, bool is_folder) {
-    NodePointer node = std::make_shared<Node>();
-    node->is_folder = is_folder;
-    node->is_in_memory = parent.is_in_memory;
-    return node;
-}
-
 }  // namespace
 
 Result<NodePointer> SimFiles::create(const std::string& path) {
     const std::pair<NodePointer, std::string> place = TRY(disk_.find_parent(path));
     const auto found = place.first->names.find(place.second);
     if (found != place.first->names.end()) return found->second;
-    NodePointer node = make_node(*place.first, false);
+    NodePointer node = disk_.make_node(path);
     disk_.rename(*place.first, {{place.second, node}});
     return node;
 }
 
 Result<std::unique_ptr<env::File>> SimFiles::open(const std::string& path, env::OpenMode mode) {
     const Act act = mode == env::OpenMode::Create ? Act::Write : Act::Read;
-    TRY(disk_.begin(*life_, act, "open " + path));
+    TRY(disk_.begin(*life_, act, "open", path));
     const NodePointer node = TRY(mode == env::OpenMode::Create ? create(path) : disk_.find(path));
     if (node->is_folder) return from_errno(EISDIR, "open " + path);
     std::unique_ptr<SimFile> file = std::make_unique<SimFile>(disk_, life_, node, path);
@@ -94,7 +87,7 @@ Result<std::unique_ptr<env::File>> SimFiles::open(const std::string& path, env::
 }
 
 Result<std::string> SimFiles::read(const std::string& path, std::size_t size_max) {
-    TRY(disk_.begin(*life_, Act::Read, "read " + path));
+    TRY(disk_.begin(*life_, Act::Read, "read", path));
     const NodePointer node = TRY(disk_.find(path));
     if (node->is_folder) return from_errno(EISDIR, "read " + path);
     if (node->content.size() > size_max) return overload("read " + path + ": larger than expected");
@@ -110,7 +103,7 @@ Status SimFiles::replace(const std::string& path, std::string_view bytes,
         TRY(file->write_at(0, bytes));
         if (durability == env::Durability::Synced) TRY(file->sync());
     }
-    TRY(disk_.begin(*life_, Act::Write, "rename to " + path));
+    TRY(disk_.begin(*life_, Act::Write, "rename to", path));
     const std::pair<NodePointer, std::string> from = TRY(disk_.find_parent(aside));
     const std::pair<NodePointer, std::string> to = TRY(disk_.find_parent(path));
     const auto old = to.first->names.find(to.second);
@@ -125,14 +118,16 @@ Status SimFiles::replace(const std::string& path, std::string_view bytes,
 Status SimFiles::make_folder(const std::string& path, std::uint32_t mode) {
     if (exists(path)) return success();
     if (const std::string parent = parent_of(path); parent != "/") TRY(make_folder(parent, mode));
-    TRY(disk_.begin(*life_, Act::Write, "create folder " + path));
+    TRY(disk_.begin(*life_, Act::Write, "create folder", path));
     const std::pair<NodePointer, std::string> place = TRY(disk_.find_parent(path));
-    disk_.rename(*place.first, {{place.second, make_node(*place.first, true)}});
+    NodePointer made = disk_.make_node(path);
+    made->is_folder = true;
+    disk_.rename(*place.first, {{place.second, std::move(made)}});
     return success();
 }
 
 Status SimFiles::sync_folder(const std::string& path) {
-    TRY(disk_.begin(*life_, Act::Sync, "sync folder " + path));
+    TRY(disk_.begin(*life_, Act::Sync, "sync folder", path));
     const NodePointer node = TRY(disk_.find(path));
     if (!node->is_folder) return from_errno(ENOTDIR, "sync folder " + path);
     disk_.sync(*node);
@@ -140,7 +135,7 @@ Status SimFiles::sync_folder(const std::string& path) {
 }
 
 Status SimFiles::remove(const std::string& path) {
-    TRY(disk_.begin(*life_, Act::Write, "remove " + path));
+    TRY(disk_.begin(*life_, Act::Write, "remove", path));
     const Result<NodePointer> node = disk_.find(path);
     if (!node.ok()) {
         if (node.error().code == Code::NotFound) return success();
@@ -154,7 +149,7 @@ Status SimFiles::remove(const std::string& path) {
 }
 
 Result<std::vector<env::FileInfo>> SimFiles::list(const std::string& path) {
-    TRY(disk_.begin(*life_, Act::Read, "list " + path));
+    TRY(disk_.begin(*life_, Act::Read, "list", path));
     const NodePointer node = TRY(disk_.find(path));
     if (!node->is_folder) return from_errno(ENOTDIR, "list " + path);
     std::vector<env::FileInfo> found;

@@ -43,10 +43,6 @@ void World::draw_fault() {
 
 void World::fault_role() {
     const std::size_t drawn = pick(20);
-    const auto control = [&] {
-        kill_control();
-        begin_again(wire::Role::Control, {1ms, 500ms});
-    };
     const auto keeper = [&] {
         keeper_.kill();
         begin_again(wire::Role::Keeper, {5ms, 300ms});
@@ -56,7 +52,7 @@ void World::fault_role() {
         is_edge_paused_ = false;
         begin_again(wire::Role::Edge, {1ms, 300ms});
     };
-    if (drawn < 9 || drawn == 16 || drawn == 17) control();
+    if (drawn < 9 || drawn == 16 || drawn == 17) restart_control();
     if ((drawn >= 9 && drawn < 12) || drawn == 16 || drawn == 18) keeper();
     if ((drawn >= 12 && drawn < 15) || drawn == 17 || drawn == 18) edge();
     if (drawn == 15) return pause(*control_process_);
@@ -65,6 +61,32 @@ void World::fault_role() {
     if (!edge_.is_alive()) return;
     is_edge_paused_ = true;
     pause(edge_.process());
+}
+
+void World::restart_control() {
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + kAftermath);
+    kill_control();
+    begin_again(wire::Role::Control, {1ms, 500ms});
+}
+
+// A death in the middle of what cannot be taken back, on purpose.
+void World::draw_aims() {
+    constexpr std::string_view kKinds[] = {
+        "deploy began",     "deploy done",    "instance starting", "instance ready",
+        "instance leaving", "instance ended", "instance draining", "instance stopping",
+        "release new",      "release built",  "release broken",    "build started",
+        "manifest applied", "restart asked",  "scale asked",       "down asked"};
+    if (chance(0.5)) return;
+    aims_ = {"deploy reversed", std::string(kKinds[pick(std::size(kKinds))])};
+    aims_left_ = 1 + static_cast<int>(pick(3));
+}
+
+void World::aim(std::string_view kind) {
+    if (aims_left_ == 0 || phase_ == Phase::Quiet || steps_to_aimed_ != 0) return;
+    if (!aims_.contains(kind) || (kind != "deploy reversed" && chance(0.5))) return;
+    --aims_left_;
+    story_.tell(fmt::format("control is to die soon after '{}'", kind));
+    steps_to_aimed_ = 1 + pick(chance(0.5) ? 20 : 400);
 }
 
 void World::pause(sim::SimProcess& process) {

@@ -32,6 +32,7 @@ Program read_program(std::string_view bytes) {
         if (key == "THOLE_SERVICE" || key == "THOLE_BUILD") program.service = value;
         if (key == "THOLE_BUILD") program.is_build = true;
         if (key == "THOLE_RELEASE") program.release = static_cast<std::uint32_t>(number());
+        if (key == "THOLE_RESTART") program.restart = static_cast<std::uint32_t>(number());
         if (key == "PORT") program.port = static_cast<std::uint16_t>(number());
     }
     return program;
@@ -49,7 +50,7 @@ void Instance::start() {
         process_.env().files.read(program_.folder + "/behaviour", 1024);
     if (!read) return end_after({1ms, 5ms}, kExitOne);
     program_.behaviour = *read;
-    if (program_.is_build) return end_after({20ms, 1s}, 0);
+    if (program_.is_build) return end_after({20ms, 1s}, behaves("unbuildable") ? kExitOne : 0);
     if (behaves("exits")) return end_after({1ms, 100ms}, kExitOne);
     if (behaves("silent") || program_.port == 0) return;
     start_ = process_.env().timers.after(loop.draw({5ms, 800ms}), [this] { listen(); });

@@ -2,11 +2,12 @@
 // behaviour is the first word of the file `behaviour` in its release, so that a deploy is a changed
 // byte, as in the field:
 //
-//     good      listens after a while, ends when asked
-//     stubborn  as good, and ignores SIGTERM
-//     crashes   as good, and falls soon after it is ready
-//     exits     at once
-//     silent    never listens
+//     good         listens after a while, ends when asked
+//     stubborn     as good, and ignores SIGTERM
+//     crashes      as good, and falls soon after it is ready
+//     exits        at once
+//     silent       never listens
+//     unbuildable  its build fails
 #pragma once
 
 #include <functional>
@@ -25,6 +26,7 @@ struct Program {
     std::string folder;
     std::string behaviour;  // All of the file.
     std::uint32_t release = 0;
+    std::uint32_t restart = 0;
     std::uint16_t port = 0;  // 0: it listens nowhere.
     bool is_build = false;
 };

@@ -1,6 +1,7 @@
-// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST] [--until-broken]`.
-// Without arguments the recorded seeds and some drawn by the tree's hash, each promised to be
-// whole, and every fifth run twice: it must be the same run.
+// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]
+// [--until-broken]`. Without arguments
+// the recorded seeds and some that are drawn by what is tested, each promised to be whole, and
+// every fifth run twice: it must be the same run.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -18,7 +19,8 @@ namespace thole::simulation {
 namespace {
 
 constexpr std::uint64_t kTwiceEvery = 5;
-constexpr std::size_t kDrawn = 20;
+constexpr int kDrawnSeeds = 20;
+constexpr std::uint64_t kDrawnBelow = 1'000'000;
 
 struct Wish {
     std::vector<std::uint64_t> seeds;
@@ -45,10 +47,35 @@ Ran run(std::uint64_t seed, bool is_loud) {
     return {broken.empty(), world.trace()};
 }
 
+// Of the commit that is checked out, in hex; empty where git knows of none.
+std::string tree_hash() {
+    std::FILE* const git =
+        ::popen("git -C '" THOLE_SIMULATION "' rev-parse --verify -q 'HEAD^{tree}' 2>&1", "r");
+    if (git == nullptr) return {};
+    char line[128];
+    const std::string_view said = std::fgets(line, sizeof(line), git) == nullptr ? "" : line;
+    const std::string hash(said.substr(0, said.find('\n')));
+    return ::pclose(git) == 0 ? hash : std::string();
+}
+
+// Others for each commit, and for one commit always the same: it never changes colour.
+std::vector<std::uint64_t> drawn_seeds() {
+    const std::string tree = tree_hash();
+    if (tree.empty()) {
+        fmt::print("no commit of git is here: the recorded seeds only\n");
+        return {};
+    }
+    std::vector<std::uint64_t> seeds;
+    Random random(fnv1a(tree));
+    while (seeds.size() < kDrawnSeeds) seeds.push_back(1 + random.below(kDrawnBelow));
+    fmt::print("drawn by the tree {}: {}\n", tree.substr(0, 12), fmt::join(seeds, " "));
+    return seeds;
+}
+
 // From seeds.txt: a seed a line, and behind it why it is there.
 std::vector<std::uint64_t> recorded_seeds() {
     std::vector<std::uint64_t> seeds;
-    std::FILE* const file = std::fopen(THOLE_SEEDS, "r");
+    std::FILE* const file = std::fopen(THOLE_SIMULATION "/seeds.txt", "r");
     char line[512];
     while (file != nullptr && std::fgets(line, sizeof(line), file) != nullptr) {
         const std::string_view text = line;
@@ -56,19 +83,6 @@ std::vector<std::uint64_t> recorded_seeds() {
         if (seed != 0) seeds.push_back(seed);
     }
     if (file != nullptr) std::fclose(file);
-    return seeds;
-}
-
-// Of the tree that is tested: the same commit never changes colour. None outside of git.
-std::vector<std::uint64_t> drawn_seeds() {
-    std::FILE* const git = ::popen("git -C " THOLE_ROOT " rev-parse HEAD^{tree} 2>/dev/null", "r");
-    char line[128] = "";
-    const bool is_known = git != nullptr && std::fgets(line, sizeof(line), git) != nullptr;
-    if (git != nullptr) ::pclose(git);
-    std::vector<std::uint64_t> seeds;
-    Random random(fnv1a(line));
-    for (std::size_t i = 0; is_known && i < kDrawn; ++i)
-        seeds.push_back(1000 + random.below(1'000'000));
     return seeds;
 }
 
@@ -86,12 +100,11 @@ Wish read_arguments(int count, char** arguments) {
         for (std::uint64_t seed = number_of(next.substr(0, dots)); seed <= last; ++seed)
             wish.seeds.push_back(seed);
     }
-    if (wish.seeds.empty()) {
-        wish.seeds = recorded_seeds();
-        const std::vector<std::uint64_t> drawn = drawn_seeds();
-        for (const std::uint64_t seed : drawn) fmt::print("seed {} is drawn by the tree\n", seed);
-        wish.seeds.insert(wish.seeds.end(), drawn.begin(), drawn.end());
-    }
+    if (!wish.seeds.empty()) return wish;
+    wish.seeds = recorded_seeds();
+    // Without them nothing is promised.
+    if (wish.seeds.empty()) return wish;
+    for (const std::uint64_t seed : drawn_seeds()) wish.seeds.push_back(seed);
     return wish;
 }
 

@@ -33,7 +33,8 @@ void World::plan_services() {
         {.name = "orders",
          .keys = "state: 1Mi, build: make, calls: [catalog]",
          .calls = {"catalog"},
-         .is_single = true},
+         .is_single = true,
+         .has_build = true},
         {.name = "catalog", .keys = "", .scale = 2},
     };
     if (chance(0.4))
@@ -44,6 +45,7 @@ void World::plan_services() {
     for (Wanted& service : services_)
         service.scale_most = service.scale_asked = service.scale_written = service.scale;
     is_noisy_from_start_ = chance(0.3);
+    draw_aims();
     ends_badly_ = !is_noisy_from_start_ && chance(0.3);
     begin_phase(Phase::Starting, kConverges + kStartup);
     for (Wanted& service : services_) edit(service, "good");
@@ -131,12 +133,16 @@ bool World::edit(Wanted& service, std::string_view how) {
 void World::make_one_bad() {
     Wanted& service = services_[pick(services_.size())];
     if (service.has_crashed) return;
+    if (service.has_build && chance(0.5)) {
+        edit(service, "unbuildable");
+        return;
+    }
     edit(service, chance(0.5) || !service.listens ? "exits" : "silent");
 }
 
 void World::do_something() {
-    constexpr std::string_view kBehaviours[] = {"good",  "good",   "good",   "stubborn",
-                                                "exits", "silent", "crashes"};
+    constexpr std::string_view kBehaviours[] = {"good",  "good",   "good",    "stubborn",
+                                                "exits", "silent", "crashes", "unbuildable"};
     next_act_ = host_.loop().now() + host_.loop().draw({100ms, 5s});
     Wanted& service = services_[pick(services_.size())];
     switch (pick(6)) {
@@ -145,7 +151,9 @@ void World::do_something() {
         case 2:
             // One that listens nowhere is ready when it has lived for a while.
             if (!edit(service,
-                      service.listens ? kBehaviours[pick(std::size(kBehaviours))] : "good"))
+                      service.listens
+                          ? kBehaviours[pick(std::size(kBehaviours) - (service.has_build ? 0 : 1))]
+                          : "good"))
                 return;
             if (Wanted& another = services_[pick(services_.size())]; chance(0.3))
                 edit(another, "good");
@@ -207,6 +215,7 @@ void World::heard(const Result<web::Response>& answer) {
     if (path.starts_with("/timeline")) return look_at_timeline(answer->body);
     if (path == "/manifest" || path == "/down") was_told_ = true;
     for (Wanted& service : services_) {
+        if (path == "/services/" + service.name + "/restart") ++service.restarts;
         if (path != "/services/" + service.name + "/scale") continue;
         service.scale = service.scale_asked;
         service.is_complete = false;
@@ -240,6 +249,22 @@ void World::look_at_timeline(const std::string& body) {
     begin_phase(Phase::Stopping, kConverges + kStartup);
 }
 
+// A release that was refused or taken back says why.
+void World::look_for_reason(const Wanted& service) {
+    const Result<Json> system = parse_json(system_);
+    const Json* const services = system ? system->find("services") : nullptr;
+    if (services == nullptr || services->array() == nullptr) return;
+    for (const Json& said : *services->array()) {
+        if (said.text_at("name").value_or("") != service.name) continue;
+        const Json* const deploy = said.find("deploy");
+        const bool has_status = deploy != nullptr && deploy->text_at("status").ok();
+        const std::string status = has_status ? deploy->text_at("status").value() : "none";
+        const bool has_ended = status == "reversed" || status == "broken";
+        if (!has_ended || deploy->text_at("reason").value_or("").empty())
+            why_not_ += fmt::format("the deploy of {} is {}; ", service.name, status);
+    }
+}
+
 // All that the user wants runs and has its requests; where the last release is a bad one, an
 // earlier one does.
 bool World::is_as_wanted() {
@@ -253,12 +278,14 @@ bool World::is_as_wanted() {
             const std::string& behaviour = slot.instance->program().behaviour;
             const bool is_right = serves_well(service.behaviour) ? behaviour == service.behaviour
                                                                  : serves_well(behaviour);
+            const bool is_new = slot.instance->program().restart >= service.restarts;
             const bool serves = !service.listens || edge_.serves({number, slot.generation});
-            whole += is_right && serves && slot.instance->is_listening() ? 1 : 0;
+            whole += is_right && is_new && serves && slot.instance->is_listening() ? 1 : 0;
         }
         if (whole != service.scale || all != whole)
             why_not_ += fmt::format("{} ({}): {} of {} as wanted, {} in all; ", service.name,
                                     service.behaviour, whole, service.scale, all);
+        if (!serves_well(service.behaviour)) look_for_reason(service);
     }
     if (edge_.snapshot().services.size() != services_.size())
         why_not_ += "the edge's snapshot is old; ";

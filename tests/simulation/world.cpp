@@ -26,19 +26,21 @@ World::World(std::uint64_t seed, bool is_loud)
       edge_(
           host_, story_,
           {.run = kRun, .data = kData, .attached = [this](EndpointId at) { check_attached(at); }}),
-      user_(host_.process("user")) {
+      user_(host_.process("user")),
+      follower_(host_, story_, [this](std::string_view kind) { aim(kind); }) {
     // SQLite salts its log: from the seed, so that two runs of it are the same.
     sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed % 0x7fffffff) + 1,
                          nullptr);
     if (is_loud) story_.be_loud();
-    host_.disk().mount_memory("/run");
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
+    host_.disk().mount_tmpfs("/run");
     env::Files& files = user_.env().files;
     CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
     plan_services();
     keeper_.begin();
     edge_.begin();
     begin_control();
+    follower_.begin();
     load();
 }
 
@@ -61,6 +63,7 @@ void World::after_step() {
     if (phase_ == Phase::Over) return;
     check_counts();
     if (has_faults_ && --steps_to_fault_ == 0) draw_fault();
+    if (steps_to_aimed_ != 0 && --steps_to_aimed_ == 0) restart_control();
     advance();
 }
 
@@ -78,8 +81,8 @@ void World::begin_control() {
         return;
     }
     story_.tell("control ends: " + started.error().message);
-    // What the disk refuses looks like that, too.
-    if (started.error().code == Code::Corrupt && host_.loop().now() > disk_trouble_until_)
+    // Where the disk fails just now it says no more than that.
+    if (started.error().code == Code::Corrupt && host_.loop().now() >= disk_trouble_until_)
         return story_.fail("the state is damaged: " + started.error().message);
     control_process_->kill();
     begin_again(wire::Role::Control, {200ms, 2s});

@@ -14,32 +14,14 @@
 #include "base/json.h"
 #include "control/control.h"
 #include "edge.h"
+#include "follower.h"
 #include "keeper.h"
 #include "sim/host.h"
 #include "story.h"
+#include "wanted.h"
 #include "web/client.h"
 
 namespace thole::simulation {
-
-// A service as the user of this world wants it.
-struct Wanted {
-    std::string name;
-    std::string keys;  // Of the manifest, but for its scale.
-    std::vector<std::string> calls = {};
-    bool is_single = false;
-    bool listens = true;
-    int scale = 1;
-    int scale_most = 1;  // While it is being changed.
-    int scale_asked = 1;
-    int scale_written = 1;       // In the manifest.
-    std::string behaviour = {};  // What the file says.
-    bool has_crashed = false;
-    // It has once had all it should, and nothing has happened since that may take one away: from
-    // now on none may be missing.
-    bool is_complete = false;
-    Time shaken_until{};    // One died, or more are wanted; what was decided before may still come.
-    Time too_many_since{};  // Time{}: there are not.
-};
 
 enum class Phase : std::uint8_t { Starting, Noise, Quiet, Calm, Stopping, Over };
 
@@ -82,12 +64,16 @@ private:
     void heard(const Result<web::Response>& answer);
     void look_at_system(const std::string& body);
     void look_at_timeline(const std::string& body);
+    void look_for_reason(const Wanted& service);
     bool is_as_wanted();
 
     // faults.cpp
     void draw_fault();
     void end_faults();
     void fault_role();
+    void restart_control();
+    void draw_aims();
+    void aim(std::string_view kind);
     void fault_disk();
     void fault_network();
     void kill_instance();
@@ -112,12 +98,17 @@ private:
     sim::SimProcess* control_process_ = nullptr;
     std::unique_ptr<control::Control> control_;
     sim::SimProcess& user_;
+    Follower follower_;
     std::vector<Wanted> services_;
 
     Phase phase_ = Phase::Starting;
     Time deadline_{};  // Of the phase.
     Time next_act_{};
     std::uint64_t steps_to_fault_ = 0;
+    // Control dies soon after something of this kind is on its timeline, so many times.
+    std::set<std::string, std::less<>> aims_;
+    int aims_left_ = 0;
+    std::uint64_t steps_to_aimed_ = 0;  // 0: nothing was seen.
     bool has_faults_ = false;
     bool is_noisy_from_start_ = false;
     bool ends_badly_ = false;  // The last release of some services never gets ready.

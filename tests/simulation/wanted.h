@@ -1,0 +1,33 @@
+// What the user of a world wants of one service, and what has been promised of it so far.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+
+namespace thole::simulation {
+
+struct Wanted {
+    std::string name;
+    std::string keys;  // Of the manifest, but for its scale.
+    std::vector<std::string> calls = {};
+    bool is_single = false;
+    bool listens = true;
+    bool has_build = false;
+    int scale = 1;
+    int scale_most = 1;  // While it is being changed.
+    int scale_asked = 1;
+    int scale_written = 1;       // In the manifest.
+    std::uint32_t restarts = 0;  // So many were acknowledged.
+    std::string behaviour = {};  // What the file says.
+    bool has_crashed = false;
+    // It has once had all it should, and nothing has happened since that may take one away: from
+    // now on none may be missing.
+    bool is_complete = false;
+    Time shaken_until{};    // One died, or more are wanted; what was decided before may still come.
+    Time too_many_since{};  // Time{}: there are not.
+};
+
+}  // namespace thole::simulation
