@@ -1,5 +1,4 @@
-# The simulated world: control as it is, on a simulated machine. `./dev sim [seed]` runs it, and ctest the recorded seeds and
-# some that are drawn by the tree's hash.
+# The simulated world: control as it is, on a simulated machine. `./dev sim [seed]` runs it, and ctest the recorded seeds.
 file(GLOB simulation_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/simulation/*.cpp)
 add_executable(simulation ${simulation_sources})
 target_link_libraries(simulation PRIVATE thole_control thole_sim)
