@@ -236,11 +236,23 @@ std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
     return slot;
 }
 
+// Also of one that has ended: what it left behind may still write, and what the keeper before us
+// punched out and did not live to count is to be counted.
+void Slots::adopt_spools(wire::SlotRef at) {
+    if (at.slot < wire::kRoleSlots || status(at.slot) == wire::SlotStatus::Free) return;
+    Path path;
+    image_path(at, path);
+    const LoadedImage image(path.text);
+    if (image.view() != nullptr) open_spools(at.slot, *image.view());
+}
+
 void Slots::adopt_one(std::uint32_t slot) {
     wire::SlotRecord& slot_record = record(slot);
     wire::SlotClaim claim = read_claim(slot_record.claim);
-    if (claim.generation == 0 || is_over(slot_record, claim)) return;
+    if (claim.generation == 0) return;
     const wire::SlotRef at{slot, claim.generation};
+    adopt_spools(at);
+    if (is_over(slot_record, claim)) return;
     if (claim.pid == 0) {
         // Its keeper died before the child came. It may still come: whoever swaps first has
         // decided.
@@ -273,10 +285,6 @@ void Slots::adopt_one(std::uint32_t slot) {
     event.events = EPOLLIN;
     event.data.u64 = setting_.pidfd_tag | slot;
     ::epoll_ctl(setting_.epoll, EPOLL_CTL_ADD, pidfd, &event);
-    Path path;
-    image_path(at, path);
-    const LoadedImage image(path.text);
-    if (slot >= wire::kRoleSlots && image.view() != nullptr) open_spools(slot, *image.view());
     mark(slot);
 }
 

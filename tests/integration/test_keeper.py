@@ -287,6 +287,20 @@ def test_a_flood_on_stdout_stays_within_its_cap(system):
     keeper.until(lambda: keeper.states[SLOT].dropped_out > 300_000_000)
 
 
+def test_what_an_ended_instance_left_writes_within_the_cap_of_the_next_keeper_too(system):
+    keeper = system.start()
+    out, go = system.data / "out", system.data / "go"
+    script = f"(until [ -e {go} ]; do sleep 0.05; done; head -c 400M /dev/zero; echo end) & exit 0"
+    keeper.start(SLOT, 1, shell(system, script, out=str(out)))
+    keeper.wait_ended(SLOT, 1)
+    kill_keeper(keeper)
+    go.touch()
+    until(lambda: out.stat().st_size > 400_000_000, "all is written")
+    until(lambda: out.stat().st_blocks * 512 <= 65 * 1024 * 1024, "trimmed")
+    kill_keeper(keeper)
+    keeper.until(lambda: keeper.states[SLOT].dropped_out > 300_000_000)
+
+
 def test_a_thousand_spawns_allocate_nothing(system):
     """Large environments are common in containers; keeper's memory must not follow them."""
     keeper = system.start()
