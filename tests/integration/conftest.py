@@ -35,19 +35,24 @@ def start_time(pid):
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def words_of(pid):
+    """Its arguments and environment; nothing where it has ended or is somebody else's. In the midst of exec() a process
+    has no arguments for a moment: asked again until it does. The kernel's own threads never have: they have no program."""
+    deadline = time.monotonic() + 1
+    try:
+        while start_time(pid) is not None and os.readlink(f"/proc/{pid}/exe") and time.monotonic() < deadline:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if words:
+                return words + Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        pass
+    return b""
+
+
 def processes_of(mark):
     """Pids of all living processes that carry this text in their arguments or environment."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid() or start_time(entry) is None:
-            continue
-        try:
-            text = Path(f"/proc/{entry}/cmdline").read_bytes() + Path(f"/proc/{entry}/environ").read_bytes()
-        except OSError:
-            continue
-        if mark.encode() in text:
-            found.append(int(entry))
-    return found
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) != os.getpid()]
+    return [pid for pid in pids if mark.encode() in words_of(pid)]
 
 
 def delete_cgroups(name):
