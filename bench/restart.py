@@ -51,9 +51,9 @@ def measure(project):
             project.wait_settled()
         return pairs
     finally:
-        last = theirs.all()[-1][0]
         yardstick.close()
-        os.kill(last, signal.SIGKILL)
+        if theirs.all():
+            os.kill(theirs.all()[-1][0], signal.SIGKILL)
 
 
 def main():

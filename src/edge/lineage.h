@@ -5,8 +5,9 @@
 
 namespace thole::edge {
 
-// SIGKILL to every other process that maps the segment behind this descriptor; returns once they
-// are gone, or after a second. What is cloned meanwhile must find out by Segment::lineage.
+// SIGKILL to every other process that maps the segment behind this descriptor, one after the other;
+// waits for the end of each, but for no more than a second. What is cloned meanwhile must find out
+// by Segment::lineage.
 void end_others_on(int segment);
 
 }  // namespace thole::edge
