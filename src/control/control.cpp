@@ -238,7 +238,7 @@ void Control::on_refused(const wire::RefusedEvent& event) {
         return;
     }
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;
-    on_end(*instance, {.never_ran = true, .wait_status = 1 << 16});
+    on_nothing(*instance, {.never_ran = true, .wait_status = 1 << 16});
 }
 
 // `down`: when nothing runs any more keeper ends all the rest, and us.

@@ -102,6 +102,7 @@ private:
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);
+    void on_nothing(Instance& instance, const model::End& end);
     void forget(model::InstanceId id);
     void note_slot(model::InstanceId id, std::string_view stage);
     std::uint16_t choose_port();

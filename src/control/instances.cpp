@@ -225,6 +225,8 @@ void Control::on_slot(const wire::SlotState& state) {
     if (known != world_.slots.end()) {
         Slot& slot = known->second;
         std::copy_n(state.spool_dropped_bytes, 2, slot.dropped_bytes);
+        // Begun by a control before us, whose request came late: this number is used up.
+        slot.row.generation = std::max(slot.row.generation, state.at.generation);
         if (state.status == wire::SlotStatus::Free && slot.use == SlotUse::Forgetting) {
             slot.use = SlotUse::Free;
             mark_all();
@@ -238,6 +240,9 @@ void Control::on_slot(const wire::SlotState& state) {
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
         if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
+        // A control before us had this generation, saw its end and died before that was on the disk:
+        // keeper will never start it again.
+        if (state.status == wire::SlotStatus::Free) on_nothing(*instance, {.is_known = false});
         return;
     }
     if (state.at.slot < wire::kRoleSlots) return;
@@ -392,6 +397,14 @@ void Control::on_end(Instance& instance, const model::End& end) {
     world_.instances.erase(id.slot);
     forget(id);
     mark_all();
+}
+
+// An instance that keeper has not: there is nothing to forget, and nobody would say that it is.
+void Control::on_nothing(Instance& instance, const model::End& end) {
+    Slot& slot = world_.slots[instance.id.slot];
+    on_end(instance, end);
+    slot.use = SlotUse::Free;
+    slot.forget = {};
 }
 
 void Control::forget(model::InstanceId id) {
