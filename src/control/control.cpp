@@ -43,6 +43,7 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
     }
     TRY(fill(control->world_, std::move(stored)));
+    control->recall_notes();
     control->snapshot_written_ = control->snapshot_;
     control->connect();
     return control;

@@ -105,6 +105,8 @@ private:
     void on_nothing(Instance& instance, const model::End& end);
     void forget(model::InstanceId id);
     void note_slot(model::InstanceId id, std::string_view stage);
+    void recall_notes();
+    Slot& add_slot(std::uint32_t number, std::uint32_t service, bool is_build);
     std::uint16_t choose_port();
 
     // leaving.cpp: its way out; what the edge says of endpoints.

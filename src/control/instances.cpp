@@ -36,10 +36,14 @@ Slot* Control::slot_for(Service& service) {
         one_is_coming = one_is_coming || slot.use == SlotUse::Forgetting;
     }
     if (one_is_coming || highest + 1 >= wire::kSlotsMax) return nullptr;
-    Slot& made = world_.slots[highest + 1];
-    made.row.slot = highest + 1;
-    made.row.service = service.row.id;
-    return &made;
+    return &add_slot(highest + 1, service.row.id, false);
+}
+
+Slot& Control::add_slot(std::uint32_t number, std::uint32_t service, bool is_build) {
+    Slot& made = world_.slots[number];
+    const auto begun = world_.begun.find(number);
+    made.row = {number, service, begun == world_.begun.end() ? 0 : begun->second, is_build};
+    return made;
 }
 
 std::uint16_t Control::choose_port() {
@@ -133,12 +137,35 @@ Status Control::write_image(const Service& service, const Instance& instance) {
         image, env::Durability::None, 0600);
 }
 
-// On tmpfs, for a control that comes after us: it lives exactly as long as instances do.
+// On tmpfs, for a control that comes after us: it lives exactly as long as instances do, and as
+// keeper's own table.
 void Control::note_slot(model::InstanceId id, std::string_view stage) {
     const Status written =
         env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
                            fmt::format("{} {}", id.generation, stage), env::Durability::None, 0600);
     if (!written) say({.kind = "trouble", .text = written.error().message});
+}
+
+// Where the disk was slow a control before us may have begun a generation whose row never came to
+// it: keeper starts none twice.
+void Control::recall_notes() {
+    constexpr std::string_view kNote = "note.";
+    const std::string folder = options_.run + "/images";
+    const auto files = env_.files.list(folder);
+    for (const env::FileInfo& file : files ? *files : std::vector<env::FileInfo>{}) {
+        if (!file.name.starts_with(kNote)) continue;
+        const auto note = env_.files.read(folder + "/" + file.name, 64);
+        const auto slot = parse_integer(file.name.substr(kNote.size()), 0, wire::kSlotsMax);
+        const auto generation =
+            parse_integer(note ? note->substr(0, note->find(' ')) : "", 1, 0xffffffff);
+        if (!slot || !generation) continue;
+        const auto number = static_cast<std::uint32_t>(*slot);
+        std::uint32_t& begun = world_.begun[number];
+        begun = static_cast<std::uint32_t>(*generation);
+        const auto known = world_.slots.find(number);
+        if (known == world_.slots.end()) continue;
+        known->second.row.generation = std::max(known->second.row.generation, begun);
+    }
 }
 
 void Control::adopt(const wire::SlotState& state) {

@@ -268,10 +268,7 @@ void Control::build(Service& service) {
         highest = std::max(highest, number);
         if (each.row.service == service.row.id && each.row.is_build) slot = &each;
     }
-    if (slot == nullptr) {
-        slot = &world_.slots[highest + 1];
-        slot->row = {highest + 1, service.row.id, 0, true};
-    }
+    if (slot == nullptr) slot = &add_slot(highest + 1, service.row.id, true);
     const std::string folder = release_folder(service, staging.release);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
     const env::Owner owner = owner_of(service);
@@ -308,8 +305,9 @@ void Control::build(Service& service) {
     say({.kind = "build started",
          .service = service.row.name,
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
-    keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
+    note_slot(id, "building");
+    keeper_->spawn({id.slot, id.generation});
     staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
 }
 
