@@ -120,7 +120,7 @@ TEST(SimDiskTest, AFailedSyncIsFinal) {
         const std::unique_ptr<env::File> file = files.open("/file", OpenMode::ReadWrite).value();
         ASSERT_TRUE(file->write_at(0, "new").ok());
         sim.disk().inject({.on = FaultOn::Sync});
-        EXPECT_EQ(file->sync().error().code, Code::Corrupt);
+        EXPECT_EQ(file->sync().error().code, Code::Unavailable);
         EXPECT_TRUE(file->sync().ok());
         EXPECT_EQ(files.read("/file", 10).value(), "new");
         sim.host().power_cut();
