@@ -111,6 +111,7 @@ private:
 
     // leaving.cpp: its way out; what the edge says of endpoints.
     void leave(Instance& instance, std::string reason);
+    void remember_leaving(const Instance& instance);
     void step_leaving(Instance& instance);
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);

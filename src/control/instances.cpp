@@ -222,12 +222,14 @@ void Control::adopt(const wire::SlotState& state) {
     const auto early = world_.early_stats.find(made.id.slot);
     if (early != world_.early_stats.end() && early->second.at.generation == made.id.generation)
         made.stats = early->second;
-    // It was to end: from the beginning again, each step being harmless when repeated.
+    // It was to end: from the beginning again, each step being harmless when repeated. What we read
+    // may not be on the disk: whoever wrote it may have died before the sync.
     const auto intent = world_.intents.find(made.id.slot);
     if (intent != world_.intents.end() && intent->second.generation == made.id.generation) {
         made.stage = model::Stage::Leaving;
         made.reason = intent->second.reason;
-        made.was_asked = made.is_durable = true;
+        made.was_asked = true;
+        remember_leaving(made);
     }
     world_.instances[made.id.slot] = std::move(made);
     Instance& instance = world_.instances[state.at.slot];

@@ -57,11 +57,15 @@ void Control::leave(Instance& instance, std::string reason) {
     instance.was_asked = true;
     instance.reason = reason;
     instance.probe.reset();
-    put(model::IntentRow{instance.id.slot, instance.id.generation, reason});
+    remember_leaving(instance);
     say({.kind = "instance leaving",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
          .text = "is to end: " + reason});
+}
+
+void Control::remember_leaving(const Instance& instance) {
+    put(model::IntentRow{instance.id.slot, instance.id.generation, instance.reason});
     after_commit([this, id = instance.id] {
         Instance* const still = instance_at({id.slot, id.generation});
         if (still == nullptr) return;
