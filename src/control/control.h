@@ -106,6 +106,7 @@ private:
     void forget(model::InstanceId id);
     void note_slot(model::InstanceId id, std::string_view stage);
     void recall_notes();
+    bool has_strangers() const;
     Slot& add_slot(std::uint32_t number, std::uint32_t service, bool is_build);
     std::uint16_t choose_port();
 

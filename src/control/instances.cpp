@@ -39,6 +39,16 @@ Slot* Control::slot_for(Service& service) {
     return &add_slot(highest + 1, service.row.id, false);
 }
 
+// What runs and is nobody's, as far as is known: on its way out. It may be one of a service whose
+// manifest came to nothing when control died.
+bool Control::has_strangers() const {
+    return std::any_of(world_.slots.begin(), world_.slots.end(), [&](const auto& each) {
+        const Slot& slot = each.second;
+        return slot.use == SlotUse::Taken && !slot.row.is_build &&
+               !world_.instances.contains(each.first);
+    });
+}
+
 Slot& Control::add_slot(std::uint32_t number, std::uint32_t service, bool is_build) {
     Slot& made = world_.slots[number];
     const auto begun = world_.begun.find(number);
@@ -64,6 +74,7 @@ std::uint16_t Control::choose_port() {
 bool Control::start_instance(Service& service, model::Version version) {
     const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
     if (spec == nullptr || !has_listeners(service)) return false;
+    if (spec->is_single() && has_strangers()) return false;
     Slot* const slot = slot_for(service);
     if (slot == nullptr) return false;
     Instance made;

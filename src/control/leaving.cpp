@@ -185,8 +185,10 @@ void Control::say_broken(const wire::BrokenRequest& row) {
     const std::string id = id_text(row.request);
     if (!broken_->insert(id).second) return;
     const auto slot = world_.slots.find(row.at.slot);
-    std::string service;
-    if (slot != world_.slots.end()) service = world_.services[slot->second.row.service].row.name;
+    const auto owner =
+        world_.services.find(slot == world_.slots.end() ? 0 : slot->second.row.service);
+    const std::string service =
+        owner == world_.services.end() ? std::string() : owner->second.row.name;
     const std::size_t length = ::strnlen(row.target, sizeof(row.target));
     say({.kind = "request broken",
          .service = service,
