@@ -179,9 +179,10 @@ TEST(SimDiskTest, AFullDiskSaysSoAndTakesAgainWhatFits) {
 TEST(SimDiskTest, WhatLiesInMemoryNeverFailsAndIsGoneAfterAPowerCut) {
     SimEnv sim(1);
     sim.disk().mount_tmpfs("/run");
+    env::Files& files = sim.env().files;
+    ASSERT_TRUE(files.make_folder("/run", 0755).ok());  // Its name is on the disk itself.
     sim.disk().inject({.count = 100});
     sim.disk().set_capacity(0);
-    env::Files& files = sim.env().files;
     ASSERT_TRUE(files.make_folder("/run/a", 0700).ok());
     ASSERT_TRUE(files.replace("/run/a/file", "one", Durability::Synced, 0600).ok());
     EXPECT_EQ(content_of(sim, "/run/a/file"), "one");
@@ -196,7 +197,7 @@ TEST(SimDiskTest, WhatLiesInMemoryNeverFailsAndIsGoneAfterAPowerCut) {
 TEST(SimDiskTest, AProcessThatStopsInTheMiddleLeavesWhatItDidUntilThen) {
     SimEnv sim(1);
     env::Files& files = sim.env().files;
-    sim.process().stop_writing_after(1);
+    sim.process().stop_writing_after(2);  // The folder, and the sync of its name.
     EXPECT_TRUE(files.make_folder("/a", 0700).ok());
     EXPECT_FALSE(files.make_folder("/b", 0700).ok());
     sim.process().kill();
