@@ -141,6 +141,7 @@ private:
     void build(Service& service);
     Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
     void on_build_end(Service& service, const model::End& end);
+    void sync_build(Service& service);
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);
     void remove_old_releases(Service& service);

@@ -325,9 +325,28 @@ void Control::on_build_end(Service& service, const model::End& end) {
     Staging& staging = service.staging;
     forget({staging.build_slot, staging.build_generation});
     staging.build_slot = 0;
-    if (end.is_known && !end.never_ran && end.wait_status == 0) return release_is_built(service);
+    const bool is_good = end.is_known && !end.never_ran && end.wait_status == 0;
+    if (is_good) return sync_build(service);
     release_is_broken(service, fmt::format("build: {}; its output: thole logs --build {}",
                                            model::describe(end), service.row.name));
+}
+
+// What a build wrote is in memory only: with the power all of it may go, and the row that calls it
+// built would stay.
+void Control::sync_build(Service& service) {
+    const auto synced = std::make_shared<Status>(success());
+    env_.errands.run(
+        [&trees = env_.trees, folder = release_folder(service, service.staging.release), synced] {
+            *synced = trees.sync(folder);
+        },
+        [this, alive = alive_, id = service.row.id, revision = service.staging.revision, synced] {
+            if (!*alive) return;
+            Service& staged = world_.services[id];
+            if (staged.staging.revision != revision || staged.staging.step != StagingStep::Build)
+                return;
+            if (!*synced) return release_is_broken(staged, synced->error().text());
+            release_is_built(staged);
+        });
 }
 
 void Control::release_is_built(Service& service) {

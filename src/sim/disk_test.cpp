@@ -239,6 +239,22 @@ TEST(SimTreesTest, ACopyReplacesWhatWasThereAndOutlivesAPowerCut) {
     }
 }
 
+TEST(SimTreesTest, ATreeThatWasSyncedOutlivesAPowerCut) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        SimEnv sim(seed);
+        env::Files& files = sim.env().files;
+        ASSERT_TRUE(files.make_folder("/tree/a", 0700).ok());
+        ASSERT_TRUE(files.replace("/tree/one", "1", Durability::None, 0600).ok());
+        ASSERT_TRUE(files.replace("/tree/a/two", "2", Durability::None, 0600).ok());
+        ASSERT_TRUE(sim.env().trees.sync("/tree").ok());
+        EXPECT_FALSE(sim.env().trees.sync("/none").ok());
+        sim.host().power_cut();
+        env::Files& after = sim.host().process("test").env().files;
+        EXPECT_EQ(after.read("/tree/one", 10).value_or("(none)"), "1") << seed;
+        EXPECT_EQ(after.read("/tree/a/two", 10).value_or("(none)"), "2") << seed;
+    }
+}
+
 TEST(SimTreesTest, ATreeIsMadeAndRemovedWhole) {
     SimEnv sim(1);
     env::Trees& trees = sim.env().trees;
