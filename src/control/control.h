@@ -145,6 +145,7 @@ private:
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);
     void remove_old_releases(Service& service);
+    void want_when_kept(Service& service, std::uint32_t number);
     void want_release(Service& service, std::uint32_t number);
     void is_staged(Service& service);
     std::string release_folder(const Service& service, std::uint32_t number) const;

@@ -189,7 +189,7 @@ void Control::on_digest(std::uint32_t id, std::int64_t revision,
     service.staging.release = found->first;
     service.staging.digest = *digest;
     if (found->second.status == model::ReleaseStatus::Built)
-        return want_release(service, found->first);
+        return want_when_kept(service, found->first);
     begin_release(service, *digest);
 }
 
@@ -357,7 +357,7 @@ void Control::release_is_built(Service& service) {
          .service = service.row.name,
          .text = fmt::format("v{} is ready to run after {}", row.number,
                              format_duration(env_.clock.now() - service.staging.began))});
-    want_release(service, row.number);
+    want_when_kept(service, row.number);
 }
 
 void Control::release_is_broken(Service& service, std::string reason) {
@@ -399,6 +399,18 @@ void Control::remove_old_releases(Service& service) {
                 [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
         });
     }
+}
+
+// Nothing runs of a release that is not on the disk: whoever comes after us would give its number to
+// another one, and take what runs for that.
+void Control::want_when_kept(Service& service, std::uint32_t number) {
+    after_commit(
+        [this, id = service.row.id, revision = service.staging.revision, number] {
+            Service& staged = world_.services[id];
+            const bool is_under_way = staged.staging.step != StagingStep::None;
+            if (is_under_way && staged.staging.revision == revision) want_release(staged, number);
+        });
+    mark(service.row.id);
 }
 
 void Control::want_release(Service& service, std::uint32_t number) {
