@@ -33,6 +33,8 @@ TEST(Result, AnErrorTellsWhereAndWhatToTry) {
 TEST(Result, ErrnoBecomesWhatTheCallerCanDo) {
     EXPECT_EQ(from_errno(ENOENT, "open x").code, Code::NotFound);
     EXPECT_EQ(from_errno(EACCES, "open x").code, Code::Denied);
+    EXPECT_EQ(from_errno(EIO, "open x").code, Code::Unavailable);
+    EXPECT_EQ(from_errno(EBADMSG, "open x").code, Code::Corrupt);
     EXPECT_NE(from_errno(ENOENT, "open x").message.find("open x"), std::string::npos);
 }
 

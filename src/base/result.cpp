@@ -66,10 +66,11 @@ Code code_of(int number) {
         case ENFILE:
         case ENOMEM:
         case ENOBUFS: return Code::Overload;
-        case EIO:
         case EBADMSG: return Code::Corrupt;
         default:
-            return Code::Unavailable;  // The rest of errno: the outside is not as it should be.
+            // The rest of errno: the outside is not as it should be. Also EIO: a disk that failed
+            // once says nothing about what is on it.
+            return Code::Unavailable;
     }
 }
 

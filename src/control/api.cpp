@@ -121,8 +121,11 @@ void Api::apply(const Control::Wanted& wanted, const web::Responder& to) {
     json.begin_object().member("revision", revision).key("notes").begin_array();
     for (const std::string& note : notes) json.value(note);
     json.end_array().end_object();
-    control_.stage_all();
-    control_.after_commit([to, answer = json.take()] { to.answer(200, answer); });
+    // Not before: whoever comes after us would not know what runs.
+    control_.after_commit([this, to, revision, answer = json.take()] {
+        if (control_.world_.revision == revision) control_.stage_all();
+        to.answer(200, answer);
+    });
     control_.mark_all();
 }
 

@@ -54,7 +54,7 @@ ServiceState state_of(World& world, const Service& service) {
     }
     // How the one before ended says more than what a new one has not done yet.
     if (why.empty()) why = service.failures.in_row > 0 ? service.last_failure : starting;
-    const bool is_rolling = service.deploy && service.deploy->status == "rolling";
+    const bool is_rolling = service.row.wanted != service.row.serving;
     const bool is_staging = service.staging.step != StagingStep::None;
     if (world.is_down || service.row.is_removed) {
         said.name = instances_of(world, service.row.id).empty() ? "stopped" : "stopping";

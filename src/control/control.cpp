@@ -43,6 +43,7 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
     }
     TRY(fill(control->world_, std::move(stored)));
+    control->recall_notes();
     control->snapshot_written_ = control->snapshot_;
     control->connect();
     return control;
@@ -161,9 +162,9 @@ void Control::say(Said said) {
 void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::SlotState>& slots) {
     world_.keeper = event;
     synced_ = env_.clock.now();
-    std::set<std::uint32_t> told;
+    std::map<std::uint32_t, std::uint32_t> told;  // Generations.
     for (const wire::SlotState& state : slots) {
-        told.insert(state.at.slot);
+        told[state.at.slot] = state.at.generation;
         const auto known = world_.instances.find(state.at.slot);
         const bool is_known =
             known != world_.instances.end() && known->second.id.generation == state.at.generation;
@@ -172,10 +173,15 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
     }
     // What keeper does not name: it never heard of it, or it ended and was forgotten.
     for (auto& [number, slot] : world_.slots) {
-        if (told.contains(number)) continue;
+        const auto has = told.find(number);
+        const bool is_told = has != told.end();
         const auto instance = world_.instances.find(number);
-        if (const Service* const builder = builder_at({number, slot.row.generation})) {
-            keeper_->spawn({number, builder->staging.build_generation});
+        if (builder_at({number, slot.row.generation}) != nullptr) {
+            // Where the build before it is still there we are refused, and ask again.
+            if (!is_told || has->second != slot.row.generation)
+                keeper_->spawn({number, slot.row.generation});
+        } else if (is_told) {
+            continue;
         } else if (instance == world_.instances.end()) {
             slot.use = SlotUse::Free;
         } else if (instance->second.pid == 0) {
@@ -238,7 +244,7 @@ void Control::on_refused(const wire::RefusedEvent& event) {
         return;
     }
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;
-    on_end(*instance, {.never_ran = true, .wait_status = 1 << 16});
+    on_nothing(*instance, {.never_ran = true, .wait_status = 1 << 16});
 }
 
 // `down`: when nothing runs any more keeper ends all the rest, and us.

@@ -102,12 +102,17 @@ private:
     void became_ready(Instance& instance);
     void kill_all(model::InstanceId id);
     void on_end(Instance& instance, const model::End& end);
+    void on_nothing(Instance& instance, const model::End& end);
     void forget(model::InstanceId id);
     void note_slot(model::InstanceId id, std::string_view stage);
+    void recall_notes();
+    bool has_strangers() const;
+    Slot& add_slot(std::uint32_t number, std::uint32_t service, bool is_build);
     std::uint16_t choose_port();
 
     // leaving.cpp: its way out; what the edge says of endpoints.
     void leave(Instance& instance, std::string reason);
+    void remember_leaving(const Instance& instance);
     void step_leaving(Instance& instance);
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
@@ -136,9 +141,11 @@ private:
     void build(Service& service);
     Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
     void on_build_end(Service& service, const model::End& end);
+    void sync_build(Service& service);
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);
     void remove_old_releases(Service& service);
+    void want_when_kept(Service& service, std::uint32_t number);
     void want_release(Service& service, std::uint32_t number);
     void is_staged(Service& service);
     std::string release_folder(const Service& service, std::uint32_t number) const;

@@ -36,10 +36,24 @@ Slot* Control::slot_for(Service& service) {
         one_is_coming = one_is_coming || slot.use == SlotUse::Forgetting;
     }
     if (one_is_coming || highest + 1 >= wire::kSlotsMax) return nullptr;
-    Slot& made = world_.slots[highest + 1];
-    made.row.slot = highest + 1;
-    made.row.service = service.row.id;
-    return &made;
+    return &add_slot(highest + 1, service.row.id, false);
+}
+
+// What runs and is nobody's, as far as is known: on its way out. It may be one of a service whose
+// manifest came to nothing when control died.
+bool Control::has_strangers() const {
+    return std::any_of(world_.slots.begin(), world_.slots.end(), [&](const auto& each) {
+        const Slot& slot = each.second;
+        return slot.use == SlotUse::Taken && !slot.row.is_build &&
+               !world_.instances.contains(each.first);
+    });
+}
+
+Slot& Control::add_slot(std::uint32_t number, std::uint32_t service, bool is_build) {
+    Slot& made = world_.slots[number];
+    const auto begun = world_.begun.find(number);
+    made.row = {number, service, begun == world_.begun.end() ? 0 : begun->second, is_build};
+    return made;
 }
 
 std::uint16_t Control::choose_port() {
@@ -60,6 +74,7 @@ std::uint16_t Control::choose_port() {
 bool Control::start_instance(Service& service, model::Version version) {
     const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
     if (spec == nullptr || !has_listeners(service)) return false;
+    if (spec->is_single() && has_strangers()) return false;
     Slot* const slot = slot_for(service);
     if (slot == nullptr) return false;
     Instance made;
@@ -133,12 +148,35 @@ Status Control::write_image(const Service& service, const Instance& instance) {
         image, env::Durability::None, 0600);
 }
 
-// On tmpfs, for a control that comes after us: it lives exactly as long as instances do.
+// On tmpfs, for a control that comes after us: it lives exactly as long as instances do, and as
+// keeper's own table.
 void Control::note_slot(model::InstanceId id, std::string_view stage) {
     const Status written =
         env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
                            fmt::format("{} {}", id.generation, stage), env::Durability::None, 0600);
     if (!written) say({.kind = "trouble", .text = written.error().message});
+}
+
+// Where the disk was slow a control before us may have begun a generation whose row never came to
+// it: keeper starts none twice.
+void Control::recall_notes() {
+    constexpr std::string_view kNote = "note.";
+    const std::string folder = options_.run + "/images";
+    const auto files = env_.files.list(folder);
+    for (const env::FileInfo& file : files ? *files : std::vector<env::FileInfo>{}) {
+        if (!file.name.starts_with(kNote)) continue;
+        const auto note = env_.files.read(folder + "/" + file.name, 64);
+        const auto slot = parse_integer(file.name.substr(kNote.size()), 0, wire::kSlotsMax);
+        const auto generation =
+            parse_integer(note ? note->substr(0, note->find(' ')) : "", 1, 0xffffffff);
+        if (!slot || !generation) continue;
+        const auto number = static_cast<std::uint32_t>(*slot);
+        std::uint32_t& begun = world_.begun[number];
+        begun = static_cast<std::uint32_t>(*generation);
+        const auto known = world_.slots.find(number);
+        if (known == world_.slots.end()) continue;
+        known->second.row.generation = std::max(known->second.row.generation, begun);
+    }
 }
 
 void Control::adopt(const wire::SlotState& state) {
@@ -195,12 +233,14 @@ void Control::adopt(const wire::SlotState& state) {
     const auto early = world_.early_stats.find(made.id.slot);
     if (early != world_.early_stats.end() && early->second.at.generation == made.id.generation)
         made.stats = early->second;
-    // It was to end: from the beginning again, each step being harmless when repeated.
+    // It was to end: from the beginning again, each step being harmless when repeated. What we read
+    // may not be on the disk: whoever wrote it may have died before the sync.
     const auto intent = world_.intents.find(made.id.slot);
     if (intent != world_.intents.end() && intent->second.generation == made.id.generation) {
         made.stage = model::Stage::Leaving;
         made.reason = intent->second.reason;
-        made.was_asked = made.is_durable = true;
+        made.was_asked = true;
+        remember_leaving(made);
     }
     world_.instances[made.id.slot] = std::move(made);
     Instance& instance = world_.instances[state.at.slot];
@@ -225,6 +265,8 @@ void Control::on_slot(const wire::SlotState& state) {
     if (known != world_.slots.end()) {
         Slot& slot = known->second;
         std::copy_n(state.spool_dropped_bytes, 2, slot.dropped_bytes);
+        // Begun by a control before us, whose request came late: this number is used up.
+        slot.row.generation = std::max(slot.row.generation, state.at.generation);
         if (state.status == wire::SlotStatus::Free && slot.use == SlotUse::Forgetting) {
             slot.use = SlotUse::Free;
             mark_all();
@@ -238,6 +280,9 @@ void Control::on_slot(const wire::SlotState& state) {
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
         if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
+        // A control before us had this generation, saw its end and died before that was on the disk:
+        // keeper will never start it again.
+        if (state.status == wire::SlotStatus::Free) on_nothing(*instance, {.is_known = false});
         return;
     }
     if (state.at.slot < wire::kRoleSlots) return;
@@ -392,6 +437,14 @@ void Control::on_end(Instance& instance, const model::End& end) {
     world_.instances.erase(id.slot);
     forget(id);
     mark_all();
+}
+
+// An instance that keeper has not: there is nothing to forget, and nobody would say that it is.
+void Control::on_nothing(Instance& instance, const model::End& end) {
+    Slot& slot = world_.slots[instance.id.slot];
+    on_end(instance, end);
+    slot.use = SlotUse::Free;
+    slot.forget = {};
 }
 
 void Control::forget(model::InstanceId id) {

@@ -57,11 +57,15 @@ void Control::leave(Instance& instance, std::string reason) {
     instance.was_asked = true;
     instance.reason = reason;
     instance.probe.reset();
-    put(model::IntentRow{instance.id.slot, instance.id.generation, reason});
+    remember_leaving(instance);
     say({.kind = "instance leaving",
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
          .text = "is to end: " + reason});
+}
+
+void Control::remember_leaving(const Instance& instance) {
+    put(model::IntentRow{instance.id.slot, instance.id.generation, instance.reason});
     after_commit([this, id = instance.id] {
         Instance* const still = instance_at({id.slot, id.generation});
         if (still == nullptr) return;
@@ -181,8 +185,10 @@ void Control::say_broken(const wire::BrokenRequest& row) {
     const std::string id = id_text(row.request);
     if (!broken_->insert(id).second) return;
     const auto slot = world_.slots.find(row.at.slot);
-    std::string service;
-    if (slot != world_.slots.end()) service = world_.services[slot->second.row.service].row.name;
+    const auto owner =
+        world_.services.find(slot == world_.slots.end() ? 0 : slot->second.row.service);
+    const std::string service =
+        owner == world_.services.end() ? std::string() : owner->second.row.name;
     const std::size_t length = ::strnlen(row.target, sizeof(row.target));
     say({.kind = "request broken",
          .service = service,

@@ -55,8 +55,10 @@ void Control::run_service(Service& service) {
 void Control::judge(Service& service) {
     if (!service.deploy && service.row.wanted != service.row.serving)
         service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
-    if (!service.deploy || service.deploy->status != "rolling" || world_.is_down) return;
     model::ServiceRow& row = service.row;
+    if (row.wanted == row.serving || world_.is_down) return;
+    // A newer release may be on its way, or be broken already: what is said is about that one.
+    const bool is_newest = service.deploy->release == row.wanted;
     const bool can_turn_back = row.serving != 0 && row.serving != row.wanted &&
                                spec_of(world_, service, row.serving) != nullptr;
     const deploy::Verdict verdict = deploy::verdict_of({.can_turn_back = can_turn_back,
@@ -66,7 +68,7 @@ void Control::judge(Service& service) {
     if (std::holds_alternative<deploy::Done>(verdict)) {
         row.serving = row.wanted;
         put(row);
-        service.deploy->status = "done";
+        if (is_newest) service.deploy->status = "done";
         const Duration took = env_.clock.now() - service.deploy_began;
         say({.kind = "deploy done",
              .service = row.name,
@@ -75,8 +77,7 @@ void Control::judge(Service& service) {
                          : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
         remove_old_releases(service);
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
-        service.deploy->status = "reversed";
-        service.deploy->reason = back->reason;
+        if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
         model::ReleaseRow& release = service.releases[row.wanted];
         release.status = model::ReleaseStatus::Reversed;
         release.reason = back->reason;

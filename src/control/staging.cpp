@@ -189,7 +189,7 @@ void Control::on_digest(std::uint32_t id, std::int64_t revision,
     service.staging.release = found->first;
     service.staging.digest = *digest;
     if (found->second.status == model::ReleaseStatus::Built)
-        return want_release(service, found->first);
+        return want_when_kept(service, found->first);
     begin_release(service, *digest);
 }
 
@@ -268,10 +268,7 @@ void Control::build(Service& service) {
         highest = std::max(highest, number);
         if (each.row.service == service.row.id && each.row.is_build) slot = &each;
     }
-    if (slot == nullptr) {
-        slot = &world_.slots[highest + 1];
-        slot->row = {highest + 1, service.row.id, 0, true};
-    }
+    if (slot == nullptr) slot = &add_slot(highest + 1, service.row.id, true);
     const std::string folder = release_folder(service, staging.release);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
     const env::Owner owner = owner_of(service);
@@ -308,8 +305,9 @@ void Control::build(Service& service) {
     say({.kind = "build started",
          .service = service.row.name,
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
-    keeper_->spawn({staging.build_slot, staging.build_generation});
     const model::InstanceId id{staging.build_slot, staging.build_generation};
+    note_slot(id, "building");
+    keeper_->spawn({id.slot, id.generation});
     staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
 }
 
@@ -327,9 +325,28 @@ void Control::on_build_end(Service& service, const model::End& end) {
     Staging& staging = service.staging;
     forget({staging.build_slot, staging.build_generation});
     staging.build_slot = 0;
-    if (end.is_known && !end.never_ran && end.wait_status == 0) return release_is_built(service);
+    const bool is_good = end.is_known && !end.never_ran && end.wait_status == 0;
+    if (is_good) return sync_build(service);
     release_is_broken(service, fmt::format("build: {}; its output: thole logs --build {}",
                                            model::describe(end), service.row.name));
+}
+
+// What a build wrote is in memory only: with the power all of it may go, and the row that calls it
+// built would stay.
+void Control::sync_build(Service& service) {
+    const auto synced = std::make_shared<Status>(success());
+    env_.errands.run(
+        [&trees = env_.trees, folder = release_folder(service, service.staging.release), synced] {
+            *synced = trees.sync(folder);
+        },
+        [this, alive = alive_, id = service.row.id, revision = service.staging.revision, synced] {
+            if (!*alive) return;
+            Service& staged = world_.services[id];
+            if (staged.staging.revision != revision || staged.staging.step != StagingStep::Build)
+                return;
+            if (!*synced) return release_is_broken(staged, synced->error().text());
+            release_is_built(staged);
+        });
 }
 
 void Control::release_is_built(Service& service) {
@@ -340,7 +357,7 @@ void Control::release_is_built(Service& service) {
          .service = service.row.name,
          .text = fmt::format("v{} is ready to run after {}", row.number,
                              format_duration(env_.clock.now() - service.staging.began))});
-    want_release(service, row.number);
+    want_when_kept(service, row.number);
 }
 
 void Control::release_is_broken(Service& service, std::string reason) {
@@ -382,6 +399,18 @@ void Control::remove_old_releases(Service& service) {
                 [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
         });
     }
+}
+
+// Nothing runs of a release that is not on the disk: whoever comes after us would give its number to
+// another one, and take what runs for that.
+void Control::want_when_kept(Service& service, std::uint32_t number) {
+    after_commit(
+        [this, id = service.row.id, revision = service.staging.revision, number] {
+            Service& staged = world_.services[id];
+            const bool is_under_way = staged.staging.step != StagingStep::None;
+            if (is_under_way && staged.staging.revision == revision) want_release(staged, number);
+        });
+    mark(service.row.id);
 }
 
 void Control::want_release(Service& service, std::uint32_t number) {

@@ -51,7 +51,7 @@ public:
     // folder.
     virtual Status replace(const std::string& path, std::string_view bytes, Durability durability,
                            std::uint32_t mode) = 0;
-    // With its parents; nothing where it is there.
+    // With its parents, each of them durable; nothing where it is there.
     virtual Status make_folder(const std::string& path, std::uint32_t mode) = 0;
     virtual Status sync_folder(const std::string& path) = 0;
     // Success where it is not there.

@@ -40,6 +40,8 @@ public:
     virtual Status make_owned(const std::string& path, Owner owner, std::uint32_t mode) = 0;
     // With all that is in it; never follows a link. Success where it is not there.
     virtual Status remove(const std::string& path) = 0;
+    // All that is in it, and it itself, is on the disk when this returns.
+    virtual Status sync(const std::string& path) = 0;
     // What the files below take on the disk.
     virtual Result<std::uint64_t> bytes_of(const std::string& path) = 0;
 };

@@ -23,6 +23,20 @@ namespace {
 
 constexpr std::int64_t kStartNs = 10'000'000'000;
 
+// What lies in a folder goes with it where its name is lost with the power.
+bool sync_parent_of(const char* path) {
+    Path parent;
+    parent.set("%s", path);
+    char* const slash = std::strrchr(parent.text, '/');
+    if (slash == nullptr) return false;
+    slash[slash == parent.text ? 1 : 0] = '\0';
+    const int fd = ::open(parent.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return errno == EACCES;  // Where we may write and not read, nobody lets us sync.
+    const bool is_synced = ::fsync(fd) == 0;
+    ::close(fd);
+    return is_synced;
+}
+
 // Its parents can be walked through, whoever one is.
 bool make_folder(const char* path, mode_t mode) {
     Path part;
@@ -31,7 +45,9 @@ bool make_folder(const char* path, mode_t mode) {
         if (*at != '/' && *at != '\0') continue;
         const char before = *at;
         *at = '\0';
-        if (::mkdir(part.text, before == '\0' ? mode : 0711) != 0 && errno != EEXIST) return false;
+        const bool is_new = ::mkdir(part.text, before == '\0' ? mode : 0711) == 0;
+        if (!is_new && errno != EEXIST) return false;
+        if (is_new && !sync_parent_of(part.text)) return false;
         *at = before;
         if (before == '\0') return true;
     }

@@ -126,7 +126,9 @@ Status LinuxFiles::make_folder(const std::string& path, std::uint32_t mode) {
     if (::mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0 && errno != EEXIST) {
         return from_errno(errno, "create folder " + path);
     }
-    return success();
+    // Where we may write and not read, nobody lets us sync.
+    const Status synced = sync_folder(folder_of(path));
+    return !synced && synced.error().code == Code::Denied ? success() : synced;
 }
 
 Status LinuxFiles::sync_folder(const std::string& path) {

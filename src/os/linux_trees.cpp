@@ -396,6 +396,13 @@ Status LinuxTrees::make_owned(const std::string& path, env::Owner owner, std::ui
     return sync_descriptor(parent.get(), parent_of(path));
 }
 
+// What is in it may be many thousand files: with all of their file system.
+Status LinuxTrees::sync(const std::string& path) {
+    const FileDescriptor folder = TRY(open_folder(path, For::Read));
+    if (::syncfs(folder.get()) != 0) return from_errno(errno, "sync " + path);
+    return success();
+}
+
 Status LinuxTrees::remove(const std::string& path) { return remove_tree(path); }
 Result<std::uint64_t> LinuxTrees::bytes_of(const std::string& path) { return bytes_of_tree(path); }
 

@@ -12,6 +12,7 @@ public:
     Status copy(const env::CopyRequest& request) override;
     Status make_owned(const std::string& path, env::Owner owner, std::uint32_t mode) override;
     Status remove(const std::string& path) override;
+    Status sync(const std::string& path) override;
     Result<std::uint64_t> bytes_of(const std::string& path) override;
 };
 

@@ -440,6 +440,12 @@ TEST_F(TreesTest, ALinkThatComesMeanwhileIsNoFolder) {
     EXPECT_FALSE(open_folder_at(holder.get(), "link", For::Pass).is_open());
 }
 
+TEST_F(TreesTest, AFolderIsSyncedWithAllThatIsInItOrSaysWhyNot) {
+    write(from_ + "/b/big", std::string(1'000'000, 'x'));
+    EXPECT_TRUE(trees_.sync(from_).ok());
+    EXPECT_EQ(trees_.sync(folder_ + "/none").error().code, Code::NotFound);
+}
+
 TEST_F(TreesTest, RoomIsCountedInBlocksAndOnceAFile) {
     write(from_ + "/b/big", std::string(1'000'000, 'x'));
     const std::uint64_t before = trees_.bytes_of(from_).value();

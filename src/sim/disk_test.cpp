@@ -120,7 +120,7 @@ TEST(SimDiskTest, AFailedSyncIsFinal) {
         const std::unique_ptr<env::File> file = files.open("/file", OpenMode::ReadWrite).value();
         ASSERT_TRUE(file->write_at(0, "new").ok());
         sim.disk().inject({.on = FaultOn::Sync});
-        EXPECT_EQ(file->sync().error().code, Code::Corrupt);
+        EXPECT_EQ(file->sync().error().code, Code::Unavailable);
         EXPECT_TRUE(file->sync().ok());
         EXPECT_EQ(files.read("/file", 10).value(), "new");
         sim.host().power_cut();
@@ -179,9 +179,10 @@ TEST(SimDiskTest, AFullDiskSaysSoAndTakesAgainWhatFits) {
 TEST(SimDiskTest, WhatLiesInMemoryNeverFailsAndIsGoneAfterAPowerCut) {
     SimEnv sim(1);
     sim.disk().mount_tmpfs("/run");
+    env::Files& files = sim.env().files;
+    ASSERT_TRUE(files.make_folder("/run", 0755).ok());  // Its name is on the disk itself.
     sim.disk().inject({.count = 100});
     sim.disk().set_capacity(0);
-    env::Files& files = sim.env().files;
     ASSERT_TRUE(files.make_folder("/run/a", 0700).ok());
     ASSERT_TRUE(files.replace("/run/a/file", "one", Durability::Synced, 0600).ok());
     EXPECT_EQ(content_of(sim, "/run/a/file"), "one");
@@ -196,7 +197,7 @@ TEST(SimDiskTest, WhatLiesInMemoryNeverFailsAndIsGoneAfterAPowerCut) {
 TEST(SimDiskTest, AProcessThatStopsInTheMiddleLeavesWhatItDidUntilThen) {
     SimEnv sim(1);
     env::Files& files = sim.env().files;
-    sim.process().stop_writing_after(1);
+    sim.process().stop_writing_after(2);  // The folder, and the sync of its name.
     EXPECT_TRUE(files.make_folder("/a", 0700).ok());
     EXPECT_FALSE(files.make_folder("/b", 0700).ok());
     sim.process().kill();
@@ -235,6 +236,22 @@ TEST(SimTreesTest, ACopyReplacesWhatWasThereAndOutlivesAPowerCut) {
         EXPECT_FALSE(files.exists("/data/to/old"));
         sim.host().power_cut();
         EXPECT_EQ(content_of(sim, "/data/to/sub/two"), "22");
+    }
+}
+
+TEST(SimTreesTest, ATreeThatWasSyncedOutlivesAPowerCut) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        SimEnv sim(seed);
+        env::Files& files = sim.env().files;
+        ASSERT_TRUE(files.make_folder("/tree/a", 0700).ok());
+        ASSERT_TRUE(files.replace("/tree/one", "1", Durability::None, 0600).ok());
+        ASSERT_TRUE(files.replace("/tree/a/two", "2", Durability::None, 0600).ok());
+        ASSERT_TRUE(sim.env().trees.sync("/tree").ok());
+        EXPECT_FALSE(sim.env().trees.sync("/none").ok());
+        sim.host().power_cut();
+        env::Files& after = sim.host().process("test").env().files;
+        EXPECT_EQ(after.read("/tree/one", 10).value_or("(none)"), "1") << seed;
+        EXPECT_EQ(after.read("/tree/a/two", 10).value_or("(none)"), "2") << seed;
     }
 }
 

@@ -123,7 +123,7 @@ Status SimFiles::make_folder(const std::string& path, std::uint32_t mode) {
     NodePointer made = disk_.make_node(path);
     made->is_folder = true;
     disk_.rename(*place.first, {{place.second, std::move(made)}});
-    return success();
+    return sync_folder(parent_of(path));
 }
 
 Status SimFiles::sync_folder(const std::string& path) {

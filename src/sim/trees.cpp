@@ -96,6 +96,20 @@ Status SimTrees::remove(const std::string& path) {
     return files_.remove(path);
 }
 
+Status SimTrees::sync(const std::string& path) {
+    const std::vector<env::FileInfo> below = TRY(files_.list(path));
+    for (const env::FileInfo& info : below) {
+        const std::string inner = path + "/" + info.name;
+        if (info.is_folder) {
+            TRY(sync(inner));
+            continue;
+        }
+        const std::unique_ptr<env::File> file = TRY(files_.open(inner, env::OpenMode::Read));
+        TRY(file->sync());
+    }
+    return files_.sync_folder(path);
+}
+
 Result<std::uint64_t> SimTrees::bytes_of(const std::string& path) {
     const std::vector<env::FileInfo> below = TRY(files_.list(path));
     std::uint64_t bytes = 0;

@@ -200,8 +200,10 @@ void World::ask(const std::string& method, const std::string& path, const std::s
 // Asked again until there is an answer; but for a restart, which would count twice.
 void World::heard(const Result<web::Response>& answer) {
     const std::string path = std::exchange(asked_, {});
-    const bool is_answer =
-        answer && answer->status != 503 && answer->status != 429 && answer->status != 500;
+    // 409: what it asked for itself before, and waited for in vain, is still under way.
+    constexpr int kAgain[] = {409, 429, 500, 503};
+    const bool is_answer = answer && std::find(std::begin(kAgain), std::end(kAgain),
+                                               answer->status) == std::end(kAgain);
     if (!is_answer) {
         if (path.ends_with("/restart") || path.starts_with("/system")) return;
         asked_ = path;

@@ -81,8 +81,8 @@ void World::begin_control() {
         return;
     }
     story_.tell("control ends: " + started.error().message);
-    // Where the disk fails just now it says no more than that.
-    if (started.error().code == Code::Corrupt && host_.loop().now() >= disk_trouble_until_)
+    // A disk that fails just now says no more than that.
+    if (started.error().code == Code::Corrupt)
         return story_.fail("the state is damaged: " + started.error().message);
     control_process_->kill();
     begin_again(wire::Role::Control, {200ms, 2s});
