@@ -280,8 +280,8 @@ void Control::on_slot(const wire::SlotState& state) {
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
         if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
-        // A control before us had this generation, saw its end and died before that was on the disk:
-        // keeper will never start it again.
+        // A control before us had this generation, saw its end and died before that was on the
+        // disk: keeper will never start it again.
         if (state.status == wire::SlotStatus::Free) on_nothing(*instance, {.is_known = false});
         return;
     }

@@ -401,15 +401,14 @@ void Control::remove_old_releases(Service& service) {
     }
 }
 
-// Nothing runs of a release that is not on the disk: whoever comes after us would give its number to
-// another one, and take what runs for that.
+// Nothing runs of a release that is not on the disk: whoever comes after us would give its number
+// to another one, and take what runs for that.
 void Control::want_when_kept(Service& service, std::uint32_t number) {
-    after_commit(
-        [this, id = service.row.id, revision = service.staging.revision, number] {
-            Service& staged = world_.services[id];
-            const bool is_under_way = staged.staging.step != StagingStep::None;
-            if (is_under_way && staged.staging.revision == revision) want_release(staged, number);
-        });
+    after_commit([this, id = service.row.id, revision = service.staging.revision, number] {
+        Service& staged = world_.services[id];
+        const bool is_under_way = staged.staging.step != StagingStep::None;
+        if (is_under_way && staged.staging.revision == revision) want_release(staged, number);
+    });
     mark(service.row.id);
 }
 

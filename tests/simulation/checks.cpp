@@ -26,21 +26,21 @@ void World::check_counts() {
             if (slot.instance == nullptr || service_of(number) != &service) continue;
             const EndpointId at{number, slot.generation};
             ++live;
-            if (!slot.was_asked && !edge_.is_taken_out(at)) ++staying;
+            if (!slot.was_asked && !edge_->is_taken_out(at)) ++staying;
             if (slot.instance->is_listening()) endpoints.push_back(at);
         }
         if (service.is_single && live > 1)
             return story_.fail(fmt::format("{} of {} run at once", live, service.name));
         if (!service.is_single) check_count(service, staying);
         if (!service.is_single && service.listens)
-            check_serving(service, static_cast<int>(edge_.serving_least(endpoints)));
+            check_serving(service, static_cast<int>(edge_->serving_least(endpoints)));
     }
 }
 
 // One more than wanted while one takes another's place. What is to leave stays until that is on the
 // disk, and the one in its place does not wait for it.
 void World::check_count(Wanted& service, int staying) {
-    const Time now = host_.loop().now();
+    const Time now = host_.loop().world_now();
     if (staying <= service.scale + 1 && service.scale == service.scale_asked)
         service.scale_most = service.scale;
     if (staying <= service.scale_most + 1 || now < disturbed_until_) service.too_many_since = now;
@@ -52,7 +52,7 @@ void World::check_count(Wanted& service, int staying) {
 
 // None is taken away before another one is there, whoever of thole dies meanwhile.
 void World::check_serving(Wanted& service, int serving) {
-    const Time now = host_.loop().now();
+    const Time now = host_.loop().world_now();
     if (now < disk_trouble_until_ || now < service.shaken_until || phase_ == Phase::Stopping ||
         service.scale != service.scale_asked)
         service.is_complete = false;
@@ -77,18 +77,18 @@ void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request)
                     fmt::format("{} is ended while {} calls it", name, keeper_.name_of(number)));
         }
     }
-    if (!edge_.was_routed(at)) return;
-    if (!edge_.is_acknowledged(at))
+    if (!edge_->was_routed(at)) return;
+    if (!edge_->is_acknowledged(at))
         return story_.fail(fmt::format("signal {} to {}, whose removal was not acknowledged",
                                        request.signal, name));
     if (!has_intent_on_disk(at))
         return story_.fail(
             fmt::format("signal {} to {}: no intent is on the disk", request.signal, name));
-    if (edge_.in_flight(at) > 0 && !edge_.was_cut(at))
+    if (edge_->in_flight(at) > 0 && !edge_->was_cut(at))
         return story_.fail(fmt::format("signal {} to {} with {} requests under way", request.signal,
-                                       name, edge_.in_flight(at)));
+                                       name, edge_->in_flight(at)));
     // Both are on their way for a while.
-    const Time now = host_.loop().now();
+    const Time now = host_.loop().world_now();
     const bool is_early = !seen.was_asked || now - seen.asked < kGrace - kOnTheWay;
     if (request.signal != kTerminate && is_early && now > disturbed_until_)
         return story_.fail(fmt::format("signal 9 to {} before its grace was over", name));
@@ -118,7 +118,7 @@ bool World::has_intent_on_disk(EndpointId at) {
 void World::check_attached(EndpointId at) {
     const auto found = keeper_.slots().find(at.first);
     if (found == keeper_.slots().end() || found->second.generation != at.second) return;
-    if (edge_.is_acknowledged(at) || found->second.was_asked)
+    if (edge_->is_acknowledged(at) || found->second.was_asked)
         story_.fail(fmt::format("a request came to {}, which had left", keeper_.name_of(at.first)));
 }
 

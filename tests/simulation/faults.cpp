@@ -21,9 +21,13 @@ constexpr Duration kAftermath = 5s;
 
 void World::draw_fault() {
     steps_to_fault_ = 1 + pick(chance(0.3) ? 60 : 6000);
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + kAftermath);
     // On the way down only what a user would not notice.
     if (phase_ == Phase::Stopping) return fault_role();
+    if (power_cuts_left_ > 0 && chance(0.5)) {
+        --power_cuts_left_;
+        return power_cut();
+    }
     const std::size_t drawn = pick(100);
     if (drawn < 50) return fault_role();
     if (drawn < 65) return kill_instance();
@@ -38,7 +42,7 @@ void World::draw_fault() {
     } else {
         host_.loop().jump_wall(host_.loop().draw({0s, 2h}) - Duration(1h));
     }
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + kAftermath);
 }
 
 void World::fault_role() {
@@ -48,7 +52,7 @@ void World::fault_role() {
         begin_again(wire::Role::Keeper, {5ms, 300ms});
     };
     const auto edge = [&] {
-        edge_.kill();
+        edge_->kill();
         is_edge_paused_ = false;
         begin_again(wire::Role::Edge, {1ms, 300ms});
     };
@@ -58,15 +62,47 @@ void World::fault_role() {
     if (drawn == 15) return pause(*control_process_);
     if (drawn != 19) return;
     if (chance(0.5) && keeper_.is_alive()) return pause(keeper_.process());
-    if (!edge_.is_alive()) return;
+    if (!edge_->is_alive()) return;
     is_edge_paused_ = true;
-    pause(edge_.process());
+    pause(edge_->process());
 }
 
 void World::restart_control() {
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + kAftermath);
     kill_control();
     begin_again(wire::Role::Control, {1ms, 500ms});
+}
+
+// With it goes all that lies in memory. What comes again comes by itself, as a unit of the init
+// system brings it: keeper, and with it control and the edge.
+void World::power_cut() {
+    story_.tell("the power is cut");
+    const bool had_faults = has_faults_;
+    end_faults();
+    has_faults_ = had_faults;
+    kill_control();
+    keeper_.forget_all();
+    edge_->kill();
+    is_edge_paused_ = false;
+    // Whoever writes a program does not lose it here.
+    for (const std::string folder : {"/", kHome, kSources}) sync(folder);
+    for (const Wanted& service : services_) {
+        sync(fmt::format("{}/{}", kSources, service.name));
+        sync(fmt::format("{}/{}/behaviour", kSources, service.name));
+    }
+    host_.power_cut();
+    boot();
+    for (std::uint32_t& starts : starts_) starts = 0;
+    for (const wire::Role role : {wire::Role::Keeper, wire::Role::Edge, wire::Role::Control})
+        begin_again(role, {1s, 5s});
+    for (Wanted& service : services_) service.is_complete = false;
+    disturbed_until_ = host_.loop().world_now() + kAftermath + kAftermath;
+    ask_after_boot();
+}
+
+void World::sync(const std::string& path) {
+    const Result<sim::NodePointer> node = host_.disk().find(path);
+    if (node) host_.disk().sync(**node);
 }
 
 // A death in the middle of what cannot be taken back, on purpose.
@@ -76,6 +112,7 @@ void World::draw_aims() {
         "instance leaving", "instance ended", "instance draining", "instance stopping",
         "release new",      "release built",  "release broken",    "build started",
         "manifest applied", "restart asked",  "scale asked",       "down asked"};
+    power_cuts_left_ = chance(0.3) ? 1 + static_cast<int>(pick(2)) : 0;
     if (chance(0.5)) return;
     aims_ = {"deploy reversed", std::string(kKinds[pick(std::size(kKinds))])};
     aims_left_ = 1 + static_cast<int>(pick(3));
@@ -94,7 +131,7 @@ void World::pause(sim::SimProcess& process) {
     const Duration duration = host_.loop().draw(kPause);
     story_.tell(fmt::format("{} is stopped for {}", process.name(), format_duration(duration)));
     process.pause();
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + duration + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + duration + kAftermath);
     later(duration, [this, &process] {
         if (!process.is_alive()) return;
         process.resume();
@@ -104,11 +141,11 @@ void World::pause(sim::SimProcess& process) {
 
 void World::fault_disk() {
     const Duration duration = host_.loop().draw({100ms, 5s});
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + duration + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + duration + kAftermath);
     const std::size_t drawn = pick(5);
     if (drawn < 3)
         disk_trouble_until_ =
-            std::max(disk_trouble_until_, host_.loop().now() + duration + kAftermath);
+            std::max(disk_trouble_until_, host_.loop().world_now() + duration + kAftermath);
     if (drawn == 0) {
         story_.tell("the disk is full for " + format_duration(duration));
         host_.disk().set_capacity(host_.disk().used_bytes() + pick(20'000));
@@ -150,7 +187,7 @@ void World::fault_network() {
     const Duration duration = host_.loop().draw({50ms, 4s});
     story_.tell(fmt::format("nothing comes from {} for {}", other, format_duration(duration)));
     host_.wires().part("control", other);
-    disturbed_until_ = std::max(disturbed_until_, host_.loop().now() + duration + kAftermath);
+    disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + duration + kAftermath);
     later(duration, [this] { host_.wires().heal(); });
 }
 

@@ -50,10 +50,24 @@ void Instance::start() {
         process_.env().files.read(program_.folder + "/behaviour", 1024);
     if (!read) return end_after({1ms, 5ms}, kExitOne);
     program_.behaviour = *read;
-    if (program_.is_build) return end_after({20ms, 1s}, behaves("unbuildable") ? kExitOne : 0);
+    if (program_.is_build) {
+        end_ = process_.env().timers.after(loop.draw({20ms, 1s}), [this] { end(build()); });
+        return;
+    }
+    const bool is_built = program_.behaviour.ends_with(kIsBuilt);
+    const Result<std::string> made = process_.env().files.read(program_.folder + "/made", 1024);
+    if (is_built && (!made || *made != program_.behaviour)) return end_after({1ms, 5ms}, kExitOne);
     if (behaves("exits")) return end_after({1ms, 100ms}, kExitOne);
     if (behaves("silent") || program_.port == 0) return;
     start_ = process_.env().timers.after(loop.draw({5ms, 800ms}), [this] { listen(); });
+}
+
+// What a compiler leaves: nobody has synced it.
+std::int32_t Instance::build() {
+    if (behaves("unbuildable")) return kExitOne;
+    const Status made = process_.env().files.replace(program_.folder + "/made", program_.behaviour,
+                                                     env::Durability::None, 0755);
+    return made ? 0 : kExitOne;
 }
 
 void Instance::listen() {
@@ -76,6 +90,11 @@ void Instance::ask_to_end() {
 void Instance::end_after(sim::Range when, std::int32_t wait_status) {
     end_ = process_.env().timers.after(host_.loop().draw(when),
                                        [this, wait_status] { end(wait_status); });
+}
+
+void Instance::abandon() {
+    process_.kill();
+    events_ = {[] {}, [](std::int32_t) {}};
 }
 
 void Instance::end(std::int32_t wait_status) {

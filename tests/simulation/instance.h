@@ -21,6 +21,9 @@
 
 namespace thole::simulation {
 
+// The last word of the file where what runs has to be built first.
+constexpr std::string_view kIsBuilt = " built";
+
 struct Program {
     std::string service;
     std::string folder;
@@ -48,6 +51,8 @@ public:
     void start();
     void ask_to_end();  // SIGTERM
     void end(std::int32_t wait_status);
+    // Nobody is there any more to hear of its end.
+    void abandon();
     std::uint32_t pid() const { return process_.pid(); }
     const Program& program() const { return program_; }
     bool is_listening() const {
@@ -56,6 +61,7 @@ public:
 
 private:
     void listen();
+    std::int32_t build();
     bool behaves(std::string_view how) const { return program_.behaviour.starts_with(how); }
     void end_after(sim::Range when, std::int32_t wait_status);
 

@@ -52,6 +52,21 @@ void SimKeeper::kill() {
     listening_.reset();
 }
 
+// Nothing of it outlives a boot.
+void SimKeeper::forget_all() {
+    kill();
+    for (auto& [number, slot] : slots_) {
+        if (slot.instance == nullptr) continue;
+        slot.instance->abandon();
+        buried_.push_back(std::move(slot.instance));
+    }
+    slots_.clear();
+    listeners_.clear();
+    roles_.clear();
+    keepers_ = 0;
+    ports_are_taken_ = false;
+}
+
 std::string SimKeeper::name_of(std::uint32_t number) const {
     const Slot& slot = slots_.at(number);
     const std::string service =
@@ -171,7 +186,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
         return request.scope == wire::SignalScope::All ? nullptr : "it is not running";
     story_.tell(fmt::format("signal {} to {}", request.signal, name_of(request.at.slot)));
     settings_.signalled(request.at.slot, request);
-    if (!slot.was_asked) slot.asked = host_.loop().now();
+    if (!slot.was_asked) slot.asked = host_.loop().world_now();
     slot.was_asked = true;
     if (request.signal == kKilled) {
         slot.instance->end(kKilled);

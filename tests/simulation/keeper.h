@@ -41,6 +41,8 @@ public:
 
     void begin();
     void kill();
+    // The machine has lost its power.
+    void forget_all();
     bool is_alive() const { return process_ != nullptr && process_->is_alive(); }
     sim::SimProcess& process() { return *process_; }
     std::map<std::uint32_t, Slot>& slots() { return slots_; }
@@ -78,6 +80,7 @@ private:
     std::map<std::uint32_t, wire::ListenerState> listeners_;
     std::map<std::uint32_t, wire::RoleState> roles_;
     std::vector<std::unique_ptr<Instance>> ended_;
+    std::vector<std::unique_ptr<Instance>> buried_;  // Of boots before.
     bool ports_are_taken_ = false;
     std::uint64_t keepers_ = 0;
 

@@ -1,6 +1,7 @@
-// The simulated world: `simulation [--seed N] [--seeds FIRST..LAST] [--drawn] [--loud]
-// [--until-broken]`. Without seeds the recorded ones, with --drawn also some that are drawn by what
-// is tested; each is promised to be whole, and every fifth runs twice: it must be the same run.
+// The simulated world: `simulation [--seed N] [--loud] [--seeds FIRST..LAST]
+// [--until-broken]`. Without arguments
+// the recorded seeds and some that are drawn by what is tested, each promised to be whole, and
+// every fifth run twice: it must be the same run.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -24,7 +25,6 @@ constexpr std::uint64_t kDrawnBelow = 1'000'000;
 struct Wish {
     std::vector<std::uint64_t> seeds;
     bool is_loud = false;
-    bool draws = false;          // Seeds, besides the recorded ones.
     bool ends_at_first = false;  // Broken one.
 };
 
@@ -92,7 +92,6 @@ Wish read_arguments(int count, char** arguments) {
         const std::string_view word = arguments[i];
         const std::string_view next = i + 1 < count ? arguments[i + 1] : "";
         if (word == "--loud") wish.is_loud = true;
-        if (word == "--drawn") wish.draws = true;
         if (word == "--until-broken") wish.ends_at_first = true;
         if (word == "--seed") wish.seeds.push_back(number_of(next));
         if (word != "--seeds") continue;
@@ -105,7 +104,6 @@ Wish read_arguments(int count, char** arguments) {
     wish.seeds = recorded_seeds();
     // Without them nothing is promised.
     if (wish.seeds.empty()) return wish;
-    if (!wish.draws) return wish;
     for (const std::uint64_t seed : drawn_seeds()) wish.seeds.push_back(seed);
     return wish;
 }

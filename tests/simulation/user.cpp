@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 constexpr Duration kConverges = 60s;
 constexpr Duration kStartup = 15s;
 constexpr Duration kLookEvery = 200ms;
+constexpr Duration kBootTakes = 3s;  // Until somebody thinks of it again.
 
 bool serves_well(std::string_view behaviour) {
     return behaviour.starts_with("good") || behaviour.starts_with("stubborn");
@@ -69,14 +70,14 @@ std::string World::manifest() const {
 void World::begin_phase(Phase phase, Duration limit) {
     phase_ = phase;
     was_told_ = is_settled_ = false;
-    deadline_ = host_.loop().now() + limit;
+    deadline_ = host_.loop().world_now() + limit;
     next_act_ = {};
     has_faults_ = phase == Phase::Noise || (phase == Phase::Stopping && chance(0.5));
     steps_to_fault_ = 1 + pick(2000);
 }
 
 void World::advance() {
-    const Time now = host_.loop().now();
+    const Time now = host_.loop().world_now();
     if (now > deadline_ && phase_ != Phase::Noise) {
         if (phase_ == Phase::Quiet) why_not_ = "it is not settled";
         why_not_ = why_not_.empty() ? system_ : why_not_ + "; " + system_;
@@ -116,9 +117,10 @@ void World::advance() {
 
 // False where the disk does not take it: then nothing was changed.
 bool World::edit(Wanted& service, std::string_view how) {
-    env::Files& files = user_.env().files;
+    env::Files& files = user_->env().files;
     const std::string folder = fmt::format("{}/{}", kSources, service.name);
-    const std::string behaviour = fmt::format("{} {}", how, ++edits_);
+    const std::string behaviour =
+        fmt::format("{} {}{}", how, ++edits_, service.has_build ? kIsBuilt : "");
     Status written = files.make_folder(folder, 0755);
     if (written)
         written = files.replace(folder + "/behaviour", behaviour, env::Durability::None, 0644);
@@ -143,7 +145,7 @@ void World::make_one_bad() {
 void World::do_something() {
     constexpr std::string_view kBehaviours[] = {"good",  "good",   "good",    "stubborn",
                                                 "exits", "silent", "crashes", "unbuildable"};
-    next_act_ = host_.loop().now() + host_.loop().draw({100ms, 5s});
+    next_act_ = host_.loop().world_now() + host_.loop().draw({100ms, 5s});
     Wanted& service = services_[pick(services_.size())];
     switch (pick(6)) {
         case 0:
@@ -182,6 +184,17 @@ void World::put_manifest() {
     ask("PUT", "/manifest", json.end_array().end_object().take());
 }
 
+// What the user waited for is asked for again; but for what would count twice.
+void World::ask_after_boot() {
+    exchange_.reset();
+    if (asked_.empty()) return;
+    if (asked_.ends_with("/restart") || asked_.starts_with("/system")) {
+        asked_.clear();
+        return;
+    }
+    again_ = user_->env().timers.after(kBootTakes, ask_again_);
+}
+
 void World::ask(const std::string& method, const std::string& path, const std::string& body) {
     asked_ = path;
     ask_again_ = [this, method, path, body] { ask(method, path, body); };
@@ -193,7 +206,7 @@ void World::ask(const std::string& method, const std::string& path, const std::s
     web::ExchangeOptions options;
     options.events.done = [this](const Result<web::Response>& answer) { heard(answer); };
     exchange_ = web::start_exchange(
-        user_.env(), user_.env().network.connect_unix(std::string(kRun) + "/api.sock"), request,
+        user_->env(), user_->env().network.connect_unix(std::string(kRun) + "/api.sock"), request,
         std::move(options));
 }
 
@@ -207,7 +220,7 @@ void World::heard(const Result<web::Response>& answer) {
     if (!is_answer) {
         if (path.ends_with("/restart") || path.starts_with("/system")) return;
         asked_ = path;
-        again_ = user_.env().timers.after(100ms, ask_again_);
+        again_ = user_->env().timers.after(100ms, ask_again_);
         return;
     }
     if (answer->status == 404 && phase_ == Phase::Noise && is_noisy_from_start_) return;
@@ -216,12 +229,15 @@ void World::heard(const Result<web::Response>& answer) {
     if (path == "/system") return look_at_system(answer->body);
     if (path.starts_with("/timeline")) return look_at_timeline(answer->body);
     if (path == "/manifest" || path == "/down") was_told_ = true;
+    if (path == "/manifest") ++acknowledged_["manifest applied"];
+    if (path.ends_with("/restart")) ++acknowledged_["restart asked"];
+    if (path.ends_with("/scale")) ++acknowledged_["scale asked"];
     for (Wanted& service : services_) {
         if (path == "/services/" + service.name + "/restart") ++service.restarts;
         if (path != "/services/" + service.name + "/scale") continue;
         service.scale = service.scale_asked;
         service.is_complete = false;
-        service.shaken_until = host_.loop().now() + kShaken;
+        service.shaken_until = host_.loop().world_now() + kShaken;
     }
 }
 
@@ -241,11 +257,16 @@ void World::look_at_timeline(const std::string& body) {
     if (entries == nullptr || entries->array() == nullptr)
         return story_.fail("no timeline: " + body);
     std::int64_t last = 0;
+    std::map<std::string, int> missing = acknowledged_;
     for (const Json& entry : *entries->array()) {
         const Result<std::int64_t> sequence = entry.integer_at("sequence");
         if (!sequence || *sequence != last + 1)
             return story_.fail(fmt::format("the timeline has a gap after {}", last));
         last = *sequence;
+        --missing[entry.text_at("kind").value_or("")];
+    }
+    for (const auto& [kind, count] : missing) {
+        if (count > 0) return story_.fail(fmt::format("{} entries '{}' are missing", count, kind));
     }
     story_.tell(fmt::format("it is whole, with {} rows on its timeline; down", last));
     begin_phase(Phase::Stopping, kConverges + kStartup);
@@ -281,7 +302,7 @@ bool World::is_as_wanted() {
             const bool is_right = serves_well(service.behaviour) ? behaviour == service.behaviour
                                                                  : serves_well(behaviour);
             const bool is_new = slot.instance->program().restart >= service.restarts;
-            const bool serves = !service.listens || edge_.serves({number, slot.generation});
+            const bool serves = !service.listens || edge_->serves({number, slot.generation});
             whole += is_right && is_new && serves && slot.instance->is_listening() ? 1 : 0;
         }
         if (whole != service.scale || all != whole)
@@ -289,7 +310,7 @@ bool World::is_as_wanted() {
                                     service.behaviour, whole, service.scale, all);
         if (!serves_well(service.behaviour)) look_for_reason(service);
     }
-    if (edge_.snapshot().services.size() != services_.size())
+    if (edge_->snapshot().services.size() != services_.size())
         why_not_ += "the edge's snapshot is old; ";
     is_settled_ = false;  // To be asked again.
     return why_not_.empty();

@@ -23,10 +23,6 @@ World::World(std::uint64_t seed, bool is_loud)
                                const wire::SignalRequest& request) { check_signal(slot, request); },
            .died = [this](std::uint32_t slot) { on_death(slot); },
            .shut_down = [this] { check_shut_down(); }}),
-      edge_(
-          host_, story_,
-          {.run = kRun, .data = kData, .attached = [this](EndpointId at) { check_attached(at); }}),
-      user_(host_.process("user")),
       follower_(host_, story_, [this](std::string_view kind) { aim(kind); }) {
     // SQLite salts its log: from the seed, so that two runs of it are the same.
     sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed % 0x7fffffff) + 1,
@@ -34,20 +30,35 @@ World::World(std::uint64_t seed, bool is_loud)
     if (is_loud) story_.be_loud();
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
     host_.disk().mount_tmpfs("/run");
-    env::Files& files = user_.env().files;
-    CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
+    boot();
     plan_services();
     keeper_.begin();
-    edge_.begin();
+    edge_->begin();
     begin_control();
-    follower_.begin();
     load();
+}
+
+// What is there before anything of thole runs.
+void World::boot() {
+    user_ = &host_.process("user");
+    env::Files& files = user_->env().files;
+    CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
+    for (const char* const folder : {kHome, kSources, kDataParent})
+        CHECK(files.make_folder(folder, 0755).ok());
+    CHECK(files.sync_folder("/").ok());
+    CHECK(files.sync_folder(kHome).ok());
+    if (edge_) edges_before_.push_back(std::move(edge_));
+    edge_ = std::make_unique<SimEdge>(
+        host_, story_, EdgeSettings{.run = kRun, .data = kData, .attached = [this](EndpointId at) {
+                                        check_attached(at);
+                                    }});
+    follower_.begin();
 }
 
 World::~World() {
     kill_control();
     keeper_.kill();
-    edge_.kill();
+    edge_->kill();
 }
 
 std::string World::run() {
@@ -109,9 +120,9 @@ void World::begin_again(wire::Role role, sim::Range after) {
                                    return;
                                }
                                if (!keeper_.is_alive()) return begin_again(role, {50ms, 100ms});
-                               if (role == wire::Role::Edge && !edge_.is_alive()) {
-                                   edge_.begin();
-                                   tell_role(role, edge_.process().pid());
+                               if (role == wire::Role::Edge && !edge_->is_alive()) {
+                                   edge_->begin();
+                                   tell_role(role, edge_->process().pid());
                                }
                                if (role == wire::Role::Control && !control_process_->is_alive())
                                    begin_control();
@@ -124,22 +135,22 @@ void World::load() {
         host_.loop().draw({5ms, 60ms}),
         {"load", nullptr, [this] {
              load();
-             const std::vector<wire::SnapshotService>& services = edge_.snapshot().services;
+             const std::vector<wire::SnapshotService>& services = edge_->snapshot().services;
              if (services.empty() || is_edge_paused_) return;
              const bool is_slow = chance(0.03);
              const Duration most = is_slow ? (phase_ == Phase::Noise ? 8s : 2s) : Duration(80ms);
-             edge_.request(services[pick(services.size())].id, host_.loop().draw({1ms, most}));
+             edge_->request(services[pick(services.size())].id, host_.loop().draw({1ms, most}));
          }});
 }
 
 void World::on_death(std::uint32_t slot) {
     const Slot& ended = keeper_.slots()[slot];
     const EndpointId at{slot, ended.generation};
-    edge_.lost(at);
+    edge_->lost(at);
     Wanted* const service = service_of(slot);
     if (service == nullptr || ended.was_asked || !ended.instance->is_listening()) return;
     service->is_complete = false;
-    service->shaken_until = host_.loop().now() + kShaken;
+    service->shaken_until = host_.loop().world_now() + kShaken;
 }
 
 Wanted* World::find(std::string_view name) {

@@ -40,6 +40,7 @@ public:
 private:
     // world.cpp: processes.
     void after_step();
+    void boot();
     void begin_control();
     void kill_control();
     void tell_role(wire::Role role, std::uint32_t pid);
@@ -60,6 +61,7 @@ private:
     void make_one_bad();
     void do_something();
     void put_manifest();
+    void ask_after_boot();
     void ask(const std::string& method, const std::string& path, const std::string& body);
     void heard(const Result<web::Response>& answer);
     void look_at_system(const std::string& body);
@@ -72,6 +74,8 @@ private:
     void end_faults();
     void fault_role();
     void restart_control();
+    void power_cut();
+    void sync(const std::string& path);
     void draw_aims();
     void aim(std::string_view kind);
     void fault_disk();
@@ -94,10 +98,12 @@ private:
     sim::SimHost host_;
     Story story_;
     SimKeeper keeper_;
-    SimEdge edge_;
+    std::unique_ptr<SimEdge> edge_;
+    std::vector<std::unique_ptr<SimEdge>>
+        edges_before_;  // A boot; their last events may still come.
     sim::SimProcess* control_process_ = nullptr;
     std::unique_ptr<control::Control> control_;
-    sim::SimProcess& user_;
+    sim::SimProcess* user_ = nullptr;
     Follower follower_;
     std::vector<Wanted> services_;
 
@@ -108,6 +114,7 @@ private:
     // Control dies soon after something of this kind is on its timeline, so many times.
     std::set<std::string, std::less<>> aims_;
     int aims_left_ = 0;
+    int power_cuts_left_ = 0;
     std::uint64_t steps_to_aimed_ = 0;  // 0: nothing was seen.
     bool has_faults_ = false;
     bool is_noisy_from_start_ = false;
@@ -124,7 +131,8 @@ private:
     std::function<void()> ask_again_;
     env::Timer again_;
     int edits_ = 0;
-    std::string system_;  // As it was said last.
+    std::map<std::string, int> acknowledged_;  // By the kind of entry that must be there for each.
+    std::string system_;                       // As it was said last.
     std::string why_not_;
     bool is_settled_ = false;
 };
