@@ -69,18 +69,18 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
 void Worker::refused(std::uint32_t slot) { slots_[slot].refused_until_ns = now_ns_ + kRefusedNs; }
 
 std::uint32_t Worker::connect_to(std::uint32_t slot) {
-    // Main may be writing another instance into the slot: then this copy is of no use.
-    const EndpointEntry entry = segment_.endpoints[slot];
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (segment_.endpoints[slot].bits != 0 ||
-        segment_.endpoints[slot].generation != entry.generation)
-        return kNone;
+    // Main may be writing another instance into the slot: then what was read is of no use.
+    const EndpointEntry& entry = segment_.endpoints[slot];
+    const std::uint32_t generation = entry.generation;
+    const std::uint32_t address = entry.address;
+    const std::uint32_t port = entry.port;
+    if (entry.bits != 0 || entry.generation != generation) return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};
     to.sin_family = AF_INET;
-    to.sin_addr.s_addr = htonl(entry.address);
-    to.sin_port = htons(static_cast<std::uint16_t>(entry.port));
+    to.sin_addr.s_addr = htonl(address);
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
     const int one = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
@@ -96,7 +96,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot) {
     socket.since_ns = now_ns_;
     socket.is_open = true;
     socket.is_connecting = !connected;
-    open_record(runtime_.record(number), fd, Kind::Busy, {slot, entry.generation});
+    open_record(runtime_.record(number), fd, Kind::Busy, {slot, generation});
     watch(number);
     return number;
 }

@@ -252,18 +252,16 @@ void ControlLink::change_endpoints(std::string_view body) {
         named[change.at.slot] = true;
         EndpointEntry& entry = segment.endpoints[change.at.slot];
         // Out first, in last: at no instant does a half-written entry serve.
-        __atomic_store_n(&entry.bits, static_cast<std::uint32_t>(wire::kBitGone), __ATOMIC_RELEASE);
-        entry.generation = change.at.generation;
+        entry.bits = wire::kBitGone;
         entry.service = change.service;
         entry.release = change.release;
         entry.address = change.address;
         entry.port = change.port;
-        __atomic_store_n(&entry.bits, change.bits, __ATOMIC_RELEASE);
+        entry.generation = change.at.generation;
+        entry.bits = change.bits;
     }
     for (std::uint32_t slot = 0; header.full != 0 && slot < wire::kSlotsMax; ++slot) {
-        if (!named[slot])
-            __atomic_store_n(&segment.endpoints[slot].bits,
-                             static_cast<std::uint32_t>(wire::kBitGone), __ATOMIC_RELEASE);
+        if (!named[slot]) segment.endpoints[slot].bits = wire::kBitGone;
     }
     wait_for_workers();
     sequence_ = header.sequence;

@@ -65,14 +65,14 @@ wire::StatsHeader Reports::header() const {
 wire::EndpointStats Reports::stats_of(std::uint32_t slot, std::uint32_t parity) const {
     const Segment& segment = runtime_.segment;
     const EndpointEntry& entry = segment.endpoints[slot];
-    std::uint32_t generation = (entry.generation & 1) == parity ? entry.generation : 0;
+    const std::uint32_t newest = entry.generation;
+    std::uint32_t generation = (newest & 1) == parity ? newest : 0;
     for (const WorkerCounters& counters : segment.counters)
         generation = std::max(generation, counters.endpoints[slot][parity].generation.load());
     wire::EndpointStats sum{};
     sum.at = {generation == 0 ? kNone : slot, generation};
     if (generation == 0) return sum;
-    sum.bits = generation == entry.generation ? __atomic_load_n(&entry.bits, __ATOMIC_RELAXED)
-                                              : static_cast<std::uint32_t>(wire::kBitGone);
+    sum.bits = generation == newest ? entry.bits.load() : std::uint32_t{wire::kBitGone};
     for (const WorkerCounters& counters : segment.counters) {
         wire::EndpointStats next = sum;
         if (read_counters(counters.endpoints[slot][parity], generation, next)) sum = next;

@@ -24,13 +24,15 @@ constexpr std::uint32_t kServicesMax = 1024;
 constexpr std::uint32_t kWorkers = 2;
 constexpr std::uint32_t kSegmentMagic = 0x65676465;
 
+// Main writes while workers read: `bits` out first and in last, `generation` just before that, so
+// that what was read between two looks at one generation that serves belongs to it.
 struct EndpointEntry {
-    std::uint32_t generation;
-    std::uint32_t service;
-    std::uint32_t release;
-    std::uint32_t address;
-    std::uint32_t port;
-    std::uint32_t bits;  // 0: serves. Stored last; kBitGone where there is none.
+    std::atomic<std::uint32_t> generation;
+    std::atomic<std::uint32_t> service;
+    std::atomic<std::uint32_t> release;
+    std::atomic<std::uint32_t> address;
+    std::atomic<std::uint32_t> port;
+    std::atomic<std::uint32_t> bits;  // 0: serves; kBitGone where there is none.
 };
 
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
