@@ -92,6 +92,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     const int one = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const auto number = static_cast<std::uint32_t>(fd);
+    runtime_.take_number(number);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.is_open = true;

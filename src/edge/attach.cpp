@@ -90,6 +90,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot) {
         return kNone;
     }
     const auto number = static_cast<std::uint32_t>(fd);
+    runtime_.take_number(number);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.owner = number_;

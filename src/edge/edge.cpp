@@ -39,7 +39,7 @@ Result<Segment*> map_segment(int fd) {
 
 void forget_listeners(Segment& segment) {
     for (ListenerEntry& listener : segment.listeners) {
-        listener = {};
+        listener.id = 0;
         listener.fd = -1;
     }
     segment.listener_count = 0;

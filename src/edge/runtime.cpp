@@ -1,6 +1,10 @@
 #include "edge/runtime.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 
 #include "edge/worker.h"
 
@@ -8,6 +12,19 @@ namespace thole::edge {
 
 Runtime::Runtime(Segment& memory) : segment(memory) {}
 Runtime::~Runtime() = default;
+
+void Runtime::close_number(std::uint32_t fd) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_release(&sockets[fd]);
+#endif
+    ::close(static_cast<int>(fd));
+}
+
+void Runtime::take_number([[maybe_unused]] std::uint32_t fd) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire(&sockets[fd]);
+#endif
+}
 
 std::uint64_t cookie_of(int fd) {
     std::uint64_t cookie = 0;

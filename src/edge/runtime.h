@@ -104,6 +104,12 @@ struct Runtime {
     // Clients of each worker, with those that are handed to it just now.
     std::array<std::atomic<std::uint32_t>, kWorkers> clients{};
 
+    // The last thing a worker does with a descriptor, and the first with one that the kernel gave:
+    // the number may have been another worker's. The kernel's table of descriptors orders the two,
+    // which the thread sanitizer has to be told.
+    void close_number(std::uint32_t fd);
+    void take_number(std::uint32_t fd);
+
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     Socket& socket(std::uint32_t fd) { return sockets[fd]; }
 };

@@ -36,29 +36,30 @@ struct EndpointEntry {
 };
 
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
+// Main writes it, and services, while workers read.
 struct ListenerEntry {
-    std::uint32_t id;  // As keeper has parked it; 0: none.
-    std::int32_t fd;   // -1: none.
-    std::uint32_t service;
-    std::uint32_t service_place;
-    std::uint32_t kind;  // wire::ListenerKind
-    std::uint32_t checks_caller;
-    std::uint32_t caller_uid;
+    std::atomic<std::uint32_t> id;  // As keeper has parked it; 0: none.
+    std::atomic<std::int32_t> fd;   // -1: none.
+    std::atomic<std::uint32_t> service;
+    std::atomic<std::uint32_t> service_place;
+    std::atomic<std::uint32_t> kind;  // wire::ListenerKind
+    std::atomic<std::uint32_t> checks_caller;
+    std::atomic<std::uint32_t> caller_uid;
     std::uint32_t reserved;
 };
 
 struct ServiceEntry {
-    std::uint32_t id;
-    std::uint32_t is_used;
-    std::uint32_t holds;  // 1: requests wait, although endpoints serve.
-    std::uint32_t held_requests_max;
-    std::uint32_t held_bytes_max;
+    std::atomic<std::uint32_t> id;
+    std::atomic<std::uint32_t> is_used;
+    std::atomic<std::uint32_t> holds;  // 1: requests wait, although endpoints serve.
+    std::atomic<std::uint32_t> held_requests_max;
+    std::atomic<std::uint32_t> held_bytes_max;
     std::uint32_t reserved;
-    std::int64_t connect_ns;
-    std::int64_t response_head_ns;
-    std::int64_t idle_ns;
-    std::int64_t tunnel_ns;
-    std::int64_t hold_ns;
+    std::atomic<std::int64_t> connect_ns;
+    std::atomic<std::int64_t> response_head_ns;
+    std::atomic<std::int64_t> idle_ns;
+    std::atomic<std::int64_t> tunnel_ns;
+    std::atomic<std::int64_t> hold_ns;
 };
 
 struct Segment {
@@ -69,9 +70,9 @@ struct Segment {
     std::uint64_t snapshot_version;
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
-    std::atomic<std::uint32_t> ending;  // 1: a clean end; the holder leaves.
-    std::uint32_t listener_count;       // Places in use, gaps included.
-    std::uint32_t service_count;
+    std::atomic<std::uint32_t> ending;          // 1: a clean end; the holder leaves.
+    std::atomic<std::uint32_t> listener_count;  // Places in use, gaps included.
+    std::atomic<std::uint32_t> service_count;
     // Edges that keeper has started on this segment; a holder of an earlier one leaves.
     std::atomic<std::uint32_t> lineage;
     Faults faults;

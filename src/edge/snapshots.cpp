@@ -62,10 +62,9 @@ void put_service(Segment& segment, const wire::SnapshotService& service) {
     place->hold_ns = limits.hold.count();
     place->held_requests_max = limits.held_requests_max;
     place->held_bytes_max = limits.held_bytes_max;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
     place->is_used = 1;
     const auto count = static_cast<std::uint32_t>(place - segment.services) + 1;
-    segment.service_count = std::max(segment.service_count, count);
+    segment.service_count = std::max(segment.service_count.load(), count);
 }
 
 void put_listener(Segment& segment, const wire::SnapshotListener& wanted, Listeners& taken) {
@@ -83,10 +82,9 @@ void put_listener(Segment& segment, const wire::SnapshotListener& wanted, Listen
     place->kind = static_cast<std::uint32_t>(wanted.kind);
     place->checks_caller = wanted.check_caller;
     place->caller_uid = wanted.caller_uid;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
     place->id = wanted.id;
     const auto count = static_cast<std::uint32_t>(place - segment.listeners) + 1;
-    segment.listener_count = std::max(segment.listener_count, count);
+    segment.listener_count = std::max(segment.listener_count.load(), count);
 }
 
 void drop_others(Segment& segment, const wire::Snapshot& snapshot) {

@@ -156,7 +156,7 @@ void Worker::close_socket(std::uint32_t fd) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     free_ring(record);
     runtime_.socket(fd) = Socket{};
-    ::close(static_cast<int>(fd));
+    runtime_.close_number(fd);
 }
 
 void Worker::drop_upstream(std::uint32_t fd) {

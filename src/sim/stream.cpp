@@ -71,7 +71,6 @@ std::size_t StreamEnd::next_size() {
 }
 
 void StreamEnd::flush() {
-    std::size_t sent = 0;
     const std::shared_ptr<Endpoint> to = other();
     if (shape() == Shape::Unix && (to == nullptr || to->has_left()) && !unsent_.empty()) {
         close(from_errno(EPIPE, "send"));
@@ -82,7 +81,6 @@ void StreamEnd::flush() {
         send({.kind = Message::Kind::Bytes, .bytes = unsent_.substr(0, size)});
         unsent_.erase(0, size);
         not_taken_ += size;
-        sent += size;
     }
     if (!unsent_.empty()) return;
     if (has_ended_ && !has_shut_) {
