@@ -107,7 +107,7 @@ private:
     void note_slot(model::InstanceId id, std::string_view stage);
     void recall_notes();
     bool has_strangers() const;
-    Slot& add_slot(std::uint32_t number, std::uint32_t service, bool is_build);
+    Slot& add_slot(std::uint32_t number, std::uint32_t service);
     std::uint16_t choose_port();
 
     // leaving.cpp: its way out; what the edge says of endpoints.

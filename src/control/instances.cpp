@@ -36,7 +36,7 @@ Slot* Control::slot_for(Service& service) {
         one_is_coming = one_is_coming || slot.use == SlotUse::Forgetting;
     }
     if (one_is_coming || highest + 1 >= wire::kSlotsMax) return nullptr;
-    return &add_slot(highest + 1, service.row.id, false);
+    return &add_slot(highest + 1, service.row.id);
 }
 
 // What runs and is nobody's, as far as is known: on its way out. It may be one of a service whose
@@ -49,10 +49,10 @@ bool Control::has_strangers() const {
     });
 }
 
-Slot& Control::add_slot(std::uint32_t number, std::uint32_t service, bool is_build) {
+Slot& Control::add_slot(std::uint32_t number, std::uint32_t service) {
     Slot& made = world_.slots[number];
     const auto begun = world_.begun.find(number);
-    made.row = {number, service, begun == world_.begun.end() ? 0 : begun->second, is_build};
+    made.row = {number, service, begun == world_.begun.end() ? 0 : begun->second, false};
     return made;
 }
 

@@ -268,7 +268,8 @@ void Control::build(Service& service) {
         highest = std::max(highest, number);
         if (each.row.service == service.row.id && each.row.is_build) slot = &each;
     }
-    if (slot == nullptr) slot = &add_slot(highest + 1, service.row.id, true);
+    if (slot == nullptr) slot = &add_slot(highest + 1, service.row.id);
+    slot->row.is_build = true;
     const std::string folder = release_folder(service, staging.release);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
     const env::Owner owner = owner_of(service);

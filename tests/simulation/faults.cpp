@@ -85,7 +85,7 @@ void World::power_cut() {
     edge_->kill();
     is_edge_paused_ = false;
     // Whoever writes a program does not lose it here.
-    for (const std::string folder : {"/", kHome, kSources}) sync(folder);
+    for (const std::string folder : {"/", kProjects, kSources}) sync(folder);
     for (const Wanted& service : services_) {
         sync(fmt::format("{}/{}", kSources, service.name));
         sync(fmt::format("{}/{}/behaviour", kSources, service.name));

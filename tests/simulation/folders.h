@@ -8,8 +8,8 @@ namespace thole::simulation {
 constexpr const char* kRun = "/run/thole/world";
 constexpr const char* kDataParent = "/srv";
 constexpr const char* kData = "/srv/data";
-constexpr const char* kHome = "/home";
-constexpr const char* kSources = "/home/world";
+constexpr const char* kProjects = "/projects";
+constexpr const char* kSources = "/projects/world";
 
 // A disk that is worn out.
 constexpr sim::Range kSlowJobs = {std::chrono::milliseconds(10), std::chrono::seconds(2)};

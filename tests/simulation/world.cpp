@@ -43,10 +43,10 @@ void World::boot() {
     user_ = &host_.process("user");
     env::Files& files = user_->env().files;
     CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
-    for (const char* const folder : {kHome, kSources, kDataParent})
+    for (const char* const folder : {kProjects, kSources, kDataParent})
         CHECK(files.make_folder(folder, 0755).ok());
     CHECK(files.sync_folder("/").ok());
-    CHECK(files.sync_folder(kHome).ok());
+    CHECK(files.sync_folder(kProjects).ok());
     if (edge_) edges_before_.push_back(std::move(edge_));
     edge_ = std::make_unique<SimEdge>(
         host_, story_, EdgeSettings{.run = kRun, .data = kData, .attached = [this](EndpointId at) {
