@@ -230,6 +230,17 @@ def test_start_during_shutdown_gives_a_keeper_that_stays(system):
     assert len(system.pids()) == 2
 
 
+def own_sessions(system):
+    """How many of its processes lead one."""
+    found = 0
+    for pid in system.pids():
+        try:
+            found += os.getsid(pid) == pid
+        except ProcessLookupError:  # It ended just now.
+            pass
+    return found
+
+
 def test_without_rights_all_of_it_works_but_cgroups(nobody):
     keeper = nobody.start()
     assert keeper.synced[4] == 0
@@ -240,7 +251,7 @@ def test_without_rights_all_of_it_works_but_cgroups(nobody):
     keeper.spawn(SLOT + 9, 1, sleeper(nobody, uid=0))
     assert keeper.wait_ended(SLOT + 9, 1).failed_step() == (8, 1)  # user, EPERM
     keeper.start(SLOT + 10, 1, shell(nobody, "setsid sleep 1000 & set -m; sleep 1000 & wait", uid=NOBODY))
-    until(lambda: len(nobody.pids()) == 2 + 5 + 3, "its children")
+    until(lambda: len(nobody.pids()) == 2 + 5 + 3 and own_sessions(nobody) == 2 + 5 + 2, "its children, one in a session of its own")
     keeper.signal(SLOT + 10, 1, signal.SIGKILL, wire.ALL)
     keeper.wait_ended(SLOT + 10, 1)
     # Its session goes with it, process groups of their own included; who left the session goes at the end.
