@@ -40,9 +40,9 @@ def words_of(pid):
     has no arguments for a moment: asked again until it does. The kernel's own threads never have: they have no program."""
     deadline = time.monotonic() + 1
     try:
-        while start_time(pid) is not None and os.readlink(f"/proc/{pid}/exe") and time.monotonic() < deadline:
+        while start_time(pid) is not None and os.readlink(f"/proc/{pid}/exe"):
             words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if words:
+            if words or time.monotonic() > deadline:
                 return words + Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
         pass
@@ -70,8 +70,18 @@ def delete_cgroups(name):
 
 def strike(system, pid, number):
     """Signals a process of this test's own, and nobody else: a wrong number in a test must not reach a stranger."""
-    assert pid > 1 and pid in system.pids(), f"{pid} is not a process of this test"
+    assert_own(system, [pid])
     os.kill(pid, number)
+
+
+def assert_own(system, pids):
+    """Processes of this test's own, all of them, and they live."""
+    assert all(pid is not None and pid > 1 for pid in pids), pids
+    # One that is there may be missed by the first look on a busy machine: that has been seen, and not been explained.
+    deadline = time.monotonic() + 2
+    while not set(pids) <= set(system.pids()):
+        assert time.monotonic() < deadline, [(pid, start_time(pid), words_of(pid)[:300]) for pid in pids]
+        time.sleep(wire.POLL_S)
 
 
 class System:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import accountant
-from conftest import start_time, until
+from conftest import assert_own, start_time, until
 from project import Project
 
 ROLES = ("keeper", "watch", "control", "edge")
@@ -102,8 +102,8 @@ class Judged(Project):
 
     def kill_together(self, pids):
         """SIGKILL to all, without a moment in which one of them could make up for another."""
-        mine = self.pids()
-        assert all(pid in mine for pid in pids), (pids, mine)
+        pids = list(pids)
+        assert_own(self, pids)
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
                 os.kill(pid, number)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from conftest import ROOT, start_time, until
+from conftest import ROOT, assert_own, start_time, until
 
 ROLES = ("keeper", "watch", "control", "edge", "holder")
 STEPS = ("deploy began", "instance starting", "instance ready", "instance leaving", "instance draining",
@@ -53,7 +53,7 @@ class Struck:
         self.project, self.strike = project, strike
         self.lives = {role: (pid, start_time(pid)) for role in strike.roles if (pid := project.pid_of(role))}
         assert len(self.lives) == len(strike.roles), self.lives
-        assert set(pid for pid, _ in self.lives.values()) <= set(project.pids())
+        assert_own(project, [pid for pid, _ in self.lives.values()])
 
     def do(self):
         for pid, _ in self.lives.values():
