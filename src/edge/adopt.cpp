@@ -116,7 +116,9 @@ void Adoption::look_at(int fd) {
     }
     const auto number = static_cast<std::uint32_t>(fd);
     Record& record = runtime_.record(number);
-    if (record.kind == Kind::Free || record.cookie != cookie) {
+    // Of a client that says no listener nothing was read: the edge died while it wrote it down.
+    const bool is_half_written = record.kind == Kind::Client && current(record).listener == 0;
+    if (record.kind == Kind::Free || record.cookie != cookie || is_half_written) {
         const std::optional<Positions> at = positions_of(fd, Opened::ByPeer);
         const std::uint32_t place = listener_behind(fd);
         if (!at || at->is_connecting || at->in != 0 || at->out != 0 || place == kNone) {

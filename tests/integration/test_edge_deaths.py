@@ -13,6 +13,8 @@ from edge import OUT
 from edge_stand import Load, kill_edge, stand, three  # pylint: disable=unused-import
 
 SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+TO_SYSTEM_CALL, ONE_INSTRUCTION, READ_REGISTER = 24, 9, 3
+RAX, ORIG_RAX, GETSOCKOPT, ACCEPT4 = 10 * 8, 15 * 8, 55, 288
 SYS_TGKILL = 234
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -103,6 +105,53 @@ def test_a_fault_costs_at_most_the_request_in_hand(three):
     edge = three.edge
     # One whose head was just being read had met no endpoint: it is closed, and counts for none.
     edge.until(lambda: edge.outcome("reset") <= len(load.failures) and edge.outcome("success") > 0, "counts")
+
+
+def stop_of(tid):
+    """The next stop of a traced thread: (system call, what it returned); None where it has not stopped yet."""
+    if os.waitpid(tid, WALL | os.WNOHANG)[0] != tid:
+        return None
+    return LIBC.ptrace(READ_REGISTER, tid, ORIG_RAX, None), LIBC.ptrace(READ_REGISTER, tid, RAX, None)
+
+
+def killed_while_it_writes_down(three, steps):
+    """A client, of whom a worker had just asked the kernel for the cookie when it got so many instructions more."""
+    pid, tids = three.edge.pid, workers(three.edge.pid)
+    for tid in tids:
+        assert LIBC.ptrace(SEIZE, tid, None, None) == 0 and LIBC.ptrace(INTERRUPT, tid, None, None) == 0
+        assert os.waitpid(tid, WALL)[0] == tid and LIBC.ptrace(TO_SYSTEM_CALL, tid, None, None) == 0
+    client, accepted, asks = three.client(), set(), []
+
+    def has_asked():
+        for tid in tids:
+            stop = stop_of(tid)
+            if stop is None:
+                continue
+            if stop[0] == ACCEPT4 and stop[1] >= 0:
+                accepted.add(tid)
+            if stop[0] == GETSOCKOPT and stop[1] == 0 and tid in accepted:
+                asks.append(tid)
+                return True
+            assert LIBC.ptrace(TO_SYSTEM_CALL, tid, None, None) == 0
+        return False
+    until(has_asked, "a worker has accepted it")
+    for _ in range(steps):
+        assert LIBC.ptrace(ONE_INSTRUCTION, asks[0], None, None) == 0
+        assert os.WIFSTOPPED(os.waitpid(asks[0], WALL)[1])
+    os.kill(pid, signal.SIGKILL)
+    for tid in tids:  # A traced thread's death is its tracer's to take.
+        until(lambda tid=tid: not os.WIFSTOPPED(os.waitpid(tid, WALL)[1]), "a worker's death")
+    until(lambda: start_time(pid) is None, "the edge's death")
+    three.edge.connect()
+    return client
+
+
+@pytest.mark.parametrize("steps", range(0, 160, 8))
+def test_who_was_just_being_written_down_is_served_however_far_that_was(three, steps):
+    client = killed_while_it_writes_down(three, steps)
+    deadline = time.monotonic() + 0.3  # A few sweeps, each of which closes what nobody serves.
+    until(lambda: time.monotonic() > deadline, "sweeps")
+    client.expect("GET", "/get/1")
 
 
 def edges_of(stand):

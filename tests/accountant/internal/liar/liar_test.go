@@ -19,7 +19,7 @@ import (
 const (
 	requests = 4000
 	rate     = 500 // A third of one core for client, liar and service: others may keep the machine busy meanwhile.
-	addedMax = 5 * time.Second
+	addedMax = 8 * time.Second
 )
 
 // mix is that of every run, but for more tunnels and streams, so that there is room for all lies among them.
