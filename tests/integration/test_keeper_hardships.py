@@ -132,6 +132,13 @@ def test_the_edges_holder_takes_its_slot_and_may_die_as_well(roles):
         assert len(edges) == 2, "the edge and its holder, and no other"
 
 
+def kill_together(system, pids):
+    """Stopped first: else the holder could take the edge's place, and clone one of its own, before its turn comes."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            strike(system, pid, number)
+
+
 def test_an_adopted_edges_holder_takes_its_slot_as_well(roles):
     """After keeper's own death neither is its child any more; after watch's, not even watch's."""
     roles.run.mkdir(mode=0o700)
@@ -154,8 +161,7 @@ def test_an_adopted_edges_holder_takes_its_slot_as_well(roles):
         deadline = time.monotonic() + 1.5
         keeper.until(lambda: time.monotonic() > deadline)
         assert keeper.roles[EDGE]["pid"] == now and start_time(now) is not None
-        for pid in processes_of(str(roles.binaries / "lib/thole/edge")):
-            strike(roles, pid, signal.SIGKILL)
+        kill_together(roles, processes_of(str(roles.binaries / "lib/thole/edge")))
         until(lambda now=now: ask(roles.run / "edge.sock", socket.SOCK_SEQPACKET) != now, "the next edge")
 
 
@@ -167,8 +173,7 @@ def test_edge_and_holder_die_together_and_another_comes(roles):
     for _ in range(3):
         until(lambda: len(processes_of(str(roles.binaries / "lib/thole/edge"))) == 2, "edge and holder")
         old = processes_of(str(roles.binaries / "lib/thole/edge"))
-        for pid in old:
-            strike(roles, pid, signal.SIGKILL)
+        kill_together(roles, old)
         until(lambda old=old: ask(roles.run / "edge.sock", socket.SOCK_SEQPACKET) not in old, "the next edge")
 
 
