@@ -68,13 +68,14 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
 // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
 void Worker::refused(std::uint32_t slot) { slots_[slot].refused_until_ns = now_ns_ + kRefusedNs; }
 
-std::uint32_t Worker::connect_to(std::uint32_t slot) {
-    // Main may be writing another instance into the slot: then what was read is of no use.
+std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
+    // Main may be writing another instance into the slot, of another service even: then what was
+    // read is of no use.
     const EndpointEntry& entry = segment_.endpoints[slot];
     const std::uint32_t generation = entry.generation;
     const std::uint32_t address = entry.address;
     const std::uint32_t port = entry.port;
-    if (entry.bits != 0 || entry.generation != generation) return kNone;
+    if (entry.service != service || entry.bits != 0 || entry.generation != generation) return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};
@@ -116,7 +117,7 @@ bool Worker::attach(std::uint32_t fd) {
         if (slot == kNone) slot = pick_endpoint(*listener, kNone);
         if (slot == kNone) return false;
         if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
-        if (upstream == kNone) upstream = connect_to(slot);
+        if (upstream == kNone) upstream = connect_to(slot, listener->service);
     }
     if (upstream == kNone) return false;
     unhold(fd);

@@ -117,7 +117,7 @@ private:
     void unhold(std::uint32_t fd);
     std::uint32_t pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid);
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
-    std::uint32_t connect_to(std::uint32_t slot);
+    std::uint32_t connect_to(std::uint32_t slot, std::uint32_t service);
     void refused(std::uint32_t slot);
     void release(std::uint32_t upstream);
     void put_idle(std::uint32_t upstream);
