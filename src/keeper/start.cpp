@@ -15,6 +15,7 @@
 
 #include "keeper/keeper.h"
 #include "keeper/table.h"
+#include "os/sync.h"
 #include "wire/frame.h"
 #include "wire/keeper.h"
 
@@ -32,7 +33,7 @@ bool sync_parent_of(const char* path) {
     slash[slash == parent.text ? 1 : 0] = '\0';
     const int fd = ::open(parent.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return errno == EACCES;  // Where we may write and not read, nobody lets us sync.
-    const bool is_synced = ::fsync(fd) == 0;
+    const bool is_synced = os::sync_to_disk(fd);
     ::close(fd);
     return is_synced;
 }
@@ -95,6 +96,43 @@ bool watch_lives(const Options& options) {
            is_alive(table->slots[static_cast<std::uint32_t>(wire::Role::Watch)].claim);
 }
 
+// Somebody's keeper works on this data folder. Closing gives back no lock: these are of the open
+// file, not of the process (OFD).
+bool is_locked(const Options& options) {
+    Path path;
+    path.set("%s/lock", options.data.text);
+    const int fd = ::open(path.text, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return false;
+    struct flock wanted {};
+    wanted.l_type = F_WRLCK;
+    const bool is_locked = ::fcntl(fd, F_OFD_GETLK, &wanted) == 0 && wanted.l_type != F_UNLCK;
+    ::close(fd);
+    return is_locked;
+}
+
+bool has_socket(const Options& options) {
+    Path path;
+    path.set("%s/keeper.sock", options.run.text);
+    return ::access(path.text, F_OK) == 0;
+}
+
+// A keeper whose run folder was deleted (by hand, or with the session of its user) cannot be
+// reached any more, and no other may start. Whoever watches for ours would try for ever.
+int explain_silence(const Options& options, pid_t watch) {
+    if (!is_locked(options) || has_socket(options)) {
+        std::fprintf(stderr, "keeper: does not answer after 10 s\n  try: cat %s/keeper.log\n",
+                     options.data.text);
+        return 1;
+    }
+    if (watch > 0) ::kill(watch, SIGKILL);
+    std::fprintf(
+        stderr,
+        "keeper: the one of this data folder (%s) cannot be reached: its run folder (%s) was "
+        "deleted\n  try: pkill -KILL -f -- '--run %s', and again\n",
+        options.data.text, options.run.text, options.run.text);
+    return 1;
+}
+
 int explain(const char* what, const Options& options) {
     std::fprintf(stderr, "keeper: %s: %s\n  try: cat %s/keeper.log\n", what, std::strerror(errno),
                  options.data.text);
@@ -149,9 +187,7 @@ int run_start(const Options& options) {
         }
         ::poll(nullptr, 0, 5);
     }
-    std::fprintf(stderr, "keeper: does not answer after 10 s\n  try: cat %s/keeper.log\n",
-                 options.data.text);
-    return 1;
+    return explain_silence(options, child);
 }
 
 }  // namespace thole::keeper

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "os/fd.h"
+#include "os/sync.h"
 
 namespace thole::os {
 namespace {
@@ -134,7 +135,7 @@ Status LinuxFiles::make_folder(const std::string& path, std::uint32_t mode) {
 Status LinuxFiles::sync_folder(const std::string& path) {
     const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.is_open()) return from_errno(errno, "open folder " + path);
-    if (::fsync(fd.get()) != 0) return from_errno(errno, "sync folder " + path);
+    if (!sync_to_disk(fd.get())) return from_errno(errno, "sync folder " + path);
     return success();
 }
 

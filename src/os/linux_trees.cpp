@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "os/sync.h"
 #include "os/tree_folders.h"
 #include "os/tree_remains.h"
 
@@ -225,7 +226,7 @@ Status give(int fd, env::Owner owner, mode_t mode, const std::string& path) {
 }
 
 Status sync_descriptor(int fd, const std::string& path) {
-    if (::fsync(fd) != 0) return from_errno(errno, "sync " + path);
+    if (!sync_to_disk(fd)) return from_errno(errno, "sync " + path);
     return success();
 }
 

@@ -83,6 +83,12 @@ TEST_F(OsTest, ReplaceLeavesTheOldFileOrTheNew) {
     EXPECT_TRUE(env_.files.remove(path).ok());
 }
 
+// /proc is one of the file systems that know no sync of a folder.
+TEST_F(OsTest, AFolderThatCannotBeSyncedIsNoErrorAndOneThatIsNotThereIs) {
+    EXPECT_TRUE(env_.files.sync_folder("/proc").ok());
+    EXPECT_EQ(env_.files.sync_folder(folder_ + "/none").error().code, Code::NotFound);
+}
+
 // A full disk must say so and leave what was there.
 TEST_F(OsTest, AFullDiskIsAnErrorNotAShortFile) {
     const Result<std::unique_ptr<env::File>> full =

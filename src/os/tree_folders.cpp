@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "os/sync.h"
+
 namespace thole::os {
 namespace {
 
@@ -34,7 +36,7 @@ Result<FileDescriptor> make_parent_step(const std::string& path) {
     const FileDescriptor above = TRY(make_parent_of(path));
     const std::string name = last_part_of(path);
     if (::mkdirat(above.get(), name.c_str(), 0700) == 0) {
-        if (::fchmodat(above.get(), name.c_str(), 0711, 0) != 0 || ::fsync(above.get()) != 0)
+        if (::fchmodat(above.get(), name.c_str(), 0711, 0) != 0 || !sync_to_disk(above.get()))
             return from_errno(errno, "make folder " + path);
     } else if (errno != EEXIST) {
         return from_errno(errno, "make folder " + path);
