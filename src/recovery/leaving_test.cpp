@@ -15,6 +15,14 @@ LeavingSeen seen(Duration now) {
     return made;
 }
 
+TEST(Leaving, EachOfItsStatesHasAName) {
+    EXPECT_EQ(name_of(Removing{}), "removing");
+    EXPECT_EQ(name_of(Draining{}), "draining");
+    EXPECT_EQ(name_of(Cutting{}), "cutting");
+    EXPECT_EQ(name_of(Asked{}), "stopping");
+    EXPECT_EQ(name_of(Killing{}), "killing");
+}
+
 // SIGTERM before the acknowledgement would lose requests: this is what a deploy stands on.
 TEST(Leaving, NothingIsAskedBeforeTheEdgeHasAcknowledged) {
     for (int second = 0; second < 1000; ++second) {

@@ -1,7 +1,9 @@
 """So much of thole ends in one moment that nobody is left who could have noticed: what comes back, and by whose hand."""
 import os
+import shlex
 import shutil
 import signal
+import subprocess
 import urllib.request
 
 import pytest
@@ -79,6 +81,23 @@ def test_after_the_machines_end_up_starts_everything_with_what_it_had(visits):
     visits.thole("restart", "web")
     visits.wait_settled()
     assert asked(visits) == "4" and len(visits.instances("web")) == 1
+    visits.down()
+
+
+def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits):
+    visits.up()
+    assert asked(visits, "/visit") == "1"
+    before = visits.pids()
+    shutil.rmtree(visits.run)
+    assert asked(visits, "/visit") == "2", "who runs goes on"
+    said = visits.up(wanted=5).stderr
+    command = f"pkill -KILL -f -- '--run {visits.run}'"
+    assert f"its run folder ({visits.run}) was deleted" in said and f"try: {command}, and again" in said
+    until(lambda: set(visits.pids()) <= set(before), "nobody is left who tried")
+    subprocess.run(shlex.split(command), check=True)
+    visits.up()
+    assert asked(visits, "/visit") == "3" and len(visits.instances("web")) == 1
+    assert not set(before) & set(visits.pids()), "of the old ones nobody is left"
     visits.down()
 
 

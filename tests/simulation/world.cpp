@@ -9,10 +9,6 @@ namespace thole::simulation {
 
 using namespace std::chrono_literals;
 
-namespace {
-// So long what control decided before a death may take to reach the edge.
-}  // namespace
-
 World::World(std::uint64_t seed, bool is_loud)
     : host_(seed),
       story_(host_.loop()),
