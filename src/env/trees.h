@@ -38,6 +38,9 @@ public:
     virtual Status copy(const CopyRequest& request) = 0;
     // A folder of this owner's own, 0700, with its parents (0711) as they are or made.
     virtual Status make_owned(const std::string& path, Owner owner, std::uint32_t mode) = 0;
+    // The same, and where it was another's, all in it that was that one's is this owner's, too: the
+    // folder itself last. Never follows a link. Only while nobody works in it.
+    virtual Status hand_over(const std::string& path, Owner owner, std::uint32_t mode) = 0;
     // With all that is in it; never follows a link. Success where it is not there.
     virtual Status remove(const std::string& path) = 0;
     // All that is in it, and it itself, is on the disk when this returns.

@@ -18,6 +18,7 @@
 #include "base/bytes.h"
 #include "os/sync.h"
 #include "os/tree_folders.h"
+#include "os/tree_owner.h"
 #include "os/tree_remains.h"
 
 namespace thole::os {
@@ -395,6 +396,13 @@ Status LinuxTrees::make_owned(const std::string& path, env::Owner owner, std::ui
     TRY(give(folder.get(), owner, static_cast<mode_t>(mode), path));
     TRY(sync_descriptor(folder.get(), path));
     return sync_descriptor(parent.get(), parent_of(path));
+}
+
+Status LinuxTrees::hand_over(const std::string& path, env::Owner owner, std::uint32_t mode) {
+    struct stat info {};
+    const bool is_there = ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+    if (is_there && info.st_uid != owner.uid && may_give_away()) TRY(hand_over_tree(path, owner, mode));
+    return make_owned(path, owner, mode);
 }
 
 // What is in it may be many thousand files: with all of their file system.

@@ -352,6 +352,32 @@ TEST_F(TreesTest, AFolderOfItsOwnIsNeverALink) {
     EXPECT_FALSE(trees_.make_owned(folder_ + "/file/below", {}, 0700).ok());
 }
 
+// Another user takes over what a service keeps: all that was its own, and nothing of a stranger's.
+TEST_F(TreesTest, AFolderIsHandedOverWithAllInItThatWasItsOwners) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root: files are given away";
+    constexpr env::Owner kBefore{990, 990};
+    const std::string path = folder_ + "/state/shop";
+    ASSERT_TRUE(trees_.hand_over(path, kBefore, 0700).ok());
+    write(folder_ + "/outside/kept", "x");
+    write(path + "/deep/er/rows.db", "x");
+    write(path + "/by-hand", "x");
+    link(folder_ + "/outside/kept", path + "/link");
+    link(folder_ + "/outside", path + "/folder-link");
+    ASSERT_EQ(::link((folder_ + "/outside/kept").c_str(), (path + "/second-name").c_str()), 0);
+    for (const char* name : {"/deep", "/deep/er", "/deep/er/rows.db", "/link", "/folder-link"})
+        ASSERT_EQ(::lchown((path + name).c_str(), 990, 990), 0);
+    const Status done = trees_.hand_over(path, kNobody, 0700);
+    ASSERT_TRUE(done.ok()) << done.error().text();
+    for (const char* name : {"", "/deep", "/deep/er", "/deep/er/rows.db", "/link", "/folder-link"})
+        EXPECT_EQ(look(path + name).st_uid, kNobody.uid) << name;
+    EXPECT_EQ(look(path + "/by-hand").st_uid, 0U);
+    EXPECT_EQ(look(path + "/second-name").st_uid, 0U);
+    EXPECT_EQ(look(folder_ + "/outside").st_uid, 0U);
+    EXPECT_EQ(mode_of(path), 0700U);
+    EXPECT_TRUE(trees_.hand_over(path, kNobody, 0700).ok());
+    EXPECT_FALSE(trees_.hand_over(path + "/link", kBefore, 0700).ok());
+}
+
 TEST_F(TreesTest, RemovingTakesTheTreeAndNothingThatLinksLeadTo) {
     write(folder_ + "/outside/kept", "x");
     write(from_ + "/a/b/c", "x");

@@ -78,6 +78,10 @@ Status SimTrees::make_owned(const std::string& path, env::Owner, std::uint32_t m
     return files_.make_folder(path, mode);
 }
 
+Status SimTrees::hand_over(const std::string& path, env::Owner owner, std::uint32_t mode) {
+    return make_owned(path, owner, mode);
+}
+
 Result<bool> SimTrees::is_folder(const std::string& path) {
     const std::vector<env::FileInfo> beside = TRY(files_.list(folder_above(path)));
     const std::string name = path.substr(path.rfind('/') + 1);
