@@ -150,7 +150,8 @@ void Api::post_service(const web::ServerRequest& request, const web::Responder& 
         if (!count) return to.refuse(count.error());
         if (*count < 1 || *count > model::kScaleMax)
             return to.refuse(invalid(fmt::format("instances: must be 1 to {}", model::kScaleMax)));
-        if (service->spec.is_single() && *count > 1)
+        const bool stays_single = service->spec.is_single() || is_single(control_.world_, *service);
+        if (stays_single && *count > 1)
             return to.refuse(invalid(fmt::format(
                 "{} keeps state or has a fixed port: two copies would share it", name)));
         service->row.scale = static_cast<std::int32_t>(*count);

@@ -69,7 +69,7 @@ ServiceState state_of(World& world, const Service& service) {
     } else if (is_rolling && service.row.serving != 0) {
         said.name = "replacing";
     } else if (said.ready > 0) {
-        said.name = said.ready >= service.count() ? "serving" : "degraded";
+        said.name = said.ready >= count_of(world, service) ? "serving" : "degraded";
     } else {
         said.name =
             service.failures.in_row > 1 || !service.trouble.empty() ? "failing" : "starting";
@@ -129,7 +129,7 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
     json.end_array()
         .member("state", state.name)
         .member("reason", state.reason)
-        .member("instances_wanted", service.count())
+        .member("instances_wanted", count_of(world, service))
         .member("instances_ready", state.ready)
         .member("release", service.row.serving)
         .member("release_wanted", service.row.wanted);

@@ -21,6 +21,7 @@
 #include "env/env.h"
 #include "model/defaults.h"
 #include "web/server.h"
+#include "wire/snapshot.h"
 
 namespace thole::control {
 
@@ -125,6 +126,7 @@ private:
     void ensure_listeners();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
+    void name_callers(wire::SnapshotListener& listener);
     void publish_snapshot();
     void on_edge(const wire::Welcome& welcome);
     Instance* instance_at(wire::SlotRef at);
@@ -152,7 +154,9 @@ private:
     std::string state_folder(const Service& service) const;
     // Without ".out" and ".err".
     std::string spool_of(const Service& service, const model::SlotRow& slot) const;
-    env::Owner owner_of(const Service& service) const;
+    env::Owner owner_of(const Service& service, const model::ServiceSpec& spec) const;
+    bool had_another_user(const Service& service, const model::ServiceSpec& spec) const;
+    bool owns_state(Service& service, const model::ServiceSpec& spec);
 
     env::Env& env_;
     Options options_;

@@ -75,6 +75,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
     if (spec == nullptr || !has_listeners(service)) return false;
     if (spec->is_single() && has_strangers()) return false;
+    if (spec->state_bytes > 0 && !owns_state(service, *spec)) return false;
     Slot* const slot = slot_for(service);
     if (slot == nullptr) return false;
     Instance made;
@@ -109,7 +110,7 @@ bool Control::start_instance(Service& service, model::Version version) {
 Status Control::write_image(const Service& service, const Instance& instance) {
     const model::ServiceSpec& spec = *spec_of(world_, service, instance.version.release);
     const std::string folder = release_folder(service, instance.version.release);
-    const env::Owner owner = owner_of(service);
+    const env::Owner owner = owner_of(service, spec);
     Variables variables = {{"PATH", kSearchPath}, {"HOME", folder}, {"LANG", "C.UTF-8"}};
     variables.insert(variables.end(), spec.environment.begin(), spec.environment.end());
     if (instance.port != 0) {
@@ -117,9 +118,13 @@ Status Control::write_image(const Service& service, const Instance& instance) {
         variables.push_back({"HOST", "127.0.0.1"});
     }
     for (const auto& [id, listener] : world_.listeners) {
-        if (listener.caller != service.row.id) continue;
-        variables.push_back({model::url_variable(world_.services[listener.service].row.name),
-                             fmt::format("http://127.0.0.1:{}", listener.port)});
+        const std::string& name = world_.services[listener.service].row.name;
+        const bool is_called =
+            listener.caller == service.row.id &&
+            std::find(spec.calls.begin(), spec.calls.end(), name) != spec.calls.end();
+        if (!is_called) continue;
+        variables.push_back(
+            {model::url_variable(name), fmt::format("http://127.0.0.1:{}", listener.port)});
     }
     if (spec.state_bytes > 0) variables.push_back({"STATE_DIR", state_folder(service)});
     variables.push_back({"THOLE_SERVICE", service.row.name});
@@ -304,7 +309,6 @@ void Control::on_running(Instance& instance, std::uint32_t pid) {
         return;
     }
     const std::uint32_t slot = instance.id.slot;
-    const Service& service = world_.services[instance.service];
     if (instance.port == 0) {
         const std::uint32_t generation = instance.id.generation;
         instance.look_again = env_.timers.after(kNoPortReady, [this, slot, generation] {
@@ -314,7 +318,7 @@ void Control::on_running(Instance& instance, std::uint32_t pid) {
         return;
     }
     instance.probe =
-        std::make_unique<Probe>(env_, instance.port, service.spec.health.ready,
+        std::make_unique<Probe>(env_, instance.port, spec_at(world_, instance).health.ready,
                                 [this, slot](const Status& status) { on_probe(slot, status); });
     mark(instance.service);
 }
@@ -336,10 +340,11 @@ void Control::on_probe(std::uint32_t slot, const Status& status) {
 // Of one that has not become ready in time; again at each look, for a keeper that did not hear it.
 void Control::end_stuck(Instance& instance) {
     const Service& service = world_.services[instance.service];
+    const Duration startup = spec_at(world_, instance).health.startup;
     const Duration waited = env_.clock.now() - instance.spawned;
-    if (instance.pid == 0 || waited <= service.spec.health.startup) return;
+    if (instance.pid == 0 || waited <= startup) return;
     // The reason is on its way; on a machine that is very busy it may come late.
-    if (instance.is_explaining && waited <= service.spec.health.startup + kExplainLimit) return;
+    if (instance.is_explaining && waited <= startup + kExplainLimit) return;
     if (!instance.is_stuck) {
         instance.is_stuck = true;
         instance.probe.reset();

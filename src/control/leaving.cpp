@@ -77,6 +77,7 @@ void Control::remember_leaving(const Instance& instance) {
 void Control::step_leaving(Instance& instance) {
     if (!instance.is_durable) return;
     const Service& service = world_.services[instance.service];
+    const model::ServiceSpec& spec = spec_at(world_, instance);
     const bool is_routed = instance.port != 0;
     if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
     const recovery::LeavingStep step = recovery::next(
@@ -85,10 +86,10 @@ void Control::step_leaving(Instance& instance) {
          .is_acknowledged = instance.is_acknowledged,
          .is_cut = instance.is_cut,
          .in_flight = instance.stats.in_flight,
-         .drain_limit = service.spec.is_single()
+         .drain_limit = spec.is_single()
                             ? std::min(options_.drain_limit, Duration(model::kSingleDrainLimit))
                             : options_.drain_limit,
-         .grace = service.spec.stop_grace,
+         .grace = spec.stop_grace,
          .now = env_.clock.now()});
     // Nobody would hear it: not now, then.
     if (step.action == recovery::LeavingAction::Ask && !keeper_->is_synced()) return;
@@ -118,7 +119,7 @@ void Control::step_leaving(Instance& instance) {
         text = "nothing is under way: SIGTERM";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
         text = fmt::format("still there {} after SIGTERM: killed, with all it started",
-                           format_duration(service.spec.stop_grace));
+                           format_duration(spec.stop_grace));
     say({.kind = fmt::format("instance {}", recovery::name_of(instance.leaving)),
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),

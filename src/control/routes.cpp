@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "control/control.h"
 #include "wire/snapshot.h"
@@ -41,20 +42,33 @@ wire::SnapshotLimits default_limits() {
             .held_bytes_max = model::kHeldBytesMax};
 }
 
+// Whoever answers by this name: one that was removed does as long as it runs.
+const Service* find_callee(World& world, const std::string& name) {
+    if (const Service* const service = find_service(world, name); service != nullptr)
+        return service;
+    for (const auto& [id, service] : world.services) {
+        if (service.row.name == name && !instances_of(world, id).empty()) return &service;
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 // Of the services that are there: a row for each public port and each call; rows of others go.
 void Control::ensure_listeners() {
     std::vector<model::ListenerRow> wanted;
     for (const auto& [id, service] : world_.services) {
-        if (service.row.is_removed) continue;
-        if (service.spec.at_public) {
+        if (service.spec.at_public && !service.row.is_removed) {
             wanted.push_back({0, id, kPublic, parse_ip(service.spec.at_public->bind),
                               service.spec.at_public->port});
         }
-        for (const std::string& name : service.spec.calls) {
-            const Service* const callee = find_service(world_, name);
-            if (callee != nullptr) wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
+        // A release that still runs goes on calling whom its successor does not know any more.
+        std::set<std::string> calls;
+        for (const model::ServiceSpec* const spec : specs_in_use(world_, service))
+            calls.insert(spec->calls.begin(), spec->calls.end());
+        for (const std::string& name : calls) {
+            if (const Service* const callee = find_callee(world_, name); callee != nullptr)
+                wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
         }
     }
     std::uint32_t highest = 0;
@@ -134,6 +148,21 @@ bool Control::has_listeners(const Service& service) const {
     });
 }
 
+// The user of the release that is wanted, and while another one runs that one's, too.
+void Control::name_callers(wire::SnapshotListener& listener) {
+    const Service& caller = world_.services[listener.caller];
+    std::vector<std::uint32_t> uids;
+    const std::vector<const model::ServiceSpec*> specs = specs_in_use(world_, caller);
+    for (auto spec = specs.rbegin(); spec != specs.rend(); ++spec) {
+        const std::uint32_t uid = owner_of(caller, **spec).uid;
+        if (std::find(uids.begin(), uids.end(), uid) == uids.end()) uids.push_back(uid);
+    }
+    const bool are_own = std::find(uids.begin(), uids.end(), 0U) == uids.end();
+    listener.check_caller = env_.processes.self().uid == 0 && are_own ? 1 : 0;
+    listener.caller_uid = uids.empty() ? 0 : uids.front();
+    listener.caller_uid_too = uids.size() < 2 ? listener.caller_uid : uids[1];
+}
+
 // On the disk before the edge is asked for it. One that is not parked yet is left out: the edge
 // could not take it.
 void Control::publish_snapshot() {
@@ -142,7 +171,10 @@ void Control::publish_snapshot() {
     snapshot.version = ++snapshot_;
     put(model::NumberRow{"snapshot", static_cast<std::int64_t>(snapshot_)});
     for (const auto& [id, service] : world_.services) {
-        if (!service.row.is_removed)
+        const bool is_called = std::any_of(
+            world_.listeners.begin(), world_.listeners.end(),
+            [&, service_id = id](const auto& each) { return each.second.service == service_id; });
+        if (!service.row.is_removed || is_called)
             snapshot.services.push_back({id, service.row.name, default_limits()});
     }
     for (const auto& [id, row] : world_.listeners) {
@@ -153,11 +185,7 @@ void Control::publish_snapshot() {
         listener.kind = is_public ? wire::ListenerKind::Public : wire::ListenerKind::Call;
         listener.service = row.service;
         listener.caller = row.caller;
-        if (!is_public) {
-            listener.caller_uid = owner_of(world_.services[row.caller]).uid;
-            const bool has_own_user = env_.processes.self().uid == 0 && listener.caller_uid != 0;
-            listener.check_caller = has_own_user ? 1 : 0;
-        }
+        if (!is_public) { name_callers(listener); }
         snapshot.listeners.push_back(listener);
     }
     const std::string folder = options_.data + "/edge";

@@ -1,6 +1,8 @@
 // One service's turn: what should run, what does, what to do next.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "control/control.h"
 #include "deploy/verdict.h"
 #include "recovery/keep_ready.h"
@@ -22,10 +24,9 @@ void Control::run_service(Service& service) {
         service.is_settled = stops;
         return;
     }
-    const model::ServiceSpec* const spec = spec_of(world_, service, service.row.wanted);
     const recovery::Plan plan =
-        recovery::plan({.count = stops ? 0 : service.count(),
-                        .is_single = service.spec.is_single() || (spec && spec->is_single()),
+        recovery::plan({.count = stops ? 0 : count_of(world_, service),
+                        .is_single = is_single(world_, service),
                         .current = service.wanted(),
                         .proven = {service.row.serving, service.row.restart},
                         .next_start = service.failures.next_start,
@@ -47,8 +48,12 @@ void Control::run_service(Service& service) {
         service.again = env_.timers.after(service.failures.next_start - env_.clock.now(),
                                           [this, id] { mark(id); });
     }
-    service.is_settled = plan.is_settled;
+    const bool was_settled = std::exchange(service.is_settled, plan.is_settled);
     judge(service);
+    // Ports and callers that only what is gone by now had asked for.
+    if (!service.is_settled || was_settled) return say_state(service);
+    ensure_listeners();
+    if (had_another_user(service, service.spec)) snapshot_is_stale_ = true;
     say_state(service);
 }
 
@@ -95,15 +100,16 @@ void Control::judge(Service& service) {
 
 // The moments that matter to its users: all there, and nobody there.
 void Control::say_state(Service& service) {
+    const int count = count_of(world_, service);
     int ready = 0;
     for (const Instance* instance : instances_of(world_, service.row.id))
         ready += instance->stage == model::Stage::Ready ? 1 : 0;
-    const bool serves = service.was_serving ? ready > 0 : ready >= service.count() && ready > 0;
+    const bool serves = service.was_serving ? ready > 0 : ready >= count && ready > 0;
     if (serves == service.was_serving) return;
     service.was_serving = serves;
     say({.kind = serves ? "service serving" : "service out",
          .service = service.row.name,
-         .text = serves ? fmt::format("{} of {} ready", ready, service.count())
+         .text = serves ? fmt::format("{} of {} ready", ready, count)
                         : "no instance is ready; requests wait"});
 }
 

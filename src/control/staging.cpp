@@ -34,7 +34,9 @@ std::string digest_extra(const model::ServiceSpec& spec) {
     text += '\1';
     for (const std::string& call : spec.calls) text += call + '\0';
     text += '\1' + spec.user;  // Its files are that user's.
-    return text + (spec.state_bytes > 0 ? "\1state" : "\1");
+    text += spec.state_bytes > 0 ? "\1state" : "\1";
+    if (spec.port_use == model::PortUse::None) text += "\1none";
+    return spec.port_use == model::PortUse::Fixed ? text + fmt::format("\1{}", spec.port) : text;
 }
 
 // Those of the list that lie below the service's folder, relative to it.
@@ -73,14 +75,43 @@ std::string Control::spool_of(const Service& service, const model::SlotRow& slot
     return fmt::format("{}/spool/{}-{}", options_.data, service.row.name, place);
 }
 
-env::Owner Control::owner_of(const Service& service) const {
+env::Owner Control::owner_of(const Service& service, const model::ServiceSpec& spec) const {
     const env::Owner self = env_.processes.self();
-    if (self.uid != 0 || service.spec.user == "root") return self;
-    if (!service.spec.user.empty()) {
-        const auto owner = env_.processes.user(service.spec.user);
+    if (self.uid != 0 || spec.user == "root") return self;
+    if (!spec.user.empty()) {
+        const auto owner = env_.processes.user(spec.user);
         if (owner) return *owner;
     }
     return {service.row.uid, service.row.uid};
+}
+
+// Of any release: then its folders may be that one's.
+bool Control::had_another_user(const Service& service, const model::ServiceSpec& spec) const {
+    return std::any_of(service.releases.begin(), service.releases.end(), [&](const auto& each) {
+        const model::ServiceSpec* const other = spec_of(world_, service, each.first);
+        return other != nullptr && other->user != spec.user;
+    });
+}
+
+// What it keeps goes to the user of the release that is to start, once nobody runs who had it
+// before. False until that is done.
+bool Control::owns_state(Service& service, const model::ServiceSpec& spec) {
+    const env::Owner owner = owner_of(service, spec);
+    if (service.state_uid == owner.uid || !had_another_user(service, spec)) return true;
+    if (std::exchange(service.is_handing_over, true)) return false;
+    const auto done = std::make_shared<Status>(success());
+    env_.errands.run([&trees = env_.trees, folder = state_folder(service), owner,
+                      done] { *done = trees.hand_over(folder, owner, 0700); },
+                     [this, alive = alive_, id = service.row.id, owner, done] {
+                         if (!*alive) return;
+                         Service& served = world_.services[id];
+                         served.is_handing_over = false;
+                         served.trouble = *done ? "" : done->error().message;
+                         if (!*done) return mark_later(served);
+                         served.state_uid = owner.uid;
+                         mark(id);
+                     });
+    return false;
 }
 
 std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
@@ -186,6 +217,9 @@ void Control::on_digest(std::uint32_t id, std::int64_t revision,
                    each.second.status <= model::ReleaseStatus::Built;
         });
     if (found == service.releases.rend()) return begin_release(service, *digest);
+    // What else its manifest says (health, stop, scale) goes by the newest that asks for it.
+    found->second.revision = revision;
+    put(found->second);
     service.staging.release = found->first;
     service.staging.digest = *digest;
     if (found->second.status == model::ReleaseStatus::Built)
@@ -224,17 +258,19 @@ void Control::begin_release(Service& service, const std::string& digest) {
     const std::string from = join_path(world_.manifests[revision].folder, service.spec.path);
     const std::string list = fmt::format("{}/files/{}", options_.data, revision);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
-    const std::string state = service.spec.state_bytes > 0 ? state_folder(service) : std::string();
+    // What another user keeps there stays that user's until nobody of its own runs any more.
+    const bool keeps = service.spec.state_bytes > 0 && !had_another_user(service, service.spec);
+    const std::string state = keeps ? state_folder(service) : std::string();
     const auto copied = std::make_shared<Status>(success());
     env_.errands.run(
-        [&env = env_, from, list, folder, cache, state, owner = owner_of(service), digest,
-         path = service.spec.path, extra = digest_extra(service.spec), copied,
+        [&env = env_, from, list, folder, cache, state, owner = owner_of(service, service.spec),
+         digest, path = service.spec.path, extra = digest_extra(service.spec), copied,
          spool = options_.data + "/spool"] {
             *copied = [&]() -> Status {
                 TRY(env.files.make_folder(spool, 0711));
                 const std::string names = TRY(env.files.read(list, kFilesBytesMax));
                 const std::vector<std::string> files = files_below(names, path);
-                TRY(env.trees.make_owned(cache, owner, 0700));
+                TRY(env.trees.hand_over(cache, owner, 0700));
                 if (!state.empty()) TRY(env.trees.make_owned(state, owner, 0700));
                 TRY(env.trees.copy({from, files, folder, owner}));
                 TRY(env.trees.make_owned(folder, owner, 0700));
@@ -272,7 +308,7 @@ void Control::build(Service& service) {
     slot->row.is_build = true;
     const std::string folder = release_folder(service, staging.release);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
-    const env::Owner owner = owner_of(service);
+    const env::Owner owner = owner_of(service, spec);
     const std::string spool = spool_of(service, slot->row);
     wire::ImageSource source;
     source.cwd = folder;

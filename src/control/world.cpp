@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/parse.h"
@@ -44,19 +45,59 @@ const model::ServiceSpec* spec_of(const World& world, const Service& service,
     return manifest == world.parsed.end() ? nullptr : find_spec(manifest->second, service.row.name);
 }
 
+const model::ServiceSpec& spec_at(const World& world, const Instance& instance) {
+    const Service& service = world.services.at(instance.service);
+    const model::ServiceSpec* const spec = spec_of(world, service, instance.version.release);
+    return spec == nullptr ? service.spec : *spec;
+}
+
+std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Service& service) {
+    std::vector<const model::ServiceSpec*> specs;
+    if (!service.row.is_removed) {
+        specs.push_back(&service.spec);
+        for (const std::uint32_t release : {service.row.wanted, service.row.serving}) {
+            if (const auto* const spec = spec_of(world, service, release)) specs.push_back(spec);
+        }
+    }
+    for (const auto& [slot, instance] : world.instances) {
+        if (instance.service == service.row.id) specs.push_back(&spec_at(world, instance));
+    }
+    return specs;
+}
+
+int count_of(const World& world, const Service& service) {
+    const model::ServiceSpec* const spec = spec_of(world, service, service.row.wanted);
+    if (spec != nullptr && spec->is_single()) return 1;
+    if (service.row.scale >= 0) return service.row.scale;
+    // The manifest wants a single one, whose release is still being made: as many as before.
+    return spec != nullptr && service.spec.is_single() ? spec->scale : service.spec.scale;
+}
+
+bool is_single(const World& world, const Service& service) {
+    const model::ServiceSpec* const wanted = spec_of(world, service, service.row.wanted);
+    if (wanted != nullptr && wanted->is_single()) return true;
+    return std::any_of(world.instances.begin(), world.instances.end(), [&](const auto& each) {
+        return each.second.service == service.row.id && spec_at(world, each.second).is_single();
+    });
+}
+
 namespace {
 
 // Whom it calls, and whom these call, and so on.
 std::set<std::string> reached_from(World& world, const Service& from) {
     std::set<std::string> reached;
-    std::vector<std::string> open = from.spec.calls;
+    std::vector<std::string> open;
+    const auto add = [&](const Service& service) {
+        for (const model::ServiceSpec* const spec : specs_in_use(world, service))
+            open.insert(open.end(), spec->calls.begin(), spec->calls.end());
+    };
+    add(from);
     while (!open.empty()) {
         const std::string name = std::move(open.back());
         open.pop_back();
         if (!reached.insert(name).second) continue;
         const Service* const service = find_service(world, name);
-        if (service == nullptr) continue;
-        open.insert(open.end(), service->spec.calls.begin(), service->spec.calls.end());
+        if (service != nullptr) add(*service);
     }
     return reached;
 }
@@ -69,7 +110,7 @@ bool may_stop(World& world, const Service& service) {
         if (instance.service == service.row.id) continue;
         const auto caller = world.services.find(instance.service);
         if (caller == world.services.end()) continue;
-        for (const std::string& called : caller->second.spec.calls) {
+        for (const std::string& called : spec_at(world, instance).calls) {
             if (called == service.row.name && !reached.contains(caller->second.row.name))
                 return false;
         }

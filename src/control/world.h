@@ -97,9 +97,10 @@ struct Service {
     bool is_settled = false;
     bool was_serving = false;  // Told on the timeline when it changes.
     env::Timer again;
+    std::optional<std::uint32_t> state_uid;  // Whose all that it keeps is known to be.
+    bool is_handing_over = false;            // To another user, at this moment.
 
     model::Version wanted() const { return {row.wanted, row.restart}; }
-    int count() const { return row.scale >= 0 ? row.scale : spec.scale; }
 };
 
 struct World {
@@ -127,9 +128,19 @@ const model::Manifest* applied(const World& world);
 Service* find_service(World& world, std::string_view name);
 std::vector<Instance*> instances_of(World& world, std::uint32_t service);
 const model::ServiceSpec* find_spec(const model::Manifest& manifest, std::string_view name);
-// The command, environment and calls of a release, as its manifest had them.
+// What the newest manifest that asks for this release says of its service; nullptr: no such
+// release.
 const model::ServiceSpec* spec_of(const World& world, const Service& service,
                                   std::uint32_t release);
+// The same of what runs, which may have lost its row: then as the manifest that is applied has it.
+const model::ServiceSpec& spec_at(const World& world, const Instance& instance);
+// As the manifest that is applied has it, and as the releases that run or may be started have it:
+// what any of them needs must be there.
+std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Service& service);
+// Instances that should serve: one, where the release that is wanted is a single one.
+int count_of(const World& world, const Service& service);
+// Two must not run at once: of the release that is wanted, or of what still runs.
+bool is_single(const World& world, const Service& service);
 // True where nothing that runs and is not itself called by this one calls it: callers end first.
 bool may_stop(World& world, const Service& service);
 // Makes it of what the store had.

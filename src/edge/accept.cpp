@@ -160,9 +160,12 @@ void Worker::ask_caller(std::uint32_t fd, const ListenerEntry& listener) {
         ::getsockname(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&local), &local_size) == 0;
     const std::optional<std::uint32_t> uid =
         known ? callers_.uid_of(peer, local) : std::optional<std::uint32_t>{};
-    record.caller = !uid                          ? Caller::Unverified
-                    : *uid == listener.caller_uid ? Caller::Proved
-                                                  : Caller::Wrong;
+    if (!uid) {
+        record.caller = Caller::Unverified;
+        return;
+    }
+    const bool is_right = *uid == listener.caller_uid || *uid == listener.caller_uid_too;
+    record.caller = is_right ? Caller::Proved : Caller::Wrong;
 }
 
 // Nothing where the snapshot has dropped it.

@@ -45,7 +45,7 @@ struct ListenerEntry {
     std::atomic<std::uint32_t> kind;  // wire::ListenerKind
     std::atomic<std::uint32_t> checks_caller;
     std::atomic<std::uint32_t> caller_uid;
-    std::uint32_t reserved;
+    std::atomic<std::uint32_t> caller_uid_too;
 };
 
 struct ServiceEntry {

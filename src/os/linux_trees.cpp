@@ -401,7 +401,8 @@ Status LinuxTrees::make_owned(const std::string& path, env::Owner owner, std::ui
 Status LinuxTrees::hand_over(const std::string& path, env::Owner owner, std::uint32_t mode) {
     struct stat info {};
     const bool is_there = ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-    if (is_there && info.st_uid != owner.uid && may_give_away()) TRY(hand_over_tree(path, owner, mode));
+    if (is_there && info.st_uid != owner.uid && may_give_away())
+        TRY(hand_over_tree(path, owner, mode));
     return make_owned(path, owner, mode);
 }
 

@@ -54,8 +54,7 @@ private:
         if (!entry.is_open() || ::fstat(entry.get(), &info) != 0)
             return errno == ENOENT ? success() : failed();
         if (S_ISDIR(info.st_mode)) {
-            FileDescriptor below(
-                ::openat(entry.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            FileDescriptor below(::openat(entry.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
             if (!below.is_open()) return failed();
             TRY(give_content(std::move(below), depth + 1));
         }

@@ -8,7 +8,7 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 1;
+constexpr std::uint32_t kFormat = 2;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
@@ -82,6 +82,7 @@ std::string write_snapshot(const Snapshot& snapshot) {
         writer.u32(listener.service);
         writer.u32(listener.caller);
         writer.u32(listener.caller_uid);
+        writer.u32(listener.caller_uid_too);
         writer.u32(listener.check_caller);
     }
     writer.u32(crc32c(writer.bytes()));
@@ -117,6 +118,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
         listener.service = reader.u32();
         listener.caller = reader.u32();
         listener.caller_uid = reader.u32();
+        listener.caller_uid_too = reader.u32();
         listener.check_caller = reader.u32();
         snapshot.listeners.push_back(listener);
     }

@@ -44,7 +44,8 @@ struct SnapshotListener {
     ListenerKind kind = ListenerKind::Public;
     std::uint32_t service = 0;          // Who answers.
     std::uint32_t caller = kNoService;  // Call: who may ask.
-    std::uint32_t caller_uid = 0;       // Call: the uid that the kernel must name.
+    std::uint32_t caller_uid = 0;       // Call: the uid that the kernel must name,
+    std::uint32_t caller_uid_too = 0;   // or this one, while one user's release follows another's.
     std::uint32_t check_caller =
         0;  // 1: services have uids of their own, so a wrong one is refused.
 };

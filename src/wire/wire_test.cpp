@@ -100,6 +100,7 @@ Snapshot sample_snapshot() {
                                   .service = 2,
                                   .caller = 1,
                                   .caller_uid = 61184,
+                                  .caller_uid_too = 61185,
                                   .check_caller = 1});
     return snapshot;
 }
@@ -111,6 +112,7 @@ TEST(Snapshot, ComesBackWhole) {
     EXPECT_EQ(back.services[1].limits.held_requests_max, 1000U);
     EXPECT_EQ(back.listeners[1].caller, 1U);
     EXPECT_EQ(back.listeners[1].caller_uid, 61184U);
+    EXPECT_EQ(back.listeners[1].caller_uid_too, 61185U);
 }
 
 TEST(Snapshot, AnyDamagedByteIsSeen) {
