@@ -46,6 +46,23 @@ Result<FileDescriptor> make_parent_step(const std::string& path) {
 
 }  // namespace
 
+Result<Reading> read_folder(FileDescriptor folder, const std::string& path) {
+    Reading reading(::fdopendir(folder.get()));
+    if (reading == nullptr) return from_errno(errno, "read folder " + path);
+    [[maybe_unused]] const int owned_now_by_reading = folder.release();
+    return reading;
+}
+
+const char* next_name(DIR* folder) {
+    while (true) {
+        errno = 0;
+        const dirent* const entry = ::readdir(folder);
+        if (entry == nullptr) return nullptr;
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") return entry->d_name;
+    }
+}
+
 Status check_tree_path(std::string_view path) {
     if (!path.starts_with('/') || has_bad_part(path.substr(1)))
         return invalid("path '" + shown(path) + "': must be absolute and without '.' and '..'");

@@ -2,6 +2,9 @@
 // write in a tree (a service in its own state) must not lead us out of it.
 #pragma once
 
+#include <dirent.h>
+
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +23,17 @@ Status check_tree_name(std::string_view name);
 // "/a/b" is "b" in "/a".
 std::string parent_of(std::string_view path);
 std::string last_part_of(std::string_view path);
+
+// Deeper nobody goes: stack and descriptors, a frame and one or two of them for each.
+constexpr int kTreeDepthMax = 128;
+
+struct FolderCloser {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
+using Reading = std::unique_ptr<DIR, FolderCloser>;
+Result<Reading> read_folder(FileDescriptor folder, const std::string& path);
+// The next name but "." and ".."; nullptr at the end, with errno 0, or on an error.
+const char* next_name(DIR* folder);
 
 // Pass: only to get to what is in it by name, which needs no right to read. Read: to list or sync.
 enum class For { Pass, Read };

@@ -1,24 +1,16 @@
 #include "os/tree_owner.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <memory>
-#include <string_view>
+#include <utility>
 
 #include "os/sync.h"
 #include "os/tree_folders.h"
 
 namespace thole::os {
 namespace {
-
-constexpr int kDepthMax = 128;  // One frame and two descriptors for each.
-
-struct FolderCloser {
-    void operator()(DIR* folder) const { ::closedir(folder); }
-};
 
 class Giving {
 public:
@@ -27,20 +19,13 @@ public:
 
     // All that is in it.
     Status give_content(FileDescriptor folder, int depth) {
-        if (depth == kDepthMax)
+        if (depth == kTreeDepthMax)
             return conflict(path_ + ": folders in folders, more than 128 deep, stay whose they are")
                 .with_hint("chown -R " + std::to_string(to_.uid) + " " + path_);
-        const std::unique_ptr<DIR, FolderCloser> reading(::fdopendir(folder.get()));
-        if (reading == nullptr) return failed();
-        [[maybe_unused]] const int owned_now_by_reading = folder.release();
-        while (true) {
-            errno = 0;
-            const dirent* const entry = ::readdir(reading.get());
-            if (entry == nullptr) return errno == 0 ? success() : failed();
-            const std::string_view name = entry->d_name;
-            if (name != "." && name != "..")
-                TRY(give(::dirfd(reading.get()), entry->d_name, depth));
-        }
+        const Reading reading = TRY(read_folder(std::move(folder), path_));
+        while (const char* const name = next_name(reading.get()))
+            TRY(give(::dirfd(reading.get()), name, depth));
+        return errno == 0 ? success() : failed();
     }
 
 private:

@@ -1,6 +1,5 @@
 #include "os/tree_remains.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -14,32 +13,8 @@
 namespace thole::os {
 namespace {
 
-constexpr int kDepthMax = 128;       // Descriptors and stack: one frame and one of them for each.
 constexpr int kRoundsMax = 16;       // Against one who makes files as quickly as we remove them.
 constexpr int kLiftedMax = 100'000;  // Folders 12 million deep.
-
-struct FolderCloser {
-    void operator()(DIR* folder) const { ::closedir(folder); }
-};
-using Reading = std::unique_ptr<DIR, FolderCloser>;
-
-Result<Reading> read_folder(FileDescriptor folder, const std::string& path) {
-    Reading reading(::fdopendir(folder.get()));
-    if (reading == nullptr) return from_errno(errno, "read folder " + path);
-    [[maybe_unused]] const int owned_now_by_reading = folder.release();
-    return reading;
-}
-
-// The next name but "." and ".."; nullptr at the end, with errno 0, or on an error.
-const char* next_name(DIR* folder) {
-    while (true) {
-        errno = 0;
-        const dirent* const entry = ::readdir(folder);
-        if (entry == nullptr) return nullptr;
-        const std::string_view name = entry->d_name;
-        if (name != "." && name != "..") return entry->d_name;
-    }
-}
 
 class Removal {
 public:
@@ -73,7 +48,7 @@ private:
             return error_of(errno == ENOTDIR || errno == ELOOP ? why : errno, name);
         }
         if (depth == 0) top_ = folder.get();
-        if (depth == kDepthMax) return lift(holder, name);
+        if (depth == kTreeDepthMax) return lift(holder, name);
         return remove_folder(std::move(folder), {holder, name, depth});
     }
 
@@ -151,7 +126,7 @@ public:
             // One that went away meanwhile takes nothing.
             if (::fstatat(holder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
             add(info);
-            if (!S_ISDIR(info.st_mode) || depth == kDepthMax) continue;
+            if (!S_ISDIR(info.st_mode) || depth == kTreeDepthMax) continue;
             FileDescriptor below = open_folder_at(holder, name, For::Read);
             if (!below.is_open() && (errno == ENOENT || errno == ENOTDIR)) continue;
             if (!below.is_open()) return from_errno(errno, "read folder " + path + "/" + name);

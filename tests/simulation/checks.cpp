@@ -1,6 +1,8 @@
 // The promises, checked after each step and at each thing that control asks for.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "control/store.h"
 #include "folders.h"
 #include "world.h"
@@ -13,6 +15,7 @@ using namespace std::chrono_literals;
 constexpr std::int32_t kTerminate = 15;
 constexpr Duration kTooManyLimit = 2s;
 constexpr Duration kOnTheWay = 20ms;
+constexpr Duration kCutOffLimit = 3s;  // Until the edge has heard of a new port.
 
 }  // namespace
 
@@ -21,25 +24,54 @@ void World::check_counts() {
     for (Wanted& service : services_) {
         int live = 0;
         int staying = 0;
+        bool is_alone = service.is_single && !service.is_changed;
         std::vector<EndpointId> endpoints;
         for (const auto& [number, slot] : keeper_.slots()) {
             if (slot.instance == nullptr || service_of(number) != &service) continue;
             const EndpointId at{number, slot.generation};
             ++live;
+            is_alone = is_alone || slot.instance->program().keeps_state;
             if (!slot.was_asked && !edge_->is_taken_out(at)) ++staying;
             if (slot.instance->is_listening()) endpoints.push_back(at);
         }
-        if (service.is_single && live > 1)
+        if (is_alone && live > 1)
             return story_.fail(fmt::format("{} of {} run at once", live, service.name));
         if (!service.is_single) check_count(service, staying);
         if (!service.is_single && service.listens)
             check_serving(service, static_cast<int>(edge_->serving_least(endpoints)));
+        check_calls(service);
     }
+}
+
+// Whom an instance was told to call can be called as long as it runs, whatever a later manifest
+// says.
+void World::check_calls(Wanted& service) {
+    const auto is_open = [&](std::uint16_t port) {
+        const std::vector<wire::SnapshotListener>& served = edge_->snapshot().listeners;
+        return std::any_of(served.begin(), served.end(), [&](const auto& each) {
+            const auto parked = keeper_.listeners().find(each.id);
+            return parked != keeper_.listeners().end() && parked->second.port == port;
+        });
+    };
+    const Time now = host_.loop().world_now();
+    const bool is_cut_off =
+        std::any_of(keeper_.slots().begin(), keeper_.slots().end(), [&](const auto& each) {
+            const Slot& slot = each.second;
+            if (slot.instance == nullptr || slot.was_asked || service_of(each.first) != &service)
+                return false;
+            const std::vector<std::uint16_t>& calls = slot.instance->program().calls;
+            return !std::all_of(calls.begin(), calls.end(), is_open);
+        });
+    if (!is_cut_off || now < disturbed_until_) service.cut_off_since = now;
+    if (now - service.cut_off_since > kCutOffLimit)
+        story_.fail(fmt::format("an instance of {} cannot call whom it was told to", service.name));
 }
 
 // One more than wanted while one takes another's place. What is to leave stays until that is on the
 // disk, and the one in its place does not wait for it.
 void World::check_count(Wanted& service, int staying) {
+    constexpr int kScaledMost = 4;
+    if (service.is_changed) service.scale_most = std::max(service.scale_most, kScaledMost);
     const Time now = host_.loop().world_now();
     if (staying <= service.scale + 1 && service.scale == service.scale_asked)
         service.scale_most = service.scale;
@@ -54,7 +86,7 @@ void World::check_count(Wanted& service, int staying) {
 void World::check_serving(Wanted& service, int serving) {
     const Time now = host_.loop().world_now();
     if (now < disk_trouble_until_ || now < service.shaken_until || phase_ == Phase::Stopping ||
-        service.scale != service.scale_asked)
+        service.scale != service.scale_asked || service.is_changed)
         service.is_complete = false;
     else if (serving >= service.scale)
         service.is_complete = true;

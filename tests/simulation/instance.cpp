@@ -33,6 +33,10 @@ Program read_program(std::string_view bytes) {
         if (key == "THOLE_BUILD") program.is_build = true;
         if (key == "THOLE_RELEASE") program.release = static_cast<std::uint32_t>(number());
         if (key == "THOLE_RESTART") program.restart = static_cast<std::uint32_t>(number());
+        if (key == "STATE_DIR") program.keeps_state = true;
+        if (key.ends_with("_URL"))
+            program.calls.push_back(static_cast<std::uint16_t>(
+                parse_integer(value.substr(value.rfind(':') + 1), 0, 65535).value_or(0)));
         if (key == "PORT") program.port = static_cast<std::uint16_t>(number());
     }
     return program;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "env/network.h"
 #include "sim/host.h"
@@ -31,6 +32,8 @@ struct Program {
     std::uint32_t release = 0;
     std::uint32_t restart = 0;
     std::uint16_t port = 0;  // 0: it listens nowhere.
+    bool keeps_state = false;
+    std::vector<std::uint16_t> calls;  // Ports at which it was told to find others.
     bool is_build = false;
 };
 

@@ -162,15 +162,38 @@ void World::do_something() {
             return put_manifest();
         case 3: return ask("POST", "/services/" + service.name + "/restart", "");
         case 4: {
-            if (service.is_single) return;
+            if (service.is_single || service.is_changed) return;
             const int scale = 1 + static_cast<int>(pick(4));
             service.scale_most = std::max(service.scale_most, scale);
             service.scale_asked = scale;
             return ask("POST", "/services/" + service.name + "/scale",
                        fmt::format("{{\"instances\":{}}}", scale));
         }
-        default: return;
+        default:
+            if (changes_keys_ && !ends_badly_) change_keys();
+            return;
     }
+}
+
+// Whom it calls, or whether it keeps state: what runs meanwhile was started under other keys.
+void World::change_keys() {
+    Wanted& web = *find("web");
+    Wanted& catalog = *find("catalog");
+    if (chance(0.5)) {
+        const bool calls_it = web.calls.size() > 1;
+        web.calls = calls_it ? std::vector<std::string>{"orders"}
+                             : std::vector<std::string>{"orders", "catalog"};
+        web.keys =
+            calls_it ? "public: 8080, calls: [orders]" : "public: 8080, calls: [orders, catalog]";
+    } else {
+        catalog.is_single = !catalog.is_single;
+        catalog.keys = catalog.is_single ? "state: 1Mi" : "";
+        catalog.scale = catalog.scale_asked = catalog.is_single ? 1 : catalog.scale_written;
+        catalog.is_changed = true;
+        catalog.is_complete = false;
+    }
+    story_.tell(fmt::format("web is to be {{{}}}, catalog {{{}}}", web.keys, catalog.keys));
+    put_manifest();
 }
 
 void World::put_manifest() {
@@ -292,7 +315,7 @@ void World::look_for_reason(const Wanted& service) {
 // earlier one does.
 bool World::is_as_wanted() {
     why_not_.clear();
-    for (const Wanted& service : services_) {
+    for (Wanted& service : services_) {
         int whole = 0;
         int all = 0;
         for (const auto& [number, slot] : keeper_.slots()) {
@@ -309,6 +332,7 @@ bool World::is_as_wanted() {
             why_not_ += fmt::format("{} ({}): {} of {} as wanted, {} in all; ", service.name,
                                     service.behaviour, whole, service.scale, all);
         if (!serves_well(service.behaviour)) look_for_reason(service);
+        if (whole == service.scale && all == whole) service.is_changed = false;
     }
     if (edge_->snapshot().services.size() != services_.size())
         why_not_ += "the edge's snapshot is old; ";

@@ -23,6 +23,10 @@ struct Wanted {
     std::uint32_t restarts = 0;  // So many were acknowledged.
     std::string behaviour = {};  // What the file says.
     bool has_crashed = false;
+    // Whether it keeps state was changed, and it was not seen whole since: what counts still may be
+    // as it was before.
+    bool is_changed = false;
+    Time cut_off_since{};  // One that runs cannot call somebody; Time{}: all can.
     // It has once had all it should, and nothing has happened since that may take one away: from
     // now on none may be missing.
     bool is_complete = false;

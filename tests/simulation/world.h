@@ -60,6 +60,7 @@ private:
     bool edit(Wanted& service, std::string_view how);
     void make_one_bad();
     void do_something();
+    void change_keys();
     void put_manifest();
     void ask_after_boot();
     void ask(const std::string& method, const std::string& path, const std::string& body);
@@ -88,6 +89,7 @@ private:
     // checks.cpp: after each step, and at what control asks for.
     void check_counts();
     void check_count(Wanted& service, int staying);
+    void check_calls(Wanted& service);
     void check_serving(Wanted& service, int serving);
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
     void check_attached(EndpointId at);
@@ -118,6 +120,7 @@ private:
     std::uint64_t steps_to_aimed_ = 0;  // 0: nothing was seen.
     bool has_faults_ = false;
     bool is_noisy_from_start_ = false;
+    bool changes_keys_ = false;
     bool ends_badly_ = false;  // The last release of some services never gets ready.
     bool was_told_ = false;    // The request of this phase was answered.
     std::uint32_t starts_[5] = {};
