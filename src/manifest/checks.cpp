@@ -103,11 +103,9 @@ private:
                           "remove one of the two");
         }
         const Node* health = draft.node->find("health");
-        for (const char* key : {"ready", "live"}) {
-            const Node* probe = health == nullptr ? nullptr : health->find(key);
-            if (probe == nullptr) continue;
-            findings_.add(probe->key_place,
-                          fmt::format("{} asks a port, and this service has port none", shown(key)),
+        const Node* probe = health == nullptr ? nullptr : health->find("ready");
+        if (probe != nullptr) {
+            findings_.add(probe->key_place, "'ready' asks a port, and this service has port none",
                           "remove it");
         }
     }

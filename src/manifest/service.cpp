@@ -123,8 +123,8 @@ void read_ready(const Node& node, HealthSpec& health, Findings& findings) {
     if (const auto path = read_request_path(node, findings)) health.ready = *path;
 }
 
-void read_live(const Node& node, HealthSpec& health, Findings& findings) {
-    if (const auto path = read_request_path(node, findings)) health.live = *path;
+void read_live(const Node& node, HealthSpec&, Findings& findings) {
+    findings.add_not_yet(node.key_place, node.key);
 }
 
 void read_startup(const Node& node, HealthSpec& health, Findings& findings) {

@@ -35,7 +35,6 @@ enum class PortUse : std::uint8_t {
 
 struct HealthSpec {
     std::string ready;  // Path of the probe; empty: /readyz, /healthz and /up are tried, else TCP.
-    std::string live;
     Duration startup = kStartupLimit;  // Until the first readiness.
     bool operator==(const HealthSpec&) const = default;
 };
