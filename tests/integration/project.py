@@ -84,6 +84,18 @@ class Project(System):
         entries = json.loads(lines)["timeline"]["entries"]
         return [each for each in entries if kind in (None, each["kind"])]
 
+    def last_entry(self):
+        return self.timeline()[-1]["sequence"]
+
+    def entries_after(self, sequence):
+        return [entry for entry in self.timeline() if entry["sequence"] > sequence]
+
+    @staticmethod
+    def tell(entries):
+        """For the log of a test that fails."""
+        for entry in entries:
+            print(entry["time"][14:-1], entry["kind"], entry["instance"], entry["text"][:200])
+
     def role_pid(self, role):
         """From the slot table itself, so that it is known whoever of them is dead; None where nobody lives."""
         pid = wire.claimed_pid(self.run, {"keeper": 0, "watch": 1, "control": 2, "edge": 3}[role])

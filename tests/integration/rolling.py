@@ -84,9 +84,6 @@ class Rolling(Project):
         return subprocess.Popen([str(self.binaries / "thole"), "up"], cwd=self.folder, env=self.environment(),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def last_entry(self):
-        return self.timeline()[-1]["sequence"]
-
     @staticmethod
     def finish_up(process, deadline_s=COMMAND_S):
         """Its exit code; what it said goes to the test's log."""
@@ -96,15 +93,6 @@ class Rolling(Project):
         finally:
             process.kill()
             process.wait()
-
-    def entries_after(self, sequence):
-        return [entry for entry in self.timeline() if entry["sequence"] > sequence]
-
-    @staticmethod
-    def tell(entries):
-        """For the log of a test that fails."""
-        for entry in entries:
-            print(entry["time"][14:-1], entry["kind"], entry["instance"], entry["text"][:200])
 
     def holder_pid(self):
         for pid in self.pids():

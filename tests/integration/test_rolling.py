@@ -63,6 +63,24 @@ def test_a_service_that_knows_nothing_of_sigterm_is_replaced_without_loss(make, 
     assert len(moments(entries, "instance killing")) == forced
 
 
+@pytest.mark.parametrize("manifest,load", [(THREE, {"rate": 100}), (ONE_WITH_STATE, {"rate": 30, "added_max": "20s"})],
+                         ids=["three", "one_with_state"])
+def test_what_a_service_that_knows_nothing_of_sigterm_holds_open_stays_until_the_drain_deadline(make, manifest, load):
+    """By the clock of who held it, too: the timeline alone would believe itself."""
+    project = make(manifest, drain="2s", NO_SIGTERM_HANDLER="1")
+    report, entries, _ = replaced(project, slow_ms=500, hold={"websocket": 8, "lines": 3, "events": 4}, **load)
+    assert cut(entries) == report["broken"] == report["tunnels_broken"] >= 15
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
+    holders = {entry["text"].split()[0]: entry["instance"] for entry in entries if entry["kind"] == "request broken"}
+    draining, cutting = moments(entries, "instance draining"), moments(entries, "instance cutting")
+    began = in_ms({"time": report["began"][:23] + "Z"})
+    for fault in report["faults"]:
+        holder, ended = holders[fault["request_id"]], began + fault["ended_s"] * 1000
+        assert ended - draining[holder] >= 1990, (fault, entries)
+        assert ended - cutting[holder] < 2000, (fault, entries)
+    assert moments(entries, "instance killing") == {}
+
+
 def test_a_service_with_state_is_replaced_while_its_requests_wait_and_never_runs_twice(make):
     project = make(ONE_WITH_STATE, START_MS="300")
     report, entries, census = replaced(project, rate=30, slow_ms=2000, mix={"get": 10, "post": 6, "slow": 2, "upload": 1},

@@ -1,0 +1,98 @@
+"""A changed byte and `up`, for each of the shop's four services in turn, while people buy."""
+import json
+import sqlite3
+
+import pytest
+
+from rolling import broken_ids, cut, in_ms
+from shop import BUILD_WITHIN_S, LIGHT, SERVICES, Shop
+
+DRAIN_S = 4  # In place of 30: a ticker never ends by itself.
+SOURCES = {"web": "server.js", "orders": "app.py", "billing": "billing.cpp", "catalog": "main.go"}
+
+
+class RollingShop(Shop):
+    """Its report takes 2.4 s in place of 8, so that it ends within the short drain limit as every request is to."""
+
+    def __init__(self):
+        super().__init__(drain=f"{DRAIN_S}s")
+        report = self.folder / "orders" / "app.py"
+        text = report.read_text(encoding="utf-8")
+        assert text.count("sleep(1)") == 1
+        report.write_text(text.replace("sleep(1)", "sleep(0.3)"), encoding="utf-8")
+
+    def change(self, service):
+        """One byte of the comment in its source's first line: "catalog: what …" becomes "catalog: What …"."""
+        source = self.folder / service / SOURCES[service]
+        name, mark, rest = source.read_text(encoding="utf-8").partition(": ")
+        assert name.endswith(service)
+        source.write_text(name + mark + rest[0].swapcase() + rest[1:], encoding="utf-8")
+
+    def running(self):
+        """Of each service its release, and the pids of those that are ready."""
+        services = {each["name"]: each for each in self.seen()["services"]}
+        return {name: (services[name]["release"],
+                       {each["pid"] for each in services[name]["instances"] if each["state"] == "ready"})
+                for name in SERVICES}
+
+    def ordered(self):
+        """Id and status of every order, from the books of orders."""
+        with sqlite3.connect(f"file:{self.state('orders')}/orders.db?mode=ro", uri=True) as books:
+            return dict(books.execute("SELECT id, status FROM orders"))
+
+
+@pytest.fixture
+def shop():
+    with RollingShop() as made:
+        yield made
+
+
+def roll(shop, service):
+    """The timeline of its replacement; nobody else's process has changed."""
+    before, after = shop.running(), shop.last_entry()
+    shop.change(service)
+    shop.thole("up", limit_s=BUILD_WITHIN_S)
+    entries, now = shop.entries_after(after), shop.running()
+    shop.tell(entries)
+    assert [each["service"] for each in entries if each["kind"] == "deploy done"] == [service]
+    assert now[service][0] == before[service][0] + 1
+    assert len(now[service][1]) == len(before[service][1]) and not now[service][1] & before[service][1]
+    assert {name: now[name] for name in SERVICES if name != service} == \
+           {name: before[name] for name in SERVICES if name != service}
+    return entries
+
+
+def assert_only_tickers_were_cut(service, entries):
+    """Those that people hold at web, and those that web holds at catalog: at the drain deadline, each counted."""
+    broken = [each for each in entries if each["kind"] == "request broken"]
+    assert all(" /prices: cut at the drain deadline" in each["text"] for each in broken), service
+    assert {each["service"] for each in broken} <= {service}
+    assert len(broken_ids(entries)) == cut(entries)
+    assert (cut(entries) > 0) == (service in ("web", "catalog"))
+    draining = {each["instance"]: in_ms(each) for each in entries if each["kind"] == "instance draining"}
+    for each in broken:
+        assert in_ms(each) - draining[each["instance"]] >= DRAIN_S * 1000 - 10, each
+
+
+def test_each_service_is_replaced_while_people_buy_and_nothing_is_lost(shop):
+    """The load is open, 25 requests a second, more than half of them on connections of their own, with five tickers
+    held open. THOLE_DRAIN_LIMIT makes the drain short: a ticker stays for 4 s in place of 30, and is then cut."""
+    first = json.dumps({"id": "before-all", "items": {"mug": 2}}).encode()
+    assert shop.ask("/api/orders", first)[0] == 201
+    paid = shop.ask("/api/orders/before-all")[2]
+    shop.load(rate=25, mix=LIGHT["mix"] | {"report": 15})
+    rolled = {service: roll(shop, service) for service in ("catalog", "billing", "orders", "web")}
+    assert shop.ask("/api/orders/before-all")[2] == paid and shop.ask("/api/orders", first)[0] == 200
+    report = shop.judged()
+    assert report["failed"] == report["lost"] == report["doubled"] == report["gaps"] == 0 and "error" not in report
+    assert report["new_connections"] >= 0.5 and report["kinds"]["report"]["ok"] > 0
+    for service, entries in rolled.items():
+        assert_only_tickers_were_cut(service, entries)
+    assert any(each["kind"] == "instance draining" for each in rolled["orders"]), "it had reports in hand"
+    # What broke are the tickers at web, one by one; who held them goes on with the next price.
+    assert {fault["kind"] for fault in report["faults"]} == {"ticker"}
+    assert report["broken"] == cut(rolled["web"]) >= 5
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(rolled["web"])
+    charged, ordered = shop.paid(), shop.ordered()
+    assert len(charged) == len(set(charged)) == report["posts_sent"] + 1
+    assert ordered == {order: "paid" for order in charged}
