@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/parse.h"
 #include "control/api.h"
@@ -14,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration kReadPause = 100ms;
 constexpr Duration kObservePause = 1s;
+constexpr Duration kLastLinesLimit = 500ms;
 constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kLastLines = 20;
 constexpr std::int64_t kLinesDefault = 200;
@@ -47,15 +49,20 @@ void Api::get_system(const web::Responder& to) {
         }
         if (newest != nullptr) sources->push_back(source_of(service, *newest));
     }
-    const auto answer = [this, alive = alive_, to, said] {
-        if (!*alive) return;
-        said->id = control_.options_.id;
-        said->trouble = control_.store_->trouble();
-        said->now = control_.env_.clock.now();
-        said->wall = control_.env_.clock.wall();
-        to.answer(200, system_json(control_.world_, *said));
+    const auto is_answered = std::make_shared<bool>(false);
+    const auto answer = [this, alive = alive_, to,
+                         is_answered](const std::shared_ptr<SystemSaid>& all) {
+        if (!*alive || std::exchange(*is_answered, true)) return;
+        all->id = control_.options_.id;
+        all->trouble = control_.store_->trouble();
+        all->now = control_.env_.clock.now();
+        all->wall = control_.env_.clock.wall();
+        to.answer(200, system_json(control_.world_, *all));
     };
-    if (sources->empty()) return answer();
+    if (sources->empty()) return answer(said);
+    // Whoever copies or builds is before us, or the disk hangs: then without their words.
+    const auto impatient = std::make_shared<env::Timer>(control_.env_.timers.after(
+        kLastLinesLimit, [answer] { answer(std::make_shared<SystemSaid>()); }));
     control_.env_.errands.run(
         [&files = control_.env_.files, said, sources] {
             for (const SpoolSource& source : *sources) {
@@ -72,7 +79,7 @@ void Api::get_system(const web::Responder& to) {
                                 lines.end() - static_cast<std::ptrdiff_t>(kLastLines));
             }
         },
-        answer);
+        [answer, said, impatient] { answer(said); });
 }
 
 // For `--since`: how long each spool was at which time.

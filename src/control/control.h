@@ -93,6 +93,7 @@ private:
     // instances.cpp: one instance's life.
     bool start_instance(Service& service, model::Version version);
     Slot* slot_for(Service& service);
+    bool knows_command(Service& service, std::uint32_t release);
     Status write_image(const Service& service, const Instance& instance);
     void adopt(const wire::SlotState& state);
     void on_slot(const wire::SlotState& state);

@@ -18,6 +18,7 @@ constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
 constexpr std::uint16_t kPortCount = 10000;
 constexpr Duration kNoPortReady =
     1s;  // One that listens nowhere has started when it lived so long.
+constexpr std::size_t kPackageBytesMax = 1024 * 1024;
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
 constexpr Duration kExplainLimit = 3s;
 
@@ -76,6 +77,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     if (spec == nullptr || !has_listeners(service)) return false;
     if (spec->is_single() && has_strangers()) return false;
     if (spec->state_bytes > 0 && !owns_state(service, *spec)) return false;
+    if (is_npm_start(spec->run) && !knows_command(service, version.release)) return false;
     Slot* const slot = slot_for(service);
     if (slot == nullptr) return false;
     Instance made;
@@ -107,6 +109,28 @@ bool Control::start_instance(Service& service, model::Version version) {
     return true;
 }
 
+// What `npm start` stands for is in a file, and the loop waits for no disk. False until it was
+// read.
+bool Control::knows_command(Service& service, std::uint32_t release) {
+    if (service.commands.contains(release)) return true;
+    if (!service.asked_commands.insert(release).second) return false;
+    const auto package = std::make_shared<Result<std::string>>(unavailable("not read yet"));
+    env_.background.run(
+        [&files = env_.files, path = release_folder(service, release) + "/package.json", package] {
+            *package = files.read(path, kPackageBytesMax);
+        },
+        [this, alive = alive_, id = service.row.id, release, package] {
+            if (!*alive) return;
+            Service& served = world_.services[id];
+            served.asked_commands.erase(release);
+            const model::ServiceSpec* const spec = spec_of(world_, served, release);
+            if (spec == nullptr) return;
+            served.commands[release] = *package ? without_npm(spec->run, **package) : spec->run;
+            mark(id);
+        });
+    return false;
+}
+
 Status Control::write_image(const Service& service, const Instance& instance) {
     const model::ServiceSpec& spec = *spec_of(world_, service, instance.version.release);
     const std::string folder = release_folder(service, instance.version.release);
@@ -131,11 +155,8 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     variables.push_back({"THOLE_RELEASE", std::to_string(instance.version.release)});
     variables.push_back({"THOLE_INSTANCE", model::name_of(service.row.name, instance.id)});
     variables.push_back({"THOLE_RESTART", std::to_string(instance.version.restart)});
-    model::Command run = spec.run;
-    if (is_npm_start(run)) {
-        const auto package = env_.files.read(folder + "/package.json", 1024 * 1024);
-        if (package) run = without_npm(run, *package);
-    }
+    const auto found = service.commands.find(instance.version.release);
+    const model::Command& run = found == service.commands.end() ? spec.run : found->second;
     const std::string spool = spool_of(service, {.slot = instance.id.slot});
     wire::ImageSource source;
     source.cwd = folder;

@@ -430,6 +430,7 @@ void Control::remove_old_releases(Service& service) {
         if (is_used || row.status == model::ReleaseStatus::Removed) continue;
         if (could_run && kept <= model::kReleasesKept) continue;
         row.status = model::ReleaseStatus::Removed;
+        service.commands.erase(row.number);
         put(row);
         after_commit([this, folder = release_folder(service, row.number)] {
             env_.errands.run(

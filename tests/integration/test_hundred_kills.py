@@ -1,4 +1,5 @@
 """Anything dies, again and again, while requests come in; when it is quiet again everything is as it was."""
+import collections
 import random
 import signal
 from pathlib import Path
@@ -123,13 +124,24 @@ class Weight:
         return said
 
 
+def connections(pid):
+    """What its sockets are: how many of each state and far end."""
+    inodes = {read_link(link)[8:-1] for link in open_files(pid)}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
+    return collections.Counter(f"state {line[3]} from {line[1]} to {line[2]}" for line in lines if line[9] in inodes)
+
+
 def wait_for_rest(system, before):
     more = []
 
     def is_at_rest():
         more[:] = Weight(system).more_than(before)
         return not more
-    until(is_at_rest, more, QUIET_WITHIN_S)
+    try:
+        until(is_at_rest, more, QUIET_WITHIN_S)
+    finally:
+        if more:
+            print({role: connections(system.role_pid(role)) for role in ROLES}, system.seen())
 
 
 def some_load(system):
