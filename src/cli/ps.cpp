@@ -14,6 +14,10 @@ namespace {
 // Empty for none.
 std::string some(std::int64_t value) { return value == 0 ? "" : fmt::format("{}", value); }
 
+std::string mebibytes(std::int64_t bytes) {
+    return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1024 * 1024));
+}
+
 std::string release_of(const ServiceView& service) {
     const auto name = [](std::int64_t release) {
         return release == 0 ? std::string("-") : fmt::format("v{}", release);
@@ -83,6 +87,12 @@ void print(Console& console, Outside& outside, const SystemView& system) {
     }
     if (const Table table = roles_of(outside, system); !table.rows.empty()) {
         out += (out.empty() ? "" : "\n") + lay_out(table, width);
+    }
+    for (const ServiceView& service : system.services) {
+        if (service.state_bytes <= service.state_bytes_wanted) continue;
+        out += fmt::format("\n{} keeps {}, more than its state of {}: not enforced\n",
+                           printable(service.name), mebibytes(service.state_bytes),
+                           mebibytes(service.state_bytes_wanted));
     }
     if (!system.notes.empty()) out += "\n";
     for (const std::string& note : system.notes) {

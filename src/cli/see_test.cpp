@@ -19,6 +19,19 @@ TEST_F(CliTest, PsShowsServicesInstancesRolesAndWhatIsNotPromised) {
     EXPECT_EQ(outside_.talk_, "");
 }
 
+TEST_F(CliTest, PsSaysWhoKeepsMoreThanItSaid) {
+    system_ = system_json("serving", R"("state_bytes_wanted":1048576,"state_bytes":3407872,)");
+    serve();
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_NE(
+        outside_.data_.find("\nweb keeps 3.2 MiB, more than its state of 1.0 MiB: not enforced\n"),
+        std::string::npos)
+        << outside_.data_;
+    system_ = system_json("serving", R"("state_bytes_wanted":1048576,"state_bytes":1048576,)");
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_EQ(outside_.data_.find("keeps", outside_.data_.find("enforced")), std::string::npos);
+}
+
 TEST_F(CliTest, PsAsJsonIsOneObjectWithAFormat) {
     serve();
     EXPECT_EQ(thole({"ps", "--json"}), 0);

@@ -65,6 +65,8 @@ ServiceView service_of(const Json& from) {
                         .deploy_reason = {},
                         .address = text(from, "address"),
                         .held = number(from, "held"),
+                        .state_bytes = number(from, "state_bytes"),
+                        .state_bytes_wanted = number(from, "state_bytes_wanted"),
                         .instances = {},
                         .last_lines = texts(from, "last_lines")};
     if (const Json* const deploy = from.find("deploy"); deploy != nullptr) {

@@ -45,6 +45,8 @@ struct ServiceView {
     std::string deploy_reason;
     std::string address;
     std::int64_t held = 0;
+    std::int64_t state_bytes = 0;
+    std::int64_t state_bytes_wanted = 0;
     std::vector<InstanceView> instances;
     std::vector<std::string> last_lines;
 

@@ -59,6 +59,8 @@ private:
     void read_on(const std::shared_ptr<Reader>& reader);
     SpoolSource source_of(const Service& service, const Slot& slot) const;
     void observe_spools();
+    void measure_state();
+    void measure_state_after(Duration pause);
     void beat();
 
     Control& control_;
@@ -70,6 +72,7 @@ private:
     std::map<std::string, SpoolMarks> marks_;  // By path.
     env::Timer beat_;
     env::Timer observe_;
+    env::Timer measure_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

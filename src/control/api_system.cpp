@@ -135,6 +135,10 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
         .member("release_wanted", service.row.wanted);
     write_deploy(json, service);
     json.member("address", address_of(service));
+    if (service.spec.state_bytes > 0) {
+        json.member("state_bytes_wanted", service.spec.state_bytes);
+        if (service.kept_bytes) json.member("state_bytes", *service.kept_bytes);
+    }
     json.key("instances").begin_array();
     for (const Instance* instance : instances_of(world, service.row.id))
         write_instance(json, world, *instance, said);

@@ -53,6 +53,7 @@ struct Service {
     bool was_serving = false;  // Told on the timeline when it changes.
     env::Timer again;
     std::optional<std::uint32_t> state_uid;            // Whose all that it keeps is known to be.
+    std::optional<std::uint64_t> kept_bytes;           // Measured a while ago.
     bool is_handing_over = false;                      // To another user, at this moment.
     std::map<std::uint32_t, model::Command> commands;  // What `npm start` is, by release.
     std::set<std::uint32_t> asked_commands;            // Being read.

@@ -177,6 +177,13 @@ def test_what_is_to_keep_state_runs_alone_and_until_then_as_many_as_before(proje
     assert len(project.instances("diary")) == 3
 
 
+def test_who_keeps_more_than_it_said_is_named(project):
+    project.have("state: 1Mi", code=b"import os\nopen(os.environ['STATE_DIR'] + '/much', 'wb').write(bytes(3 << 20))\n" + DIARY)
+    project.up()
+    until(lambda: "diary keeps 3.0 MiB, more than its state of 1.0 MiB" in project.thole("ps").stdout, "it is summed up", 20)
+    assert project.service("diary")["state_bytes"] >= 3 << 20
+
+
 def test_a_probe_is_for_the_releases_of_its_manifest(project):
     project.have("health: {startup: 3s}")
     project.up()
