@@ -30,17 +30,17 @@ def text(value):
 
 
 def snapshot(version, services, listeners, **limits):
-    """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid) of calls."""
+    """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls."""
     limits = struct.pack("<qqqqqII", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 1, version, len(services))
+    body = struct.pack("<IIQI", 0x70616E73, 2, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))
     for number, service, *uid in listeners:
         if uid:
-            body += struct.pack("<IIIIII", number, CALL, service, service, uid[0], 1)
+            body += struct.pack("<IIIIIII", number, CALL, service, service, uid[0], uid[-1], 1)
         else:
-            body += struct.pack("<IIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0)
+            body += struct.pack("<IIIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0, 0)
     return body + struct.pack("<I", wire.crc32c(body))
 
 
