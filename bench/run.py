@@ -5,9 +5,11 @@ import sys
 import at_rest
 import edge_requests
 import restart
+import returns
 from programs import where
 
-BENCHES = {"edge": edge_requests.main, "rest": at_rest.main, "restart": restart.main}
+BENCHES = {"edge": edge_requests.main, "rest": at_rest.main, "restart": restart.main,
+           "returns": returns.main}
 
 
 def main():

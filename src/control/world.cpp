@@ -74,8 +74,11 @@ int count_of(const World& world, const Service& service) {
 }
 
 bool is_single(const World& world, const Service& service) {
-    const model::ServiceSpec* const wanted = spec_of(world, service, service.row.wanted);
-    if (wanted != nullptr && wanted->is_single()) return true;
+    // What serves may be started again, where the one that is wanted fails.
+    for (const std::uint32_t release : {service.row.wanted, service.row.serving}) {
+        const model::ServiceSpec* const spec = spec_of(world, service, release);
+        if (spec != nullptr && spec->is_single()) return true;
+    }
     return std::any_of(world.instances.begin(), world.instances.end(), [&](const auto& each) {
         return each.second.service == service.row.id && spec_at(world, each.second).is_single();
     });

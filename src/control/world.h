@@ -97,7 +97,7 @@ const model::ServiceSpec& spec_at(const World& world, const Instance& instance);
 std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Service& service);
 // Instances that should serve: one, where the release that is wanted is a single one.
 int count_of(const World& world, const Service& service);
-// Two must not run at once: of the release that is wanted, or of what still runs.
+// Two must not run at once: of what is wanted, what has served, or what still runs.
 bool is_single(const World& world, const Service& service);
 // True where nothing that runs and is not itself called by this one calls it: callers end first.
 bool may_stop(World& world, const Service& service);
