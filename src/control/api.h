@@ -59,6 +59,7 @@ private:
     void read_on(const std::shared_ptr<Reader>& reader);
     SpoolSource source_of(const Service& service, const Slot& slot) const;
     void observe_spools();
+    void tell_output(std::uint32_t number, const std::uint64_t (&sizes)[2]);
     void measure_state();
     void measure_state_after(Duration pause);
     void beat();

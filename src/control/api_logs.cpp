@@ -14,7 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kReadPause = 100ms;
-constexpr Duration kObservePause = 1s;
 constexpr Duration kLastLinesLimit = 500ms;
 constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kLastLines = 20;
@@ -80,32 +79,6 @@ void Api::get_system(const web::Responder& to) {
             }
         },
         [answer, said, impatient] { answer(said); });
-}
-
-// For `--since`: how long each spool was at which time.
-void Api::observe_spools() {
-    observe_ = control_.env_.timers.after(kObservePause, [this] { observe_spools(); });
-    const auto sizes = std::make_shared<std::map<std::string, std::uint64_t>>();
-    for (const auto& [number, slot] : control_.world_.slots) {
-        const auto service = control_.world_.services.find(slot.row.service);
-        if (slot.use != SlotUse::Taken || service == control_.world_.services.end()) continue;
-        const SpoolSource source = source_of(service->second, slot);
-        (*sizes)[source.path_out] = 0;
-        (*sizes)[source.path_err] = 0;
-    }
-    if (sizes->empty()) return;
-    control_.env_.errands.run(
-        [&files = control_.env_.files, sizes] {
-            for (auto& [path, size] : *sizes) {
-                const auto file = files.open(path, env::OpenMode::Read);
-                if (file) size = (*file)->size().value_or(0);
-            }
-        },
-        [this, alive = alive_, sizes] {
-            if (!*alive) return;
-            for (const auto& [path, size] : *sizes)
-                marks_[path].observe(control_.env_.clock.now(), size);
-        });
 }
 
 void Api::get_logs(const web::ServerRequest& request, const web::Responder& to) {

@@ -82,6 +82,9 @@ void write_instance(JsonWriter& json, const World& world, const Instance& instan
                     const SystemSaid& said) {
     const Service& service = world.services.at(instance.service);
     const auto slot = world.slots.find(instance.id.slot);
+    const bool has_output =
+        slot != world.slots.end() && slot->second.output.generation == instance.id.generation;
+    const std::string& output = has_output ? slot->second.output.reason : instance.reason;
     std::uint64_t errors = 0;
     for (const wire::Outcome outcome :
          {wire::Outcome::ServerError, wire::Outcome::ConnectFailed, wire::Outcome::Reset,
@@ -95,7 +98,7 @@ void write_instance(JsonWriter& json, const World& world, const Instance& instan
         .member("pid", instance.pid)
         .member("port", std::uint32_t{instance.port})
         .member("state", state_of(instance))
-        .member("reason", instance.reason)
+        .member("reason", instance.reason.empty() ? output : instance.reason)
         .member("since", format_wall(said.wall - (said.now - instance.since)))
         .member("restarts", slot == world.slots.end() ? 0 : slot->second.restarts)
         .member("in_flight", instance.stats.in_flight)

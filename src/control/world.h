@@ -52,12 +52,22 @@ struct Instance {
 
 enum class SlotUse : std::uint8_t { Free, Taken, Forgetting };
 
+// What its instance did with what it says, as it was seen last.
+struct Output {
+    std::uint32_t generation = 0;
+    std::uint64_t sizes[2] = {0, 0};
+    std::uint64_t dropped = 0;
+    Time told{};
+    std::string reason;  // In words; empty: nothing to tell.
+};
+
 struct Slot {
     model::SlotRow row;
     SlotUse use = SlotUse::Free;
     std::uint64_t dropped_bytes[2] = {0, 0};
     int restarts = 0;  // Since control started.
     Time used{};       // When something was started here last.
+    Output output;
     env::Timer forget;
 };
 

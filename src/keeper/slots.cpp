@@ -417,7 +417,10 @@ void Slots::turn(std::int64_t now_ns) {
         if (own.asked_ns != 0) await_end(slot, now_ns);
         if (slot < wire::kRoleSlots) adopt_successor(slot);
         for (int i = 0; i < 2; ++i) {
-            const Trimmed done = trim_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+            std::uint64_t& dropped = record(slot).spool_dropped_bytes[i];
+            const std::uint64_t before = dropped;
+            const Trimmed done = trim_spool(own.spools[i], dropped);
+            if (dropped != before) mark(slot);
             if (done == Trimmed::Flood) next_turn_ns_ = std::min(next_turn_ns_, kFloodNs);
         }
         if (!own.cleans) continue;

@@ -224,6 +224,8 @@ def test_a_flood_of_garbage_drowns_nobody(made):
     assert project.end_load()["requests"] > 0
     assert anonymous_kib(keeper) == before and project.role_pid("keeper") == keeper
     assert project.service("flood")["state"] == "serving"
+    until(lambda: "says more than is kept" in project.instances("flood")[0]["reason"], "ps says why")
+    assert "says more than is kept" in project.texts("flood", "output lost")[-1]
     assert b"\x1b" not in on_a_terminal(project, "logs", "flood", "--lines", "20")
     project.thole("restart", "flood")
     project.down()
@@ -255,6 +257,9 @@ def test_one_that_truncates_its_output_is_read_on_and_told_so(made):
     assert numbers == sorted(set(numbers)), "what was cut may be missing, and comes never twice"
     assert project.end_load()["requests"] > 0
     assert project.service("cutter")["state"] == "serving"
+    until(lambda: project.texts("cutter", "output lost"), "the timeline says why")
+    assert project.texts("cutter", "output lost") == ["it empties its own output"]
+    assert project.instances("cutter")[0]["reason"] == "it empties its own output"
 
 
 BUILD = wild("broken", more=("build: \"for i in $(seq 1 50); do echo step $i; done; echo no such library: oar >&2; exit 7\"",))
