@@ -78,7 +78,7 @@ def assert_nobody_else_is_left(project, census):
     assert one_of_each(now) and sorted(now.instances.values()) == [1, 1, 1], now
 
 
-def replaced_under(project, strike):
+def replaced_under(project, strike, record_property):
     before, after = project.service("echo")["release"], project.last_entry()
     project.ask(rate=50, slow_ms=800, mix=MIX, allow_broken=1_000_000, hold=HELD if strike.needs_the_deaf else {},
                 added_max=ADDED_MAX_STOPPED if strike.stops else ADDED_MAX_KILLED)
@@ -109,23 +109,25 @@ def replaced_under(project, strike):
     assert code == 0 and [kind for kind in kinds if kind in ("deploy done", "deploy reversed")] == ["deploy done"]
     assert project.service("echo")["release"] == before + 1
     assert len(project.instances("echo")) == 3
+    record_property("longest_added_wait_ms", round(report["added_max_ms"]))
+    record_property("replaced_or_woken_ms", {role: round(took * 1000) for role, took in struck.took.items()})
 
 
-def strike_at(field, strike):
+def strike_at(field, strike, record_property):
     try:
-        replaced_under(field.project(strike), strike)
+        replaced_under(field.project(strike), strike, record_property)
     except BaseException:
         field.drop()
         raise
 
 
 @pytest.mark.parametrize("strike", drawn_strikes(), ids=str)
-def test_a_replacement_ends_whatever_of_thole_dies_or_stands_still_meanwhile(field, strike):
+def test_a_replacement_ends_whatever_of_thole_dies_or_stands_still_meanwhile(field, strike, record_property):
     """A twentieth of the whole matrix below, another one for each commit."""
-    strike_at(field, strike)
+    strike_at(field, strike, record_property)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("strike", all_strikes(), ids=str)
-def test_a_replacement_ends_at_whatever_step_anything_dies_or_stands_still(field, strike):
-    strike_at(field, strike)
+def test_a_replacement_ends_at_whatever_step_anything_dies_or_stands_still(field, strike, record_property):
+    strike_at(field, strike, record_property)
