@@ -1,4 +1,5 @@
 """Any role of thole dies or hangs under load, and whoever uses the services learns nothing of it."""
+import os
 import signal
 import socket
 import time
@@ -6,7 +7,7 @@ import time
 import pytest
 
 import wire
-from conftest import until
+from conftest import assert_own, until
 from judged import BOTH_STILL_S, ROLES, Judged, boot_clock, pause, process_state
 
 ANSWERS_WITHIN_S = 5  # The bar is 1 s, on a machine that does nothing else; what was measured is printed.
@@ -210,6 +211,16 @@ def test_keeper_and_watch_that_stand_still_together_are_told_to_go_on(judged, re
     judged.kill_role("watch")  # keeper works.
     judged.assert_nothing_failed()
     assert judged.instance_pids() == before and judged.role_pid("keeper") == pids[0]
+
+
+def test_a_command_waits_for_keeper_and_control_that_stand_still_together_to_be_replaced(judged):
+    """One after the other, 5 s each: watch has to see that keeper does not turn, and the next keeper that control does not."""
+    pids = {role: judged.role_pid(role) for role in ("keeper", "control")}
+    assert_own(judged, pids.values())
+    for pid in pids.values():  # At once: the command waits from the first moment.
+        os.kill(pid, signal.SIGSTOP)
+    judged.thole("ps")
+    assert all(judged.role_pid(role) not in (None, pid) for role, pid in pids.items())
 
 
 def kill_pair(project, roles):
