@@ -66,6 +66,9 @@ class Look:
 
 
 class Census:
+    """For services that start no processes of their own: of what an ended instance left, killed as it is, the last moment
+    may be the first one of the next generation."""
+
     def __init__(self, project):
         self.base, self.instances, self.not_ours = str(project.base).encode(), {}, set()
         self.most = collections.Counter()  # By slot; and of the service, as "all".

@@ -109,7 +109,8 @@ class Struck:
             assert all(took >= BOTH_STILL_S for took in self.took.values()), self.took
             return
         for role in set(self.took) - {"holder"}:
-            assert not self.lives_on(role), f"{role} was replaced"
+            # Who is killed stands still no more, and is gone a moment later.
+            until(lambda role=role: not self.lives_on(role), f"{role} is killed, not woken", 2)
             assert self.took[role] > SILENT_S, f"{role} was silent for {self.took[role]} s only"
 
     def wake_holder(self):
