@@ -213,7 +213,7 @@ def kills(options):
 
 
 def strikes_kill(options):
-    """SIGKILL of each role and each pair at each step of a rolling replacement"""
+    """SIGKILL of each role and each pair at each of 10 steps of a rolling replacement"""
     return pytest(options, "strikes_kill", "full", limit_s=1500, among="at_whatever_step and SIGKILL")
 
 

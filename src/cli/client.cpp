@@ -16,6 +16,8 @@ constexpr Duration kTurn = 100ms;       // Nothing is late by it: what arrives e
 constexpr Duration kAskAgain = 50ms;    // control needs 100 ms and more to come back.
 constexpr Duration kAnswerLimit = 5s;   // What is only read is there in milliseconds.
 constexpr Duration kChangeLimit = 30s;  // A manifest of many files is checked and synced.
+// keeper ends a control that does not turn for 5 s; watch may have to end that keeper first.
+constexpr Duration kStandsStill = 10s;
 
 }  // namespace
 
@@ -78,14 +80,13 @@ void Client::pause(Duration duration) {
 }
 
 Result<std::string> Client::ask_again(const web::Request& request) {
-    Time until = outside_.env().clock.now() + patience_;
-    bool stood_still = false;
+    const Time begun = outside_.env().clock.now();
+    Time until = begun + patience_;
     while (true) {
         if (!is_there()) return nothing_runs();
         std::optional<web::Response> response = ask_once(request);
-        // keeper ends a control that does not turn at about this moment; another one comes.
-        if (!response && why_.code == Code::Timeout && !std::exchange(stood_still, true))
-            until = outside_.env().clock.now() + patience_;
+        // Another one comes.
+        if (!response && why_.code == Code::Timeout) until = begun + kStandsStill + patience_;
         const bool may_pass = response ? response->status == 503 : why_.code != Code::Denied;
         const bool gives_up = outside_.env().clock.now() >= until || outside_.is_interrupted();
         if (response && (!may_pass || gives_up)) return body_of(std::move(*response));

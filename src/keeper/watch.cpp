@@ -57,6 +57,9 @@ private:
 bool WatchRole::start_keeper() {
     int ends[2];
     if (!make_link_pair(ends)) return false;
+    // Before the fork: a child that we do not outlive would name its adopter.
+    Options options = options_;
+    options.set_parent(::getpid());
     FAULT_POINT("watch, keeper not started");
     const pid_t child = ::fork();
     if (child < 0) {
@@ -74,8 +77,6 @@ bool WatchRole::start_keeper() {
         sigset_t none;
         sigemptyset(&none);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
-        Options options = options_;
-        options.set_parent(::getppid());
         const char* arguments[14];
         write_arguments(options, "run", arguments);
         ::execv("/proc/self/exe", const_cast<char* const*>(arguments));

@@ -55,12 +55,16 @@ def processes_of(mark):
     return [pid for pid in pids if mark.encode() in words_of(pid)]
 
 
-def delete_cgroups(name):
-    """What a killed keeper leaves of a system's cgroups, when nobody is in them any more."""
+def cgroups_made(name):
+    """Where the folder of a system's cgroups is, if there is one: below ours, as keeper is started by us."""
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     own = [line[4:] for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines() if line[:4] == "0::/"]
-    for mount in (line.split()[4] for line in mounts if " - cgroup2 " in line and own):
-        made = Path(mount) / own[0] / f"thole-{name}"
+    return [Path(line.split()[4]) / own[0] / f"thole-{name}" for line in mounts if " - cgroup2 " in line and own]
+
+
+def delete_cgroups(name):
+    """What a killed keeper leaves of a system's cgroups, when nobody is in them any more."""
+    for made in cgroups_made(name):
         for folder in [*made.glob("slot-*"), made]:
             try:
                 folder.rmdir()

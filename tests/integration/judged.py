@@ -12,6 +12,8 @@ from project import Project
 ROLES = ("keeper", "watch", "control", "edge")
 # A successor of the edge is there within milliseconds; on a machine that does other things, too, later.
 SUCCESSOR_WITHIN_S = 10
+# Control wakes keeper and watch when both have stood still for 10 s, of which it looks four times a second.
+BOTH_STILL_S = 9.5
 # Longer is failed (the limit of what a hold may add); the longest added wait is printed each time.
 ADDED_MAX = "2s"
 # What everybody holds open: enough to be seen, few enough for a machine of two cores that others use, too.
@@ -122,6 +124,11 @@ class Judged(Project):
     def kill_instance(self, pid):
         self.kill(pid, signal.SIGKILL)
         return time.time()
+
+
+def boot_clock():
+    """That of thole's roles."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def process_state(pid):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import accountant
 from accountant import Accountant
+from conftest import cgroups_made
 from project import Project
 
 STARTUP_S, GRACE_S = 3, 1
@@ -86,10 +87,14 @@ def descriptors(pid):
 
 
 def cgroups_of(system):
-    """Folders below thole's own, of slots; none where thole may not make them."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").split("\n")
-              if " - cgroup2 " in line]
-    return {path for mount in mounts for path in Path(mount).glob(f"**/thole-{system.run.name}*/**") if path.is_dir()}
+    """thole's own folder and those of slots below it; none where thole may not make them."""
+    found = set()
+    for made in cgroups_made(system.run.name):
+        try:
+            found |= {made} | {folder for folder in made.iterdir() if folder.is_dir()}
+        except OSError:
+            pass  # It never was, or keeper deletes it now.
+    return found
 
 
 def children_told(project, service):

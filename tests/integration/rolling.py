@@ -1,10 +1,7 @@
 """A service that is replaced while it is asked: what happens is followed on the timeline and in /proc, and compared."""
-import collections
 import datetime
 import http.client
 import json
-import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -12,7 +9,7 @@ import time
 from pathlib import Path
 
 import accountant
-from conftest import start_time, until
+from conftest import until
 from project import COMMAND_S, Project
 
 THREE = """name: rolling
@@ -149,58 +146,6 @@ class Follower:
             pass
         self.thread.join()
         self.link.close()
-
-
-class Census:
-    """Counts, from /proc alone and all the time, the processes of each instance and of the service."""
-
-    def __init__(self, project):
-        self.base, self.ours, self.not_ours = str(project.base).encode(), {}, set()
-        self.most = collections.Counter()  # By instance; and of the service, as "all".
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)
-
-    def instance_of(self, pid):
-        born = start_time(pid)
-        if born is None or (pid, born) in self.not_ours:
-            return None
-        if (pid, born) not in self.ours:
-            try:
-                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            except OSError:
-                return None
-            if environment == [b""]:
-                return None  # In the middle of its exec: look again.
-            name = next((line[15:] for line in environment if line.startswith(b"THOLE_INSTANCE=")), None)
-            if not any(self.base in line for line in environment):
-                # What comes from keeper has our folder in its environment before it execs, too.
-                self.not_ours.add((pid, born))
-            elif name is not None:
-                self.ours[pid, born] = name.decode()
-        return self.ours.get((pid, born))
-
-    def now(self):
-        names = [self.instance_of(int(entry)) for entry in os.listdir("/proc") if entry.isdigit()]
-        return collections.Counter(name for name in names if name is not None)
-
-    def run(self):
-        while not self.over.wait(0.02):
-            found = self.now()
-            for name, count in found.items():
-                self.most[name] = max(self.most[name], count)
-            self.most["all"] = max(self.most["all"], found.total())
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def twice(self):
-        """Slots that held two processes at once."""
-        return {name: count for name, count in self.most.items() if count > 1 and name != "all"}
 
 
 class Gates:

@@ -10,7 +10,7 @@ import pytest
 import wire
 from conftest import start_time, until
 from edge import OUT, SERVES, snapshot
-from edge_stand import LISTENER, SERVICE, Load, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
+from edge_stand import LISTENER, SERVICE, Load, four, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
 
 
 def test_every_kind_of_exchange_passes_unchanged(stand):
@@ -121,13 +121,33 @@ def test_without_an_endpoint_requests_wait_for_one(stand):
 
 
 def test_an_idempotent_request_goes_elsewhere_when_its_instance_dies(three):
-    """A GET that kills each instance it meets ends as 502 after three; the others go on."""
-    for _ in range(20):
-        three.client().expect("GET", "/get/1")
+    """What it had in hand, and what would have been next."""
+    clients = [three.client() for _ in range(9)]
+    for client in clients:
+        client.send(b"GET /slow/2 HTTP/1.1\r\nHost: a\r\n\r\n")
+    three.edge.until(lambda: three.in_hand() == 9, "all are at an instance")
+    dying = three.edge.stats[20, 1]["in_flight"]
+    assert dying > 0
     three.backends[0].process.kill()
     three.backends[0].process.wait()
+    for client in clients:
+        status, _, body = client.answer()
+        assert (status, body) == (200, b"GET /slow/2")
+    three.edge.until(lambda: three.edge.header["replayed_ever"] >= dying, "those that died with it were sent again")
     for number in range(30):
         three.client().expect("GET", f"/get/{number}")
+
+
+def test_a_request_that_kills_each_instance_it_meets_ends_after_three(four):
+    """The others go on."""
+    assert four.client().request("GET", "/die/1")[0] == 502
+
+    def dead():
+        return [backend for backend in four.backends if backend.process.poll() is not None]
+    until(lambda: len(dead()) == 3, "three deaths")
+    for number in range(30):
+        four.client().expect("GET", f"/get/{number}")
+    assert len(dead()) == 3
 
 
 def test_a_post_on_a_dying_instance_is_never_sent_twice(three):

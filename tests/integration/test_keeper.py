@@ -63,15 +63,22 @@ def next_stop(pid, what):
     return taken[0][1]
 
 
+def stop_in_fork(parent, how):
+    """Stops it, and its child before its first step, in the fork() that this leads to; the child's pid."""
+    child = ctypes.c_ulong()
+    assert LIBC.ptrace(SEIZE, parent, None, TRACE_FORK) == 0
+    how()
+    assert next_stop(parent, "fork()") >> 8 == STOPPED_IN_FORK
+    assert LIBC.ptrace(READ_CHILD, parent, None, ctypes.addressof(child)) == 0
+    next_stop(child.value, "the child's first stop")
+    return child
+
+
 def kill_keeper_in_fork(keeper, content):
     """Asked to start this, keeper dies before fork() returns to it. The child's pid: it waits where it no longer has
     keeper's lock and has not claimed its slot, until it is no longer traced."""
-    before, child = keeper_pid(keeper), ctypes.c_ulong()
-    assert LIBC.ptrace(SEIZE, before, None, TRACE_FORK) == 0
-    keeper.spawn(SLOT, 1, content)
-    assert next_stop(before, "keeper in fork()") >> 8 == STOPPED_IN_FORK
-    assert LIBC.ptrace(READ_CHILD, before, None, ctypes.addressof(child)) == 0
-    next_stop(child.value, "the child's first stop")
+    before = keeper_pid(keeper)
+    child = stop_in_fork(before, lambda: keeper.spawn(SLOT, 1, content))
     while LIBC.ptrace(READ_REGISTER, child.value, ORIG_RAX, None) != SETSID:
         assert LIBC.ptrace(TO_SYSTEM_CALL, child.value, None, None) == 0
         assert os.WIFSTOPPED(next_stop(child.value, "the child's next system call"))
@@ -213,6 +220,20 @@ def test_watchs_death_brings_another_and_then_keepers_death_is_survived(system):
     # Its parent is neither keeper nor watch now: nobody can be told how it ended, and keeper says so.
     os.kill(pid, signal.SIGKILL)
     assert keeper.wait_ended(SLOT, 1).flags & wire.EXIT_KNOWN == 0
+
+
+def test_a_keeper_whose_watch_died_before_its_first_step_takes_nobody_else_for_watch(system):
+    """Whoever adopts it (systemd --user, a container's init, we) has no link and no ticks: it would be killed for
+    silence, and its children with the system."""
+    keeper = system.start()
+    watch, before = watch_pid(keeper), keeper_pid(keeper)
+    child = stop_in_fork(watch, lambda: os.kill(before, signal.SIGKILL))
+    os.kill(watch, signal.SIGKILL)
+    assert os.WIFSIGNALED(next_stop(watch, "watch's death"))
+    assert LIBC.ptrace(DETACH, child.value, None, None) == 0
+    keeper.connect()
+    assert keeper_pid(keeper) == child.value
+    assert watch_pid(keeper) not in (watch, os.getpid())
 
 
 def test_a_listener_outlives_keeper_and_refuses_nobody(system):

@@ -1,8 +1,9 @@
 """A release takes another's place while it is asked, and what was promised holds: nothing lost, one process a slot."""
 import pytest
 
+from census import Census
 from conftest import until
-from rolling import ONE_WITH_STATE, THREE, Census, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
+from rolling import ONE_WITH_STATE, THREE, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
 from stopped_thread import StoppedThread, threads
 
 
@@ -140,4 +141,7 @@ def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_n
     assert all(entry["sequence"] > killed["sequence"] for entry in entries if entry["kind"] in steps)
     assert project.role_pid("edge") not in (None, edge)
     assert report["failed"] == 0 and strays(project, entries) == []
+    # The death of the edge broke nothing: what did break was cut, one by one.
+    assert cut(entries) == report["broken"] == report["tunnels_broken"] > 0
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
     assert project.service("echo")["release"] == 2
