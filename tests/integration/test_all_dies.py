@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from conftest import until
+from conftest import until, words_of
 from judged import Judged, pause
 from project import Project
 
@@ -97,6 +97,9 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits)
     visits.up()
     assert asked(visits, "/visit") == "3" and len(visits.instances("web")) == 1
     assert not set(before) & set(visits.pids()), "of the old ones nobody is left"
+    # One that was just being forked while the command looked leaves when it finds that it is not needed.
+    mark = f"--run\0{visits.run}\0".encode()
+    until(lambda: sum(mark in words_of(pid) for pid in visits.pids()) == 5, "four roles and a holder")
     visits.down()
 
 
