@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "folders.h"
+#include "model/defaults.h"
 #include "world.h"
 
 namespace thole::simulation {
@@ -336,6 +337,15 @@ bool World::is_as_wanted() {
     }
     if (edge_->snapshot().services.size() != services_.size())
         why_not_ += "the edge's snapshot is old; ";
+    for (const wire::SnapshotService& served : edge_->snapshot().services) {
+        const wire::SnapshotLimits& limits = served.limits;
+        if (limits.connect != model::kConnectLimit || limits.hold != model::kHoldLimit ||
+            limits.response_head != model::kResponseHeadLimit || limits.idle != model::kIdleLimit ||
+            limits.tunnel != model::kTunnelLimit ||
+            limits.held_requests_max != model::kHeldRequestsMax ||
+            limits.held_bytes_max != model::kHeldBytesMax)
+            why_not_ += "the edge has other limits than the documented ones; ";
+    }
     is_settled_ = false;  // To be asked again.
     return why_not_.empty();
 }
