@@ -57,6 +57,9 @@ private:
 bool WatchRole::start_keeper() {
     int ends[2];
     if (!make_link_pair(ends)) return false;
+    // Asked for before the fork: once watch is dead its child's parent is whoever adopts orphans,
+    // and keeper would take that for its watch and kill it for its silence.
+    const pid_t own_pid = ::getpid();
     FAULT_POINT("watch, keeper not started");
     const pid_t child = ::fork();
     if (child < 0) {
@@ -75,7 +78,7 @@ bool WatchRole::start_keeper() {
         sigemptyset(&none);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
         Options options = options_;
-        options.set_parent(::getppid());
+        options.set_parent(own_pid);
         const char* arguments[14];
         write_arguments(options, "run", arguments);
         ::execv("/proc/self/exe", const_cast<char* const*>(arguments));

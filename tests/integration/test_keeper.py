@@ -63,21 +63,33 @@ def next_stop(pid, what):
     return taken[0][1]
 
 
+def child_of_fork(parent, cause):
+    """Traces this process and gives it cause to fork: the child's pid. It has made no system call yet, and the parent is
+    still in its own."""
+    child = ctypes.c_ulong()
+    assert LIBC.ptrace(SEIZE, parent, None, TRACE_FORK) == 0
+    cause()
+    assert next_stop(parent, "the parent in fork()") >> 8 == STOPPED_IN_FORK
+    assert LIBC.ptrace(READ_CHILD, parent, None, ctypes.addressof(child)) == 0
+    next_stop(child.value, "the child's first stop")
+    return child.value
+
+
+def kill_traced(pid):
+    os.kill(pid, signal.SIGKILL)
+    assert os.WIFSIGNALED(next_stop(pid, "its death"))
+
+
 def kill_keeper_in_fork(keeper, content):
     """Asked to start this, keeper dies before fork() returns to it. The child's pid: it waits where it no longer has
     keeper's lock and has not claimed its slot, until it is no longer traced."""
-    before, child = keeper_pid(keeper), ctypes.c_ulong()
-    assert LIBC.ptrace(SEIZE, before, None, TRACE_FORK) == 0
-    keeper.spawn(SLOT, 1, content)
-    assert next_stop(before, "keeper in fork()") >> 8 == STOPPED_IN_FORK
-    assert LIBC.ptrace(READ_CHILD, before, None, ctypes.addressof(child)) == 0
-    next_stop(child.value, "the child's first stop")
-    while LIBC.ptrace(READ_REGISTER, child.value, ORIG_RAX, None) != SETSID:
-        assert LIBC.ptrace(TO_SYSTEM_CALL, child.value, None, None) == 0
-        assert os.WIFSTOPPED(next_stop(child.value, "the child's next system call"))
-    os.kill(before, signal.SIGKILL)
-    assert os.WIFSIGNALED(next_stop(before, "keeper's death"))
-    return child.value
+    before = keeper_pid(keeper)
+    child = child_of_fork(before, lambda: keeper.spawn(SLOT, 1, content))
+    while LIBC.ptrace(READ_REGISTER, child, ORIG_RAX, None) != SETSID:
+        assert LIBC.ptrace(TO_SYSTEM_CALL, child, None, None) == 0
+        assert os.WIFSTOPPED(next_stop(child, "the child's next system call"))
+    kill_traced(before)
+    return child
 
 
 def watch_pid(keeper):
@@ -213,6 +225,27 @@ def test_watchs_death_brings_another_and_then_keepers_death_is_survived(system):
     # Its parent is neither keeper nor watch now: nobody can be told how it ended, and keeper says so.
     os.kill(pid, signal.SIGKILL)
     assert keeper.wait_ended(SLOT, 1).flags & wire.EXIT_KNOWN == 0
+
+
+def test_a_keeper_whose_watch_died_in_fork_takes_nobody_else_for_it(system):
+    """Orphaned before its first system call it is adopted, here by this very process, and killed whoever adopted it once
+    that had been silent for five seconds."""
+    keeper = system.start()
+    first = watch_pid(keeper)
+    before = keeper_pid(keeper)
+    orphan = child_of_fork(first, lambda: os.kill(before, signal.SIGKILL))
+    kill_traced(first)
+    assert LIBC.ptrace(DETACH, orphan, None, None) == 0
+
+    def has_a_watch():
+        watch = wire.claimed_pid(system.run, 1)
+        assert watch != os.getpid(), "whoever adopted keeper stands in watch's slot"
+        return watch != first and start_time(watch) is not None
+    until(has_a_watch, "a watch of its own", 4)  # By then nobody was killed for silence.
+    keeper.connect()
+    assert keeper_pid(keeper) == orphan
+    until(lambda: sorted(system.pids()) == sorted([orphan, watch_pid(keeper)]), "one keeper and one watch")
+    assert keeper.start(SLOT, 1, sleeper(system)) > 0
 
 
 def test_a_listener_outlives_keeper_and_refuses_nobody(system):
