@@ -49,6 +49,15 @@ bool Control::has_strangers() const {
     });
 }
 
+// What is left of one of its instances may still be at its state.
+bool Control::is_forgetting(const Service& service) const {
+    return std::any_of(world_.slots.begin(), world_.slots.end(), [&](const auto& each) {
+        const Slot& slot = each.second;
+        return slot.use == SlotUse::Forgetting && slot.row.service == service.row.id &&
+               !slot.row.is_build;
+    });
+}
+
 Slot& Control::add_slot(std::uint32_t number, std::uint32_t service) {
     Slot& made = world_.slots[number];
     const auto begun = world_.begun.find(number);
@@ -74,7 +83,7 @@ std::uint16_t Control::choose_port() {
 bool Control::start_instance(Service& service, model::Version version) {
     const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
     if (spec == nullptr || !has_listeners(service)) return false;
-    if (spec->is_single() && has_strangers()) return false;
+    if (spec->is_single() && (has_strangers() || is_forgetting(service))) return false;
     Slot* const slot = slot_for(service);
     if (slot == nullptr) return false;
     Instance made;
@@ -279,7 +288,12 @@ void Control::on_slot(const wire::SlotState& state) {
     Instance* const instance = instance_at(state.at);
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
-        if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
+        if (state.status == wire::SlotStatus::Ended) {
+            if (instance->stage == model::Stage::Leaving)
+                on_first_end(*instance, end, state.remains);
+            else
+                on_end(*instance, end);
+        }
         // A control before us had this generation, saw its end and died before that was on the
         // disk: keeper will never start it again.
         if (state.status == wire::SlotStatus::Free) on_nothing(*instance, {.is_known = false});
@@ -408,6 +422,9 @@ void Control::on_end(Instance& instance, const model::End& end) {
     std::string text = was_forced ? "forced to end by SIGKILL" : model::describe(end);
     if (instance.was_asked && !was_forced) {
         text = "ended as asked: " + text;
+        if (std::holds_alternative<recovery::AskedRest>(instance.leaving))
+            text += instance.remains == wire::Remains::None ? "; what it left ended, too"
+                                                            : "; what it left is killed";
     } else if (instance.is_stuck) {
         text = instance.reason + "; " + text;
     } else if (!instance.was_asked) {

@@ -10,8 +10,11 @@ namespace thole::control {
 void Control::run_service(Service& service) {
     const std::uint32_t id = service.row.id;
     for (Instance* instance : instances_of(world_, id)) {
-        if (instance->stage == model::Stage::Leaving) step_leaving(*instance);
-        if (instance->stage == model::Stage::Starting) end_stuck(*instance);
+        if (instance->stage == model::Stage::Starting) {
+            end_stuck(*instance);
+        } else if (instance->stage == model::Stage::Leaving) {
+            step_leaving(*instance);
+        }
     }
     const bool is_to_stop = world_.is_down || service.row.is_removed;
     const bool stops = is_to_stop && may_stop(world_, service);

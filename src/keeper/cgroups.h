@@ -3,6 +3,8 @@
 // Allocates nothing.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 
 #include "keeper/options.h"
@@ -23,6 +25,7 @@ public:
     // Signals all that is in it; false where there is no such cgroup.
     bool signal_all(std::uint32_t slot, int signal) const;
     bool has(std::uint32_t slot) const;
+    // Neither in it nor in what an app made below it.
     bool is_empty(std::uint32_t slot) const;
     std::uint32_t oom_kills(std::uint32_t slot) const;
     // Empty ones only.
@@ -31,7 +34,9 @@ public:
 
 private:
     void file(std::uint32_t slot, const char* name, Path& path) const;
+    bool is_in(pid_t pid, std::uint32_t slot) const;
     Path base_;
+    Path name_;  // "/thole-<name>", as /proc/<pid>/cgroup has it near the end.
 };
 
 }  // namespace thole::keeper

@@ -26,6 +26,13 @@ constexpr std::int64_t kAskWatchNs = 1'000'000'000;
 
 constexpr std::int64_t kAwaitingNs = 5'000'000;
 constexpr std::int64_t kFloodNs = 50'000'000;
+constexpr std::int64_t kRemainsNs = 20'000'000;
+// Without cgroups each look is one at all processes.
+constexpr std::int64_t kScanNs = 100'000'000;
+constexpr int kScansMax = 16;  // In one turn, or keeper itself would be silent.
+// What is killed is gone within moments, but for one that the kernel itself holds (a disk that
+// hangs): its slot is not held up for ever.
+constexpr std::int64_t kGoneNs = 5'000'000'000;
 
 // An image in memory, for as long as a spawn takes. Read, not mapped: a file that is cut short
 // under a mapping kills whoever looks.
@@ -100,6 +107,7 @@ wire::SlotState Slots::state(std::uint32_t slot) const {
         state.wait_status = record.wait_status;
         state.flags = record.flags;
         state.oom_kills = record.oom_kills;
+        state.remains = private_[slot].remains;
         state.time = record.ended_time;
     }
     state.spool_dropped_bytes[0] = record.spool_dropped_bytes[0];
@@ -153,6 +161,7 @@ const char* Slots::spawn(wire::SlotRef at) {
     FAULT_POINT("spawn, not armed");
     if (!arm(at)) return "the slot changed at this moment";
     FAULT_POINT("spawn, armed");
+    private_[at.slot].remains = wire::Remains::Unknown;
     open_spools(at.slot, *image.view());
     ChildPlan plan;
     plan.at = at;
@@ -370,11 +379,12 @@ void Slots::signal_group(std::uint32_t slot, int signal) {
 const char* Slots::signal(const wire::SignalRequest& request) {
     if (request.at.slot < wire::kRoleSlots || request.at.slot >= wire::kSlotsMax)
         return "there is no such slot";
-    if (request.signal < 1 || request.signal >= NSIG) return "there is no such signal";
+    if (request.signal < 0 || request.signal >= NSIG) return "there is no such signal";
     const wire::SlotClaim claim = read_claim(record(request.at.slot).claim);
     if (claim.generation != request.at.generation) return "this generation is not here";
     if (request.scope == wire::SignalScope::All) {
-        signal_group(request.at.slot, request.signal);
+        if (request.signal != 0) signal_group(request.at.slot, request.signal);
+        if (status(request.at.slot) == wire::SlotStatus::Ended) look_for_remains(request.at.slot);
         return nullptr;
     }
     if (status(request.at.slot) != wire::SlotStatus::Running) return "it is not running";
@@ -397,24 +407,67 @@ const char* Slots::forget(wire::SlotRef at) {
     if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
     if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
     FAULT_POINT("forget, nothing killed");
-    signal_group(at.slot, SIGKILL);
+    std::int64_t& forgotten_ns = private_[at.slot].forgotten_ns;
+    if (forgotten_ns == 0) forgotten_ns = now_nanoseconds();
+    make_free(at.slot, now_nanoseconds());
+    return nullptr;
+}
+
+// Of one that is to be forgotten: not before nothing of it runs, or its successor would share its
+// state with it.
+void Slots::make_free(std::uint32_t slot, std::int64_t now_ns) {
+    Private& own = private_[slot];
+    if (has_remains(slot)) {
+        signal_group(slot, SIGKILL);
+        if (has_remains(slot) && now_ns - own.forgotten_ns < kGoneNs) {
+            next_turn_ns_ = std::min(next_turn_ns_, kAwaitingNs);
+            return;
+        }
+    }
     FAULT_POINT("forget, not marked");
+    own.forgotten_ns = 0;
+    own.remains = wire::Remains::Unknown;
+    wire::SlotRecord& slot_record = record(slot);
     slot_record.flags |= wire::kForgotten;
     FAULT_POINT("forget, image there");
     Path path;
-    image_path(at, path);
+    image_path({slot, read_claim(slot_record.claim).generation}, path);
     ::unlink(path.text);
-    for (Spool& spool : private_[at.slot].spools) close_spool(spool);
-    private_[at.slot].cleans = true;
-    mark(at.slot);
-    return nullptr;
+    for (Spool& spool : own.spools) close_spool(spool);
+    own.cleans = !(cgroups_.is_empty(slot) && cgroups_.remove(slot));
+    mark(slot);
+}
+
+// Once nobody was there nobody comes any more: by then its number may be another's.
+bool Slots::has_remains(std::uint32_t slot) const {
+    if (private_[slot].remains == wire::Remains::None) return false;
+    if (cgroups_.has(slot)) return !cgroups_.is_empty(slot);
+    return session_lives(read_claim(table_->slots[slot].claim));
+}
+
+void Slots::look_for_remains(std::uint32_t slot) {
+    private_[slot].remains = has_remains(slot) ? wire::Remains::Some : wire::Remains::None;
+    mark(slot);
+}
+
+void Slots::look_again(std::uint32_t slot, std::int64_t now_ns, int& scans_left) {
+    const bool scans = !cgroups_.has(slot);
+    next_turn_ns_ = std::min(next_turn_ns_, scans ? kScanNs : kRemainsNs);
+    if (scans && scans_left-- <= 0) return;
+    if (private_[slot].forgotten_ns != 0) return make_free(slot, now_ns);
+    if (has_remains(slot)) return;
+    private_[slot].remains = wire::Remains::None;
+    mark(slot);
 }
 
 void Slots::turn(std::int64_t now_ns) {
     next_turn_ns_ = kTurnNs;
+    int scans_left = kScansMax;
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         Private& own = private_[slot];
         if (own.asked_ns != 0) await_end(slot, now_ns);
+        if (own.remains == wire::Remains::Some || own.forgotten_ns != 0)
+            look_again(slot, now_ns, scans_left);
         if (slot < wire::kRoleSlots) adopt_successor(slot);
         for (int i = 0; i < 2; ++i) {
             const Trimmed done = trim_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
@@ -436,7 +489,7 @@ bool Slots::kill_everything() {
         if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Starting) all_gone = false;
         if (now == wire::SlotStatus::Ended)
             forget({slot, read_claim(record(slot).claim).generation});
-        if (private_[slot].cleans) all_gone = false;
+        if (private_[slot].cleans || private_[slot].forgotten_ns != 0) all_gone = false;
     }
     return all_gone;
 }

@@ -65,6 +65,8 @@ private:
         int pidfd = -1;             // Adopted ones.
         wire::SlotClaim watched{};  // Whose pidfd that is, or was.
         std::int64_t asked_ns = 0;  // Adopted and ended; waiting for watch to write how. 0: not.
+        wire::Remains remains = wire::Remains::Unknown;  // Of one that has ended.
+        std::int64_t forgotten_ns = 0;                   // What remained was killed then. 0: not.
         Spool spools[2];
         bool cleans = false;  // Its cgroup is to be removed once empty.
     };
@@ -77,6 +79,10 @@ private:
     void adopt_successor(std::uint32_t role);
     void await_end(std::uint32_t slot, std::int64_t now_ns);
     void signal_group(std::uint32_t slot, int signal);
+    bool has_remains(std::uint32_t slot) const;
+    void look_for_remains(std::uint32_t slot);
+    void make_free(std::uint32_t slot, std::int64_t now_ns);
+    void look_again(std::uint32_t slot, std::int64_t now_ns, int& scans_left);
     std::uint32_t slot_of(pid_t pid) const;
     void image_path(wire::SlotRef at, Path& path) const;
 

@@ -182,8 +182,12 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     if (found == slots_.end() || found->second.generation != request.at.generation)
         return "this generation is not here";
     Slot& slot = found->second;
-    if (slot.status != SlotStatus::Running)
-        return request.scope == wire::SignalScope::All ? nullptr : "it is not running";
+    if (slot.status != SlotStatus::Running) {
+        if (request.scope != wire::SignalScope::All) return "it is not running";
+        slot.was_looked_at = slot.status == SlotStatus::Ended;
+        tell_slot(request.at.slot);
+        return nullptr;
+    }
     story_.tell(fmt::format("signal {} to {}", request.signal, name_of(request.at.slot)));
     settings_.signalled(request.at.slot, request);
     if (!slot.was_asked) slot.asked = host_.loop().world_now();
@@ -249,6 +253,7 @@ wire::SlotState SimKeeper::state_of(std::uint32_t number) const {
     state.start_time = slot.start_time;
     state.wait_status = slot.wait_status;
     state.flags = slot.flags;
+    state.remains = slot.was_looked_at ? wire::Remains::None : wire::Remains::Unknown;
     state.time = nanoseconds_of(host_.loop().now());
     return state;
 }

@@ -26,6 +26,7 @@ struct Slot {
     std::unique_ptr<Instance> instance;  // Running.
     bool was_asked = false;              // SIGTERM, or SIGKILL by control.
     Time asked{};
+    bool was_looked_at = false;  // Ended, and asked what is left of it: nothing.
 };
 
 struct KeeperSettings {
