@@ -284,7 +284,8 @@ void Control::on_slot(const wire::SlotState& state) {
     const model::End end{.is_known = (state.flags & (wire::kExitKnown | wire::kSpawnFailed)) != 0,
                          .never_ran = (state.flags & wire::kSpawnFailed) != 0,
                          .wait_status = state.wait_status,
-                         .oom_kills = state.oom_kills};
+                         .oom_kills = state.oom_kills,
+                         .is_oom_known = (state.flags & wire::kOomKnown) != 0};
     Instance* const instance = instance_at(state.at);
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);

@@ -157,14 +157,16 @@ bool Cgroups::is_empty(std::uint32_t slot) const {
     return std::strstr(text, "populated 1") == nullptr;
 }
 
-std::uint32_t Cgroups::oom_kills(std::uint32_t slot) const {
-    if (!available()) return 0;
+bool Cgroups::read_oom_kills(std::uint32_t slot, std::uint32_t& count) const {
+    if (!available()) return false;
     Path path;
     char text[1024];
     file(slot, "memory.events", path);
     read_text(path.text, text, sizeof(text));
     const char* const at = std::strstr(text, "oom_kill ");
-    return at == nullptr ? 0 : static_cast<std::uint32_t>(std::strtoul(at + 9, nullptr, 10));
+    if (at == nullptr) return false;
+    count = static_cast<std::uint32_t>(std::strtoul(at + 9, nullptr, 10));
+    return true;
 }
 
 bool Cgroups::remove(std::uint32_t slot) const {

@@ -27,7 +27,8 @@ public:
     bool has(std::uint32_t slot) const;
     // Neither in it nor in what an app made below it.
     bool is_empty(std::uint32_t slot) const;
-    std::uint32_t oom_kills(std::uint32_t slot) const;
+    // False where it cannot be read: no cgroup, or one without the memory controller.
+    bool read_oom_kills(std::uint32_t slot, std::uint32_t& count) const;
     // Empty ones only.
     bool remove(std::uint32_t slot) const;
     void close() const;

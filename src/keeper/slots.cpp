@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "keeper/remains.h"
 #include "keeper/roles.h"
 #include "keeper/table.h"
 #include "os/fault_point.h"
@@ -26,13 +25,7 @@ constexpr std::int64_t kAskWatchNs = 1'000'000'000;
 
 constexpr std::int64_t kAwaitingNs = 5'000'000;
 constexpr std::int64_t kFloodNs = 50'000'000;
-constexpr std::int64_t kRemainsNs = 20'000'000;
-// Without cgroups each look is one at all processes.
-constexpr std::int64_t kScanNs = 100'000'000;
-constexpr int kScansMax = 16;  // In one turn, or keeper itself would be silent.
-// What is killed is gone within moments, but for one that the kernel itself holds (a disk that
-// hangs): its slot is not held up for ever.
-constexpr std::int64_t kGoneNs = 5'000'000'000;
+constexpr int kScansMax = 16;  // Of all processes in one turn, or keeper itself would be silent.
 
 // An image in memory, for as long as a spawn takes. Read, not mapped: a file that is cut short
 // under a mapping kills whoever looks.
@@ -201,7 +194,13 @@ pid_t Slots::spawn_role(std::uint32_t slot, const char* const* arguments, int in
     return start(slot, plan);
 }
 
-void Slots::finish(std::uint32_t slot, std::uint32_t generation, const Ending& ending) {
+// Of an instance; a role has no cgroup of its own.
+void Slots::note_oom_kills(std::uint32_t slot, std::uint32_t& count, std::uint32_t& flags) const {
+    if (slot >= wire::kRoleSlots && cgroups_.read_oom_kills(slot, count)) flags |= wire::kOomKnown;
+}
+
+void Slots::finish(std::uint32_t slot, std::uint32_t generation, Ending ending) {
+    note_oom_kills(slot, ending.oom_kills, ending.flags);
     FAULT_POINT("end, not recorded");
     record_end(record(slot), generation, ending);
     FAULT_POINT("end, recorded");
@@ -240,7 +239,7 @@ std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
         finish(slot, claim.generation,
                {.wait_status = never_ran ? slot_record.wait_status : wait_status,
                 .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
-                .oom_kills = cgroups_.oom_kills(slot)});
+                .oom_kills = 0});
     }
     return slot;
 }
@@ -261,7 +260,11 @@ void Slots::adopt_one(std::uint32_t slot) {
     if (claim.generation == 0) return;
     const wire::SlotRef at{slot, claim.generation};
     adopt_spools(at);
-    if (is_over(slot_record, claim)) return;
+    if (is_over(slot_record, claim)) {
+        if (status(slot) == wire::SlotStatus::Ended)
+            note_oom_kills(slot, slot_record.oom_kills, slot_record.flags);
+        return;
+    }
     if (claim.pid == 0) {
         // Its keeper died before the child came. It may still come: whoever swaps first has
         // decided.
@@ -336,8 +339,7 @@ void Slots::adopted_ended(std::uint32_t slot) {
     const std::uint32_t watch =
         read_claim(record(static_cast<std::uint32_t>(wire::Role::Watch)).claim).pid;
     if (parent != 0 && parent != watch && parent != static_cast<std::uint32_t>(::getpid())) {
-        finish(slot, claim.generation,
-               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+        finish(slot, claim.generation, {.wait_status = 0, .flags = 0, .oom_kills = 0});
         return;
     }
     own.asked_ns = now_nanoseconds();
@@ -351,10 +353,11 @@ void Slots::await_end(std::uint32_t slot, std::int64_t now_ns) {
     const bool over = is_over(record(slot), claim);
     const bool succeeded = claim.generation != own.watched.generation;
     const bool too_late = now_ns - own.asked_ns > kAskWatchNs;
+    // watch, which wrote how it ended, does not look into cgroups.
+    if (over) note_oom_kills(slot, record(slot).oom_kills, record(slot).flags);
     if (over || succeeded) mark(slot);
     if (!over && !succeeded && too_late) {
-        finish(slot, claim.generation,
-               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+        finish(slot, claim.generation, {.wait_status = 0, .flags = 0, .oom_kills = 0});
     }
     if (over || succeeded || too_late) own.asked_ns = 0;
     if (own.asked_ns != 0) next_turn_ns_ = kAwaitingNs;
@@ -365,15 +368,6 @@ void Slots::read_claims() {
     while (::read(claims_[0], &at, sizeof(at)) == static_cast<ssize_t>(sizeof(at))) {
         if (at.slot < wire::kSlotsMax) mark(at.slot);
     }
-}
-
-// All that belongs to the slot's last process, which may have ended.
-void Slots::signal_group(std::uint32_t slot, int signal) {
-    if (status(slot) == wire::SlotStatus::Free) return;
-    const bool done =
-        signal == SIGKILL ? cgroups_.kill_all(slot) : cgroups_.signal_all(slot, signal);
-    // Every child of keeper leads a session of its own.
-    if (!done) signal_session(read_claim(record(slot).claim), signal);
 }
 
 const char* Slots::signal(const wire::SignalRequest& request) {
@@ -397,67 +391,6 @@ const char* Slots::signal(const wire::SignalRequest& request) {
         ::kill(own.child, request.signal);
     }
     return nullptr;
-}
-
-const char* Slots::forget(wire::SlotRef at) {
-    if (at.slot < wire::kRoleSlots || at.slot >= wire::kSlotsMax) return "there is no such slot";
-    wire::SlotRecord& slot_record = record(at.slot);
-    const wire::SlotClaim claim = read_claim(slot_record.claim);
-    if (claim.generation != at.generation) return "this generation is not here";
-    if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
-    if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
-    FAULT_POINT("forget, nothing killed");
-    std::int64_t& forgotten_ns = private_[at.slot].forgotten_ns;
-    if (forgotten_ns == 0) forgotten_ns = now_nanoseconds();
-    make_free(at.slot, now_nanoseconds());
-    return nullptr;
-}
-
-// Of one that is to be forgotten: not before nothing of it runs, or its successor would share its
-// state with it.
-void Slots::make_free(std::uint32_t slot, std::int64_t now_ns) {
-    Private& own = private_[slot];
-    if (has_remains(slot)) {
-        signal_group(slot, SIGKILL);
-        if (has_remains(slot) && now_ns - own.forgotten_ns < kGoneNs) {
-            next_turn_ns_ = std::min(next_turn_ns_, kAwaitingNs);
-            return;
-        }
-    }
-    FAULT_POINT("forget, not marked");
-    own.forgotten_ns = 0;
-    own.remains = wire::Remains::Unknown;
-    wire::SlotRecord& slot_record = record(slot);
-    slot_record.flags |= wire::kForgotten;
-    FAULT_POINT("forget, image there");
-    Path path;
-    image_path({slot, read_claim(slot_record.claim).generation}, path);
-    ::unlink(path.text);
-    for (Spool& spool : own.spools) close_spool(spool);
-    own.cleans = !(cgroups_.is_empty(slot) && cgroups_.remove(slot));
-    mark(slot);
-}
-
-// Once nobody was there nobody comes any more: by then its number may be another's.
-bool Slots::has_remains(std::uint32_t slot) const {
-    if (private_[slot].remains == wire::Remains::None) return false;
-    if (cgroups_.has(slot)) return !cgroups_.is_empty(slot);
-    return session_lives(read_claim(table_->slots[slot].claim));
-}
-
-void Slots::look_for_remains(std::uint32_t slot) {
-    private_[slot].remains = has_remains(slot) ? wire::Remains::Some : wire::Remains::None;
-    mark(slot);
-}
-
-void Slots::look_again(std::uint32_t slot, std::int64_t now_ns, int& scans_left) {
-    const bool scans = !cgroups_.has(slot);
-    next_turn_ns_ = std::min(next_turn_ns_, scans ? kScanNs : kRemainsNs);
-    if (scans && scans_left-- <= 0) return;
-    if (private_[slot].forgotten_ns != 0) return make_free(slot, now_ns);
-    if (has_remains(slot)) return;
-    private_[slot].remains = wire::Remains::None;
-    mark(slot);
 }
 
 void Slots::turn(std::int64_t now_ns) {

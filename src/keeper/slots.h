@@ -72,9 +72,10 @@ private:
     };
     bool arm(wire::SlotRef at);
     pid_t start(std::uint32_t slot, ChildPlan& plan);
-    void finish(std::uint32_t slot, std::uint32_t generation, const struct Ending& ending);
+    void finish(std::uint32_t slot, std::uint32_t generation, struct Ending ending);
     void open_spools(std::uint32_t slot, const wire::ImageView& image);
     void adopt_spools(wire::SlotRef at);
+    void note_oom_kills(std::uint32_t slot, std::uint32_t& count, std::uint32_t& flags) const;
     void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
     void adopt_successor(std::uint32_t role);
     void await_end(std::uint32_t slot, std::int64_t now_ns);

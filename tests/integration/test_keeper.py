@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wire
-from conftest import BINARIES, System, processes_of, start_time, until, words_of
+from conftest import BINARIES, System, is_oom_known, processes_of, start_time, until, words_of
 
 SLOT = 20
 SEIZE, TO_SYSTEM_CALL, DETACH, READ_REGISTER, READ_CHILD = 0x4206, 24, 17, 3, 0x4201
@@ -119,6 +119,22 @@ def test_an_instance_runs_with_its_image_and_its_end_is_known(system):
     assert lines[:2] == ["/usr", str(system.base)]
     # 0, 1, 2 and the one that ls itself opens: nothing of keeper's leaks into services.
     assert lines[2] == "4"
+
+
+def test_what_is_said_of_its_memory_is_what_could_be_read(system):
+    """Killed, and nobody can know whether for want of memory: then that is said, also of one that watch waited for."""
+    keeper = system.start()
+    for generation in (1, 2):
+        pid = keeper.start(SLOT, generation, sleeper(system, cgroup="x"))
+        until(lambda pid=pid: b"sleep" in words_of(pid), "its program")
+        known = wire.OOM_KNOWN if is_oom_known(pid) else 0
+        if generation == 2:
+            kill_keeper(keeper)
+        os.kill(pid, signal.SIGKILL)
+        state = keeper.wait_ended(SLOT, generation)
+        assert (state.flags, state.oom_kills) == (wire.EXIT_KNOWN | known, 0)
+        keeper.forget(SLOT, generation)
+        keeper.until(lambda: keeper.states[SLOT].status == wire.FREE)
 
 
 def test_what_cannot_run_says_at_which_step(system):
