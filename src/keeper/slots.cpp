@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
 #include "keeper/roles.h"
@@ -176,6 +177,11 @@ void Slots::open_spools(std::uint32_t slot, const wire::ImageView& image) {
         close_spool(own.spools[i]);
         if (paths[i][0] == '\0' || !open_spool(paths[i], own.spools[i])) continue;
         adopt_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+        if (own.spools[i].holes == Holes::Unknown && !std::exchange(has_told_holes_, true))
+            std::fprintf(stderr,
+                         "keeper: the file system of %s knows no holes: what services print is "
+                         "emptied after each %llu MiB, not trimmed\n",
+                         paths[i], static_cast<unsigned long long>(kSpoolBytesMax >> 20U));
         // So that it may open /dev/stdout again, as many programs do.
         if (::geteuid() != 0) continue;
         [[maybe_unused]] const int owned =

@@ -93,6 +93,7 @@ private:
     int claims_[2] = {-1, -1};
     SlotBits changed_{};
     std::int64_t next_turn_ns_ = 0;
+    bool has_told_holes_ = false;
     Private private_[wire::kSlotsMax];
 };
 

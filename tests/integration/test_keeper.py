@@ -336,6 +336,24 @@ def test_a_flood_on_stdout_stays_within_its_cap(system):
     keeper.until(lambda: keeper.states[SLOT].dropped_out > 300_000_000)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a file system that knows no holes")
+def test_without_holes_a_flood_is_emptied_and_counted(system):
+    """Where nothing can be punched out the disk must not fill all the same."""
+    before, folder = system.command(), system.base / "flat"
+    folder.mkdir()
+    mounted = f"mount -t ramfs none {folder} && exec \"$@\""
+    system.command = lambda: ["unshare", "-m", "sh", "-c", mounted, "sh", *before]
+    keeper = system.start()
+    out = Path(f"/proc/{keeper_pid(keeper)}/root{folder}/out")
+    keeper.start(SLOT, 1, shell(system, "head -c 200M /dev/zero; echo end; exec sleep 1000", out=f"{folder}/out"))
+    until(lambda: words_of(keeper.states[SLOT].pid).startswith(b"sleep"), "all is written")
+    until(lambda: out.stat().st_size <= 64 * 2**20, "emptied")
+    keeper.connect()  # Who asks is told the newest count.
+    accounted = keeper.states[SLOT].dropped_out + out.stat().st_size
+    assert 64 * 2**20 < accounted <= 200 * 2**20 + 4
+    assert "knows no holes" in (system.data / "keeper.log").read_text(encoding="utf-8")
+
+
 def test_what_an_ended_instance_left_writes_within_the_cap_of_the_next_keeper_too(system):
     keeper = system.start()
     out, go = system.data / "out", system.data / "go"
