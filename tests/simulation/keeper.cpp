@@ -15,7 +15,7 @@ using wire::KeeperMessage;
 using wire::SlotStatus;
 
 constexpr std::int32_t kKilled = 9;
-constexpr std::int32_t kTerminate = 15;
+constexpr std::int32_t kSigterm = 15;
 
 std::int32_t spawn_failed(wire::SpawnStep step, int error) {
     return static_cast<std::int32_t>(step) << 16 | error;
@@ -187,7 +187,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     if (slot.status != SlotStatus::Running) {
         if (request.scope != wire::SignalScope::All) return "it is not running";
         slot.was_looked_at = slot.status == SlotStatus::Ended;
-        if (request.signal == kTerminate) ask_rest(request.at);
+        if (request.signal == kSigterm) ask_rest(request.at);
         tell_slot(request.at.slot);
         return nullptr;
     }
@@ -195,7 +195,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     settings_.signalled(request.at.slot, request);
     if (!slot.was_asked) slot.asked = host_.loop().world_now();
     slot.was_asked = true;
-    slot.was_terminated = slot.was_terminated || request.signal == kTerminate;
+    slot.was_terminated = slot.was_terminated || request.signal == kSigterm;
     if (request.signal == kKilled) {
         slot.instance->end(kKilled);
     } else {
