@@ -156,7 +156,7 @@ def unit(options):
 
 def integration(options):
     """the release binaries, real services and kills"""
-    return pytest(options, "integration", "not full", limit_s=1500)
+    return pytest(options, "integration", "not full", limit_s=1500, among="not test_keeper_faults")
 
 
 def accountant(options):
@@ -209,7 +209,14 @@ def tsan(options):
 
 def kills(options):
     """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
-    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step")
+    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults")
+
+
+def faults(options):
+    """keeper, watch or a child dies at each numbered place between an effect and its record"""
+    if not prepare("faults"):
+        return failure("faults: the build faults did not succeed")
+    return pytest(options, "faults", "full or not full", limit_s=1500, among="test_keeper_faults")
 
 
 def strikes_kill(options):
@@ -258,7 +265,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
+FULL = [alone, tsan, kills, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 

@@ -109,13 +109,18 @@ private:
     void note_slot(model::InstanceId id, std::string_view stage);
     void recall_notes();
     bool has_strangers() const;
+    bool is_forgetting(const Service& service) const;
     Slot& add_slot(std::uint32_t number, std::uint32_t service);
     std::uint16_t choose_port();
 
     // leaving.cpp: its way out; what the edge says of endpoints.
     void leave(Instance& instance, std::string reason);
     void remember_leaving(const Instance& instance);
+    // The instance may be no more afterwards.
     void step_leaving(Instance& instance);
+    void act_leaving(const Instance& instance, recovery::LeavingAction action);
+    void say_leaving(const Instance& instance);
+    void on_first_end(Instance& instance, const model::End& end, wire::Remains remains);
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
     void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);

@@ -18,7 +18,6 @@ constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
 constexpr std::uint16_t kPortCount = 10000;
 constexpr Duration kNoPortReady =
     1s;  // One that listens nowhere has started when it lived so long.
-constexpr std::size_t kPackageBytesMax = 1024 * 1024;
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
 constexpr Duration kExplainLimit = 3s;
 
@@ -50,6 +49,15 @@ bool Control::has_strangers() const {
     });
 }
 
+// What is left of one of its instances may still be at its state.
+bool Control::is_forgetting(const Service& service) const {
+    return std::any_of(world_.slots.begin(), world_.slots.end(), [&](const auto& each) {
+        const Slot& slot = each.second;
+        return slot.use == SlotUse::Forgetting && slot.row.service == service.row.id &&
+               !slot.row.is_build;
+    });
+}
+
 Slot& Control::add_slot(std::uint32_t number, std::uint32_t service) {
     Slot& made = world_.slots[number];
     const auto begun = world_.begun.find(number);
@@ -75,7 +83,7 @@ std::uint16_t Control::choose_port() {
 bool Control::start_instance(Service& service, model::Version version) {
     const model::ServiceSpec* const spec = spec_of(world_, service, version.release);
     if (spec == nullptr || !has_listeners(service)) return false;
-    if (spec->is_single() && has_strangers()) return false;
+    if (spec->is_single() && (has_strangers() || is_forgetting(service))) return false;
     if (spec->state_bytes > 0 && !owns_state(service, *spec)) return false;
     if (is_npm_start(spec->run) && !knows_command(service, version.release)) return false;
     Slot* const slot = slot_for(service);
@@ -107,28 +115,6 @@ bool Control::start_instance(Service& service, model::Version version) {
     world_.instances[id.slot] = std::move(made);
     keeper_->spawn(ref(id));
     return true;
-}
-
-// What `npm start` stands for is in a file, and the loop waits for no disk. False until it was
-// read.
-bool Control::knows_command(Service& service, std::uint32_t release) {
-    if (service.commands.contains(release)) return true;
-    if (!service.asked_commands.insert(release).second) return false;
-    const auto package = std::make_shared<Result<std::string>>(unavailable("not read yet"));
-    env_.background.run(
-        [&files = env_.files, path = release_folder(service, release) + "/package.json", package] {
-            *package = files.read(path, kPackageBytesMax);
-        },
-        [this, alive = alive_, id = service.row.id, release, package] {
-            if (!*alive) return;
-            Service& served = world_.services[id];
-            served.asked_commands.erase(release);
-            const model::ServiceSpec* const spec = spec_of(world_, served, release);
-            if (spec == nullptr) return;
-            served.commands[release] = *package ? without_npm(spec->run, **package) : spec->run;
-            mark(id);
-        });
-    return false;
 }
 
 Status Control::write_image(const Service& service, const Instance& instance) {
@@ -301,11 +287,17 @@ void Control::on_slot(const wire::SlotState& state) {
     const model::End end{.is_known = (state.flags & (wire::kExitKnown | wire::kSpawnFailed)) != 0,
                          .never_ran = (state.flags & wire::kSpawnFailed) != 0,
                          .wait_status = state.wait_status,
-                         .oom_kills = state.oom_kills};
+                         .oom_kills = state.oom_kills,
+                         .is_oom_known = (state.flags & wire::kOomKnown) != 0};
     Instance* const instance = instance_at(state.at);
     if (instance != nullptr) {
         if (state.status == wire::SlotStatus::Running) on_running(*instance, state.pid);
-        if (state.status == wire::SlotStatus::Ended) on_end(*instance, end);
+        if (state.status == wire::SlotStatus::Ended) {
+            if (instance->stage == model::Stage::Leaving)
+                on_first_end(*instance, end, state.remains);
+            else
+                on_end(*instance, end);
+        }
         // A control before us had this generation, saw its end and died before that was on the
         // disk: keeper will never start it again.
         if (state.status == wire::SlotStatus::Free) on_nothing(*instance, {.is_known = false});
@@ -434,6 +426,9 @@ void Control::on_end(Instance& instance, const model::End& end) {
     std::string text = was_forced ? "forced to end by SIGKILL" : model::describe(end);
     if (instance.was_asked && !was_forced) {
         text = "ended as asked: " + text;
+        if (std::holds_alternative<recovery::AskedRest>(instance.leaving))
+            text += instance.remains == wire::Remains::None ? "; what it left ended, too"
+                                                            : "; what it left is killed";
     } else if (instance.is_stuck) {
         text = instance.reason + "; " + text;
     } else if (!instance.was_asked) {

@@ -27,7 +27,15 @@ std::string under_way(const std::vector<wire::RequestId>& named) {
     return text;
 }
 
+// One that was to end and ended by itself, with others of it left, waits so long for the disk.
+constexpr Duration kDurableLimit = std::chrono::seconds(1);
 constexpr std::int64_t kBrokenRecalled = 20'000;  // Newest entries of the timeline.
+
+// And it is known that others of it are there, or they were killed with it.
+bool is_first_gone(const Instance& instance) {
+    return instance.end && (instance.remains != wire::Remains::Unknown ||
+                            std::holds_alternative<recovery::Killing>(instance.leaving));
+}
 
 std::string_view name_of(wire::Outcome outcome) {
     switch (outcome) {
@@ -75,8 +83,12 @@ void Control::remember_leaving(const Instance& instance) {
 }
 
 void Control::step_leaving(Instance& instance) {
+    const Time now = env_.clock.now();
+    // A full or hung disk must not stop recovery from one that ended by itself.
+    const bool is_late = !instance.is_durable && now - instance.ended >= kDurableLimit;
+    if (instance.end && (instance.remains == wire::Remains::None || is_late))
+        return on_end(instance, *instance.end);
     if (!instance.is_durable) return;
-    const Service& service = world_.services[instance.service];
     const model::ServiceSpec& spec = spec_at(world_, instance);
     const bool is_routed = instance.port != 0;
     if (is_routed && instance.removal == 0) route(instance, wire::kBitControl);
@@ -86,29 +98,46 @@ void Control::step_leaving(Instance& instance) {
          .is_acknowledged = instance.is_acknowledged,
          .is_cut = instance.is_cut,
          .in_flight = instance.stats.in_flight,
+         .has_ended = is_first_gone(instance),
          .drain_limit = spec.is_single()
                             ? std::min(options_.drain_limit, Duration(model::kSingleDrainLimit))
                             : options_.drain_limit,
          .grace = spec.stop_grace,
-         .now = env_.clock.now()});
+         .now = now});
+    const bool asks = step.action == recovery::LeavingAction::Ask ||
+                      step.action == recovery::LeavingAction::AskRest;
     // Nobody would hear it: not now, then.
-    if (step.action == recovery::LeavingAction::Ask && !keeper_->is_synced()) return;
+    if (asks && !keeper_->is_synced()) return;
+    if (step.action == recovery::LeavingAction::End) return on_end(instance, *instance.end);
     instance.leaving = step.next;
+    act_leaving(instance, step.action);
+    if (step.look_again != Time{}) {
+        instance.look_again = env_.timers.after(
+            step.look_again - now, [this, service_id = instance.service] { mark(service_id); });
+    }
+    if (!step.has_changed) return;
+    say_leaving(instance);
+    mark(instance.service);
+}
+
+void Control::act_leaving(const Instance& instance, recovery::LeavingAction action) {
     const wire::SlotRef at{instance.id.slot, instance.id.generation};
-    switch (step.action) {
-        case recovery::LeavingAction::None: break;
+    switch (action) {
+        case recovery::LeavingAction::None:
+        case recovery::LeavingAction::End: break;
         case recovery::LeavingAction::Cut: edge_->cut(at); break;
         case recovery::LeavingAction::Ask:
             keeper_->signal({at, 15, wire::SignalScope::Process});
             break;
+        case recovery::LeavingAction::AskRest:
+            keeper_->signal({at, 15, wire::SignalScope::All});
+            break;
         case recovery::LeavingAction::Kill: kill_all(instance.id); break;
     }
-    if (step.look_again != Time{}) {
-        instance.look_again =
-            env_.timers.after(step.look_again - env_.clock.now(),
-                              [this, service_id = instance.service] { mark(service_id); });
-    }
-    if (!step.has_changed) return;
+}
+
+void Control::say_leaving(const Instance& instance) {
+    const Service& service = world_.services[instance.service];
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
         text = under_way(instance.named);
@@ -117,13 +146,31 @@ void Control::step_leaving(Instance& instance) {
                            instance.stats.in_flight);
     if (std::holds_alternative<recovery::Asked>(instance.leaving))
         text = "nothing is under way: SIGTERM";
+    if (std::holds_alternative<recovery::AskedRest>(instance.leaving))
+        text = "its first process has ended, others have not: SIGTERM to them, too";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))
         text = fmt::format("still there {} after SIGTERM: killed, with all it started",
-                           format_duration(spec.stop_grace));
+                           format_duration(spec_at(world_, instance).stop_grace));
     say({.kind = fmt::format("instance {}", recovery::name_of(instance.leaving)),
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
          .text = std::move(text)});
+}
+
+// What its first process left is asked to end, too, and has the rest of the grace. keeper says
+// first whether there is any, also one that came after the one we asked.
+void Control::on_first_end(Instance& instance, const model::End& end, wire::Remains remains) {
+    if (!instance.end) {
+        instance.ended = env_.clock.now();
+        if (!instance.is_durable) {
+            instance.look_again = env_.timers.after(
+                kDurableLimit, [this, service = instance.service] { mark(service); });
+        }
+    }
+    instance.end = end;
+    instance.remains = remains;
+    if (remains == wire::Remains::Unknown)
+        keeper_->signal({{instance.id.slot, instance.id.generation}, 0, wire::SignalScope::All});
     mark(instance.service);
 }
 

@@ -3,17 +3,26 @@
 
 #include <utility>
 
+#include "control/command_line.h"
 #include "control/control.h"
 #include "deploy/verdict.h"
 #include "recovery/keep_ready.h"
 
 namespace thole::control {
+namespace {
+
+constexpr std::size_t kPackageBytesMax = 1024 * 1024;
+
+}  // namespace
 
 void Control::run_service(Service& service) {
     const std::uint32_t id = service.row.id;
     for (Instance* instance : instances_of(world_, id)) {
-        if (instance->stage == model::Stage::Leaving) step_leaving(*instance);
-        if (instance->stage == model::Stage::Starting) end_stuck(*instance);
+        if (instance->stage == model::Stage::Starting) {
+            end_stuck(*instance);
+        } else if (instance->stage == model::Stage::Leaving) {
+            step_leaving(*instance);
+        }
     }
     const bool is_to_stop = world_.is_down || service.row.is_removed;
     const bool stops = is_to_stop && may_stop(world_, service);
@@ -111,6 +120,28 @@ void Control::say_state(Service& service) {
          .service = service.row.name,
          .text = serves ? fmt::format("{} of {} ready", ready, count)
                         : "no instance is ready; requests wait"});
+}
+
+// What `npm start` stands for is in a file, and the loop waits for no disk. False until it was
+// read.
+bool Control::knows_command(Service& service, std::uint32_t release) {
+    if (service.commands.contains(release)) return true;
+    if (!service.asked_commands.insert(release).second) return false;
+    const auto package = std::make_shared<Result<std::string>>(unavailable("not read yet"));
+    env_.background.run(
+        [&files = env_.files, path = release_folder(service, release) + "/package.json", package] {
+            *package = files.read(path, kPackageBytesMax);
+        },
+        [this, alive = alive_, id = service.row.id, release, package] {
+            if (!*alive) return;
+            Service& served = world_.services[id];
+            served.asked_commands.erase(release);
+            const model::ServiceSpec* const spec = spec_of(world_, served, release);
+            if (spec == nullptr) return;
+            served.commands[release] = *package ? without_npm(spec->run, **package) : spec->run;
+            mark(id);
+        });
+    return false;
 }
 
 }  // namespace thole::control

@@ -38,9 +38,12 @@ struct Instance {
 
     // Leaving only.
     recovery::Leaving leaving = recovery::Removing{};
-    bool is_stuck = false;    // Said: not ready in time.
-    bool is_durable = false;  // The intent is on disk: what cannot be taken back may begin.
-    bool was_asked = false;   // We ended it, or are about to.
+    bool is_stuck = false;          // Said: not ready in time.
+    bool is_durable = false;        // The intent is on disk: what cannot be taken back may begin.
+    bool was_asked = false;         // We ended it, or are about to.
+    std::optional<model::End> end;  // Of its first process, while others of it may still run.
+    Time ended{};
+    wire::Remains remains = wire::Remains::Unknown;
     bool is_cut = false;
     bool is_acknowledged = false;
     std::uint64_t removal = 0;  // The edge's sequence that takes it out; 0: not said yet.

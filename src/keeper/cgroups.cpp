@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -79,7 +80,9 @@ void Cgroups::open(const char* name) {
     if (!made.fits || (::mkdir(made.text, 0755) != 0 && errno != EEXIST)) return;
     Path probe;
     probe.set("%s/cgroup.procs", made.text);
-    if (::access(probe.text, W_OK) == 0) base_ = made;
+    if (::access(probe.text, W_OK) != 0) return;
+    base_ = made;
+    name_.set("/thole-%s", name);
 }
 
 void Cgroups::file(std::uint32_t slot, const char* name, Path& path) const {
@@ -114,11 +117,29 @@ bool Cgroups::signal_all(std::uint32_t slot, int signal) const {
     for (char* at = text; *at != '\0';) {
         pid_t pid = 0;
         for (; *at >= '0' && *at <= '9'; ++at) pid = pid * 10 + (*at - '0');
-        // 0 is a process of another PID namespace.
-        if (pid > 1) ::kill(pid, signal);
         if (*at != '\0') ++at;
+        if (pid <= 1) continue;  // 0 is a process of another PID namespace.
+        // Held first, then looked at again: its number may be another's by now.
+        const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+        if (pidfd < 0) continue;
+        if (is_in(pid, slot)) ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+        ::close(pidfd);
     }
     return true;
+}
+
+bool Cgroups::is_in(pid_t pid, std::uint32_t slot) const {
+    Path path, wanted;
+    char text[8192];
+    path.set("/proc/%d/cgroup", pid);
+    wanted.set("%s/slot-%u", name_.text, slot);
+    read_text(path.text, text, sizeof(text));
+    const char* const line = std::strstr(text, "0::");
+    const std::size_t wanted_length = std::strlen(wanted.text);
+    if (line == nullptr) return false;
+    const std::size_t length = std::strcspn(line, "\n");
+    return length >= wanted_length &&
+           std::strncmp(line + length - wanted_length, wanted.text, wanted_length) == 0;
 }
 
 bool Cgroups::has(std::uint32_t slot) const {
@@ -131,19 +152,21 @@ bool Cgroups::is_empty(std::uint32_t slot) const {
     if (!available()) return true;
     Path path;
     char text[64];
-    file(slot, "cgroup.procs", path);
+    file(slot, "cgroup.events", path);
     read_text(path.text, text, sizeof(text));
-    return text[0] == '\0';
+    return std::strstr(text, "populated 1") == nullptr;
 }
 
-std::uint32_t Cgroups::oom_kills(std::uint32_t slot) const {
-    if (!available()) return 0;
+bool Cgroups::read_oom_kills(std::uint32_t slot, std::uint32_t& count) const {
+    if (!available()) return false;
     Path path;
     char text[1024];
     file(slot, "memory.events", path);
     read_text(path.text, text, sizeof(text));
     const char* const at = std::strstr(text, "oom_kill ");
-    return at == nullptr ? 0 : static_cast<std::uint32_t>(std::strtoul(at + 9, nullptr, 10));
+    if (at == nullptr) return false;
+    count = static_cast<std::uint32_t>(std::strtoul(at + 9, nullptr, 10));
+    return true;
 }
 
 bool Cgroups::remove(std::uint32_t slot) const {

@@ -3,6 +3,8 @@
 // Allocates nothing.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 
 #include "keeper/options.h"
@@ -23,15 +25,19 @@ public:
     // Signals all that is in it; false where there is no such cgroup.
     bool signal_all(std::uint32_t slot, int signal) const;
     bool has(std::uint32_t slot) const;
+    // Neither in it nor in what an app made below it.
     bool is_empty(std::uint32_t slot) const;
-    std::uint32_t oom_kills(std::uint32_t slot) const;
+    // False where it cannot be read: no cgroup, or one without the memory controller.
+    bool read_oom_kills(std::uint32_t slot, std::uint32_t& count) const;
     // Empty ones only.
     bool remove(std::uint32_t slot) const;
     void close() const;
 
 private:
     void file(std::uint32_t slot, const char* name, Path& path) const;
+    bool is_in(pid_t pid, std::uint32_t slot) const;
     Path base_;
+    Path name_;  // "/thole-<name>", as /proc/<pid>/cgroup has it near the end.
 };
 
 }  // namespace thole::keeper

@@ -41,7 +41,7 @@ private:
     alignas(dirent64) char bytes_[8192];
 };
 
-// Calls `signal` for each living process that `belongs`; how many there were.
+// How many living processes `belongs` is true of, each signalled; 0 signals nobody.
 template <typename Belongs>
 int signal_all(int signal, Belongs belongs) {
     int count = 0;
@@ -61,20 +61,34 @@ int signal_all(int signal, Belongs belongs) {
     return count;
 }
 
+// Its number may be another process's by now: then nothing of it is left, as a number is not given
+// again while a session or group carries it.
+bool is_anothers(const wire::SlotClaim& leader) {
+    if (leader.pid <= 1 || leader.pid == wire::kNobody) return true;
+    const ProcessFacts first = facts_of(leader.pid);
+    return first.is_there && first.start_time != leader.start_time;
+}
+
+bool belongs_to(const wire::SlotClaim& leader, const ProcessFacts& facts) {
+    return facts.is_there && !facts.has_ended && facts.start_time >= leader.start_time &&
+           (facts.session == leader.pid || facts.group == leader.pid);
+}
+
 }  // namespace
 
 void signal_session(const wire::SlotClaim& leader, int signal) {
-    if (leader.pid <= 1 || leader.pid == wire::kNobody) return;
-    const ProcessFacts first = facts_of(leader.pid);
-    if (first.is_there && first.start_time != leader.start_time) return;
-    const auto belongs = [&leader](const ProcessFacts& facts) {
-        return facts.is_there && !facts.has_ended && facts.start_time >= leader.start_time &&
-               (facts.session == leader.pid || facts.group == leader.pid);
-    };
+    if (is_anothers(leader)) return;
+    const auto belongs = [&leader](const ProcessFacts& facts) { return belongs_to(leader, facts); };
     // Again while there is somebody: they may fork while we look. SIGKILL alone ends that.
     for (int round = 0; round < (signal == SIGKILL ? 8 : 1); ++round) {
         if (signal_all(signal, belongs) == 0) return;
     }
+}
+
+bool session_lives(const wire::SlotClaim& leader) {
+    if (is_anothers(leader)) return false;
+    return signal_all(
+               0, [&leader](const ProcessFacts& facts) { return belongs_to(leader, facts); }) > 0;
 }
 
 bool kill_children(pid_t parent, pid_t spared) {

@@ -9,9 +9,11 @@
 namespace thole::keeper {
 
 // Signals all in the session or process group that this claim's process led, itself included.
-// Nobody where its pid is another process's by now: then nothing of it is left, as a number is not
-// given again while a session or group carries it.
+// Nobody where its pid is another process's by now.
 void signal_session(const wire::SlotClaim& leader, int signal);
+
+// Whether anybody of that session or group still lives: milliseconds, as each process is looked at.
+bool session_lives(const wire::SlotClaim& leader);
 
 // SIGKILLs every child of `parent` but `spared`. True where there was none.
 bool kill_children(pid_t parent, pid_t spared);

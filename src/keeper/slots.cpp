@@ -11,9 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 
-#include "keeper/remains.h"
 #include "keeper/roles.h"
 #include "keeper/table.h"
 #include "os/fault_point.h"
@@ -26,6 +26,7 @@ constexpr std::int64_t kAskWatchNs = 1'000'000'000;
 
 constexpr std::int64_t kAwaitingNs = 5'000'000;
 constexpr std::int64_t kFloodNs = 50'000'000;
+constexpr int kScansMax = 16;  // Of all processes in one turn, or keeper itself would be silent.
 
 // An image in memory, for as long as a spawn takes. Read, not mapped: a file that is cut short
 // under a mapping kills whoever looks.
@@ -100,6 +101,7 @@ wire::SlotState Slots::state(std::uint32_t slot) const {
         state.wait_status = record.wait_status;
         state.flags = record.flags;
         state.oom_kills = record.oom_kills;
+        state.remains = private_[slot].remains;
         state.time = record.ended_time;
     }
     state.spool_dropped_bytes[0] = record.spool_dropped_bytes[0];
@@ -153,6 +155,7 @@ const char* Slots::spawn(wire::SlotRef at) {
     FAULT_POINT("spawn, not armed");
     if (!arm(at)) return "the slot changed at this moment";
     FAULT_POINT("spawn, armed");
+    private_[at.slot].remains = wire::Remains::Unknown;
     open_spools(at.slot, *image.view());
     ChildPlan plan;
     plan.at = at;
@@ -174,6 +177,11 @@ void Slots::open_spools(std::uint32_t slot, const wire::ImageView& image) {
         close_spool(own.spools[i]);
         if (paths[i][0] == '\0' || !open_spool(paths[i], own.spools[i])) continue;
         adopt_spool(own.spools[i], record(slot).spool_dropped_bytes[i]);
+        if (own.spools[i].holes == Holes::Unknown && !std::exchange(has_told_holes_, true))
+            std::fprintf(stderr,
+                         "keeper: the file system of %s knows no holes: what services print is "
+                         "emptied after each %llu MiB, not trimmed\n",
+                         paths[i], static_cast<unsigned long long>(kSpoolBytesMax >> 20U));
         // So that it may open /dev/stdout again, as many programs do.
         if (::geteuid() != 0) continue;
         [[maybe_unused]] const int owned =
@@ -192,7 +200,13 @@ pid_t Slots::spawn_role(std::uint32_t slot, const char* const* arguments, int in
     return start(slot, plan);
 }
 
-void Slots::finish(std::uint32_t slot, std::uint32_t generation, const Ending& ending) {
+// Of an instance; a role has no cgroup of its own.
+void Slots::note_oom_kills(std::uint32_t slot, std::uint32_t& count, std::uint32_t& flags) const {
+    if (slot >= wire::kRoleSlots && cgroups_.read_oom_kills(slot, count)) flags |= wire::kOomKnown;
+}
+
+void Slots::finish(std::uint32_t slot, std::uint32_t generation, Ending ending) {
+    note_oom_kills(slot, ending.oom_kills, ending.flags);
     FAULT_POINT("end, not recorded");
     record_end(record(slot), generation, ending);
     FAULT_POINT("end, recorded");
@@ -231,7 +245,7 @@ std::uint32_t Slots::ended(pid_t pid, std::int32_t wait_status) {
         finish(slot, claim.generation,
                {.wait_status = never_ran ? slot_record.wait_status : wait_status,
                 .flags = wire::kExitKnown | (never_ran ? wire::kSpawnFailed : 0U),
-                .oom_kills = cgroups_.oom_kills(slot)});
+                .oom_kills = 0});
     }
     return slot;
 }
@@ -252,7 +266,11 @@ void Slots::adopt_one(std::uint32_t slot) {
     if (claim.generation == 0) return;
     const wire::SlotRef at{slot, claim.generation};
     adopt_spools(at);
-    if (is_over(slot_record, claim)) return;
+    if (is_over(slot_record, claim)) {
+        if (status(slot) == wire::SlotStatus::Ended)
+            note_oom_kills(slot, slot_record.oom_kills, slot_record.flags);
+        return;
+    }
     if (claim.pid == 0) {
         // Its keeper died before the child came. It may still come: whoever swaps first has
         // decided.
@@ -327,8 +345,7 @@ void Slots::adopted_ended(std::uint32_t slot) {
     const std::uint32_t watch =
         read_claim(record(static_cast<std::uint32_t>(wire::Role::Watch)).claim).pid;
     if (parent != 0 && parent != watch && parent != static_cast<std::uint32_t>(::getpid())) {
-        finish(slot, claim.generation,
-               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+        finish(slot, claim.generation, {.wait_status = 0, .flags = 0, .oom_kills = 0});
         return;
     }
     own.asked_ns = now_nanoseconds();
@@ -342,10 +359,11 @@ void Slots::await_end(std::uint32_t slot, std::int64_t now_ns) {
     const bool over = is_over(record(slot), claim);
     const bool succeeded = claim.generation != own.watched.generation;
     const bool too_late = now_ns - own.asked_ns > kAskWatchNs;
+    // watch, which wrote how it ended, does not look into cgroups.
+    if (over) note_oom_kills(slot, record(slot).oom_kills, record(slot).flags);
     if (over || succeeded) mark(slot);
     if (!over && !succeeded && too_late) {
-        finish(slot, claim.generation,
-               {.wait_status = 0, .flags = 0, .oom_kills = cgroups_.oom_kills(slot)});
+        finish(slot, claim.generation, {.wait_status = 0, .flags = 0, .oom_kills = 0});
     }
     if (over || succeeded || too_late) own.asked_ns = 0;
     if (own.asked_ns != 0) next_turn_ns_ = kAwaitingNs;
@@ -358,23 +376,15 @@ void Slots::read_claims() {
     }
 }
 
-// All that belongs to the slot's last process, which may have ended.
-void Slots::signal_group(std::uint32_t slot, int signal) {
-    if (status(slot) == wire::SlotStatus::Free) return;
-    const bool done =
-        signal == SIGKILL ? cgroups_.kill_all(slot) : cgroups_.signal_all(slot, signal);
-    // Every child of keeper leads a session of its own.
-    if (!done) signal_session(read_claim(record(slot).claim), signal);
-}
-
 const char* Slots::signal(const wire::SignalRequest& request) {
     if (request.at.slot < wire::kRoleSlots || request.at.slot >= wire::kSlotsMax)
         return "there is no such slot";
-    if (request.signal < 1 || request.signal >= NSIG) return "there is no such signal";
+    if (request.signal < 0 || request.signal >= NSIG) return "there is no such signal";
     const wire::SlotClaim claim = read_claim(record(request.at.slot).claim);
     if (claim.generation != request.at.generation) return "this generation is not here";
     if (request.scope == wire::SignalScope::All) {
-        signal_group(request.at.slot, request.signal);
+        if (request.signal != 0) signal_group(request.at.slot, request.signal);
+        if (status(request.at.slot) == wire::SlotStatus::Ended) look_for_remains(request.at.slot);
         return nullptr;
     }
     if (status(request.at.slot) != wire::SlotStatus::Running) return "it is not running";
@@ -389,32 +399,14 @@ const char* Slots::signal(const wire::SignalRequest& request) {
     return nullptr;
 }
 
-const char* Slots::forget(wire::SlotRef at) {
-    if (at.slot < wire::kRoleSlots || at.slot >= wire::kSlotsMax) return "there is no such slot";
-    wire::SlotRecord& slot_record = record(at.slot);
-    const wire::SlotClaim claim = read_claim(slot_record.claim);
-    if (claim.generation != at.generation) return "this generation is not here";
-    if (status(at.slot) == wire::SlotStatus::Free) return nullptr;
-    if (status(at.slot) != wire::SlotStatus::Ended) return "it has not ended";
-    FAULT_POINT("forget, nothing killed");
-    signal_group(at.slot, SIGKILL);
-    FAULT_POINT("forget, not marked");
-    slot_record.flags |= wire::kForgotten;
-    FAULT_POINT("forget, image there");
-    Path path;
-    image_path(at, path);
-    ::unlink(path.text);
-    for (Spool& spool : private_[at.slot].spools) close_spool(spool);
-    private_[at.slot].cleans = true;
-    mark(at.slot);
-    return nullptr;
-}
-
 void Slots::turn(std::int64_t now_ns) {
     next_turn_ns_ = kTurnNs;
+    int scans_left = kScansMax;
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         Private& own = private_[slot];
         if (own.asked_ns != 0) await_end(slot, now_ns);
+        if (own.remains == wire::Remains::Some || own.forgotten_ns != 0)
+            look_again(slot, now_ns, scans_left);
         if (slot < wire::kRoleSlots) adopt_successor(slot);
         for (int i = 0; i < 2; ++i) {
             std::uint64_t& dropped = record(slot).spool_dropped_bytes[i];
@@ -439,7 +431,7 @@ bool Slots::kill_everything() {
         if (now == wire::SlotStatus::Running || now == wire::SlotStatus::Starting) all_gone = false;
         if (now == wire::SlotStatus::Ended)
             forget({slot, read_claim(record(slot).claim).generation});
-        if (private_[slot].cleans) all_gone = false;
+        if (private_[slot].cleans || private_[slot].forgotten_ns != 0) all_gone = false;
     }
     return all_gone;
 }

@@ -65,18 +65,25 @@ private:
         int pidfd = -1;             // Adopted ones.
         wire::SlotClaim watched{};  // Whose pidfd that is, or was.
         std::int64_t asked_ns = 0;  // Adopted and ended; waiting for watch to write how. 0: not.
+        wire::Remains remains = wire::Remains::Unknown;  // Of one that has ended.
+        std::int64_t forgotten_ns = 0;                   // What remained was killed then. 0: not.
         Spool spools[2];
         bool cleans = false;  // Its cgroup is to be removed once empty.
     };
     bool arm(wire::SlotRef at);
     pid_t start(std::uint32_t slot, ChildPlan& plan);
-    void finish(std::uint32_t slot, std::uint32_t generation, const struct Ending& ending);
+    void finish(std::uint32_t slot, std::uint32_t generation, struct Ending ending);
     void open_spools(std::uint32_t slot, const wire::ImageView& image);
     void adopt_spools(wire::SlotRef at);
+    void note_oom_kills(std::uint32_t slot, std::uint32_t& count, std::uint32_t& flags) const;
     void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
     void adopt_successor(std::uint32_t role);
     void await_end(std::uint32_t slot, std::int64_t now_ns);
     void signal_group(std::uint32_t slot, int signal);
+    bool has_remains(std::uint32_t slot) const;
+    void look_for_remains(std::uint32_t slot);
+    void make_free(std::uint32_t slot, std::int64_t now_ns);
+    void look_again(std::uint32_t slot, std::int64_t now_ns, int& scans_left);
     std::uint32_t slot_of(pid_t pid) const;
     void image_path(wire::SlotRef at, Path& path) const;
 
@@ -86,6 +93,7 @@ private:
     int claims_[2] = {-1, -1};
     SlotBits changed_{};
     std::int64_t next_turn_ns_ = 0;
+    bool has_told_holes_ = false;
     Private private_[wire::kSlotsMax];
 };
 

@@ -6,13 +6,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace thole::keeper {
 
-SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated) {
+SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated,
+                     Holes holes) {
     SpoolWork work;
-    if (size > kSpoolRestartBytes) {
+    if (size > (holes == Holes::Known ? kSpoolRestartBytes : kSpoolBytesMax)) {
         work.start_again = true;
         return work;
     }
@@ -30,7 +32,13 @@ SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t al
 bool open_spool(const char* path, Spool& spool) {
     spool = Spool{};
     spool.fd = ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return spool.fd >= 0;
+    if (spool.fd < 0) return false;
+    // Far behind its end, where there is nothing to lose.
+    const bool is_known = ::fallocate(spool.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                      static_cast<off_t>(2 * kSpoolRestartBytes), 4096) == 0 ||
+                          errno != EOPNOTSUPP;
+    spool.holes = is_known ? Holes::Known : Holes::Unknown;
+    return true;
 }
 
 void close_spool(Spool& spool) {
@@ -52,7 +60,7 @@ Trimmed trim_spool(Spool& spool, std::uint64_t& dropped_bytes) {
     if (size < spool.size) spool.punched = spool.allocated = 0;
     const bool is_flood = size > spool.size + kSpoolFloodBytes;
     spool.size = size;
-    const SpoolWork work = plan_spool(size, spool.punched, spool.allocated);
+    const SpoolWork work = plan_spool(size, spool.punched, spool.allocated, spool.holes);
     if (work.start_again) {
         if (::ftruncate(spool.fd, 0) == 0) {
             dropped_bytes += size - spool.punched;

@@ -1,6 +1,7 @@
 // Spools: one sparse append-only file per slot and stream. keeper keeps room allocated past the
 // end, so that a full disk does not stop a service from logging at once, and punches out the oldest
-// beyond the cap. Offsets never move.
+// beyond the cap. Offsets never move. Where the file system knows no holes, a spool beyond the cap
+// is emptied: what it held is lost, and counted.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,9 @@ struct SpoolWork {
     std::uint64_t punch_to = 0;     // Free everything before; 0: nothing.
     std::uint64_t allocate_to = 0;  // Keep allocated up to here; 0: nothing.
 };
-SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated);
+enum class Holes : std::uint8_t { Known, Unknown };
+SpoolWork plan_spool(std::uint64_t size, std::uint64_t punched, std::uint64_t allocated,
+                     Holes holes = Holes::Known);
 
 // One spool of keeper's; the descriptor is its own, opened for appending.
 struct Spool {
@@ -28,9 +31,10 @@ struct Spool {
     std::uint64_t punched = 0;
     std::uint64_t allocated = 0;
     std::uint64_t size = 0;  // When it was last looked at.
+    Holes holes = Holes::Known;
 };
 
-// Opens or makes it; false with errno set.
+// Opens or makes it, and tries whether it can have holes; false with errno set.
 bool open_spool(const char* path, Spool& spool);
 void close_spool(Spool& spool);
 // Takes over a spool that was trimmed before: finds where its data begins. What a keeper punched

@@ -44,5 +44,12 @@ TEST(Spool, OffsetsDoNotGrowForEver) {
     EXPECT_TRUE(plan_spool(kSpoolRestartBytes + 1, kSpoolRestartBytes, 0).start_again);
 }
 
+// A file system on which the front cannot be freed must not fill with what one service prints.
+TEST(Spool, WithoutHolesItIsEmptiedBeyondItsCap) {
+    EXPECT_FALSE(plan_spool(kSpoolBytesMax, 0, 0, Holes::Unknown).start_again);
+    EXPECT_TRUE(plan_spool(kSpoolBytesMax + 1, 0, 0, Holes::Unknown).start_again);
+    EXPECT_FALSE(plan_spool(kSpoolBytesMax + 1, 0, 0, Holes::Known).start_again);
+}
+
 }  // namespace
 }  // namespace thole::keeper

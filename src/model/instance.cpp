@@ -91,7 +91,9 @@ std::string describe(const End& end) {
     if (signal == 0) return exit_text(exit_of(end.wait_status));
     const std::string_view name = signal_name(signal);
     const std::string shown = name.empty() ? fmt::format("signal {}", signal) : std::string(name);
-    if (was_killed_from_outside(end)) return shown + ", sender unknown, oom_kill unchanged";
+    if (was_killed_from_outside(end))
+        return fmt::format("{}, sender unknown, oom_kill {}", shown,
+                           end.is_oom_known ? "unchanged" : "unknown");
     return shown;
 }
 

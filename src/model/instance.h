@@ -45,12 +45,13 @@ struct End {
     bool never_ran = false;        // It ended before its program began.
     std::int32_t wait_status = 0;  // As waitpid gives it.
     std::uint32_t oom_kills = 0;
+    bool is_oom_known = false;  // False: nobody could read whether memory was wanting.
     bool operator==(const End&) const = default;
 };
 
 // Ended by somebody's SIGKILL or SIGTERM, not by itself and not by a lack of memory.
 bool was_killed_from_outside(const End& end);
-// "exit status 1", "killed by SIGKILL (sender unknown, no lack of memory)", "SIGSEGV".
+// "exit status 1", "SIGKILL, sender unknown, oom_kill unchanged", "SIGSEGV".
 std::string describe(const End& end);
 
 }  // namespace thole::model

@@ -10,7 +10,9 @@ TEST(End, SaysHowItEnded) {
     EXPECT_EQ(describe({.wait_status = 0}), "exit status 0");
     EXPECT_EQ(describe({.wait_status = 3 << 8}), "exit status 3");
     EXPECT_EQ(describe({.wait_status = 127 << 8}), "exit status 127: a program was not found");
-    EXPECT_EQ(describe({.wait_status = 9}), "SIGKILL, sender unknown, oom_kill unchanged");
+    EXPECT_EQ(describe({.wait_status = 9, .is_oom_known = true}),
+              "SIGKILL, sender unknown, oom_kill unchanged");
+    EXPECT_EQ(describe({.wait_status = 9}), "SIGKILL, sender unknown, oom_kill unknown");
     EXPECT_EQ(describe({.wait_status = 11 | 0x80}), "SIGSEGV");
     EXPECT_EQ(describe({.wait_status = 9, .oom_kills = 1}), "killed for want of memory");
     EXPECT_EQ(describe({.wait_status = 40}), "signal 40");
@@ -24,6 +26,7 @@ TEST(End, SaysHowItEnded) {
 TEST(End, TellsAKillFromACrash) {
     EXPECT_TRUE(was_killed_from_outside({.wait_status = 9}));
     EXPECT_TRUE(was_killed_from_outside({.wait_status = 15}));
+    EXPECT_TRUE(was_killed_from_outside({.wait_status = 9, .is_oom_known = true}));
     EXPECT_FALSE(was_killed_from_outside({.wait_status = 9, .oom_kills = 1}));
     EXPECT_FALSE(was_killed_from_outside({.wait_status = 11}));
     EXPECT_FALSE(was_killed_from_outside({.wait_status = 1 << 8}));

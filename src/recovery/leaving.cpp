@@ -13,8 +13,11 @@ LeavingStep change(Leaving to, LeavingAction action, Time look_again) {
     return {to, action, true, look_again};
 }
 
+LeavingStep ask_rest(Time until) { return change(AskedRest{until}, LeavingAction::AskRest, until); }
+
 LeavingStep ask(const LeavingSeen& seen) {
     const Time until = seen.now + seen.grace;
+    if (seen.has_ended) return ask_rest(until);
     return change(Asked{until}, LeavingAction::Ask, until);
 }
 
@@ -40,12 +43,19 @@ LeavingStep next_of(const Cutting& at, const LeavingSeen& seen) {
 }
 
 LeavingStep next_of(const Asked& at, const LeavingSeen& seen) {
+    if (seen.has_ended) return ask_rest(at.until);
     if (seen.now < at.until) return {at, LeavingAction::None, false, at.until};
     const Time again = seen.now + kKillAgain;
     return change(Killing{again}, LeavingAction::Kill, again);
 }
 
+LeavingStep next_of(const AskedRest& at, const LeavingSeen& seen) {
+    if (seen.now < at.until) return {at, LeavingAction::None, false, at.until};
+    return {at, LeavingAction::End};
+}
+
 LeavingStep next_of(const Killing& at, const LeavingSeen& seen) {
+    if (seen.has_ended) return {at, LeavingAction::End};
     if (seen.now < at.again) return {at, LeavingAction::None, false, at.again};
     const Time again = seen.now + kKillAgain;
     return {Killing{again}, LeavingAction::Kill, false, again};
@@ -58,8 +68,8 @@ LeavingStep next(const Leaving& at, const LeavingSeen& seen) {
 }
 
 std::string_view name_of(const Leaving& at) {
-    constexpr std::string_view kNames[] = {"removing", "draining", "cutting", "stopping",
-                                           "killing"};
+    constexpr std::string_view kNames[] = {"removing", "draining", "cutting",
+                                           "stopping", "stopping", "killing"};
     return kNames[at.index()];
 }
 

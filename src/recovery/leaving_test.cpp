@@ -20,6 +20,7 @@ TEST(Leaving, EachOfItsStatesHasAName) {
     EXPECT_EQ(name_of(Draining{}), "draining");
     EXPECT_EQ(name_of(Cutting{}), "cutting");
     EXPECT_EQ(name_of(Asked{}), "stopping");
+    EXPECT_EQ(name_of(AskedRest{}), "stopping");
     EXPECT_EQ(name_of(Killing{}), "killing");
 }
 
@@ -74,6 +75,44 @@ TEST(Leaving, WhatIsUnderWayEndsOrIsCutAtTheDeadline) {
     at.is_cut = false;
     at.now += 1min;
     EXPECT_EQ(next(step.next, at).action, LeavingAction::Ask);
+}
+
+// A shell ends at once; the server it started has a request to finish.
+TEST(Leaving, WhatTheFirstProcessLeavesIsAskedTooAndHasTheRestOfTheGrace) {
+    LeavingSeen at = seen(3s);
+    at.has_ended = true;
+    const Leaving asked = Asked{at.now + 7s};
+    LeavingStep step = next(asked, at);
+    EXPECT_EQ(step.action, LeavingAction::AskRest);
+    EXPECT_TRUE(step.has_changed);
+    EXPECT_EQ(step.look_again, at.now + 7s);
+    EXPECT_EQ(next(step.next, at).action, LeavingAction::None) << "asked once";
+
+    at.now += 7s - 1ns;
+    EXPECT_EQ(next(step.next, at).action, LeavingAction::None);
+    at.now += 1ns;
+    EXPECT_EQ(next(step.next, at).action, LeavingAction::End);
+}
+
+// What it left may be what serves: it is asked no earlier than its first process would have been.
+TEST(Leaving, WhatIsLeftOfOneThatEndedWhileItWasDrainedIsDrained) {
+    LeavingSeen at = seen(0s);
+    at.has_ended = true;
+    EXPECT_EQ(next(Removing{}, at).action, LeavingAction::None);
+    at.is_acknowledged = true;
+    at.in_flight = 1;
+    const LeavingStep draining = next(Removing{}, at);
+    EXPECT_EQ(draining.action, LeavingAction::None);
+    at.in_flight = 0;
+    const LeavingStep step = next(draining.next, at);
+    EXPECT_EQ(step.action, LeavingAction::AskRest);
+    EXPECT_EQ(step.look_again, at.now + 10s);
+}
+
+TEST(Leaving, WhatHadToBeKilledIsOverOnceItsFirstProcessHasEnded) {
+    LeavingSeen at = seen(0s);
+    at.has_ended = true;
+    EXPECT_EQ(next(Killing{at.now + 1s}, at).action, LeavingAction::End);
 }
 
 TEST(Leaving, WhatIgnoresSigtermIsKilledAndKilledAgain) {

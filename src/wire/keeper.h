@@ -70,10 +70,11 @@ enum class SignalScope : std::uint32_t {
 };
 struct SignalRequest {
     SlotRef at;
-    std::int32_t signal;
+    std::int32_t signal;  // 0: nobody is signalled. Says, as any does, what remains of it.
     SignalScope scope;
 };
 
+// Whatever remains is killed, and the slot is free once it is gone.
 struct ForgetRequest {
     SlotRef at;
 };
@@ -118,6 +119,10 @@ enum class SlotStatus : std::uint32_t {
     Ended = 3,
 };
 
+// Whether anything of an ended instance still runs. keeper looks from the moment on at which all of
+// it was signalled.
+enum class Remains : std::uint32_t { Unknown = 0, Some = 1, None = 2 };
+
 struct SlotState {
     SlotRef at;
     SlotStatus status;
@@ -126,7 +131,7 @@ struct SlotState {
     std::int32_t wait_status;  // Ended only, as waitpid gives it.
     std::uint32_t flags;       // SlotFlags
     std::uint32_t oom_kills;
-    std::uint32_t reserved;
+    Remains remains;    // Ended only.
     std::int64_t time;  // Of the last change, nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];
 };

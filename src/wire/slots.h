@@ -39,6 +39,7 @@ enum SlotFlags : std::uint32_t {
     kExitKnown = 1,    // wait_status is what the kernel said; else nobody could wait for it.
     kForgotten = 4,    // Control knows of the end; the slot may be used again.
     kSpawnFailed = 2,  // The child never reached exec: wait_status holds step << 16 | errno.
+    kOomKnown = 8,     // oom_kills is what the kernel said; else it could not be read.
 };
 
 // Written by whoever reaped the process (keeper, or watch for a dead keeper): status first, `ended`
@@ -48,7 +49,7 @@ struct SlotRecord {
     std::uint32_t ended_generation;  // This generation has ended, and the fields below are its.
     std::int32_t wait_status;
     std::uint32_t flags;                   // SlotFlags
-    std::uint32_t oom_kills;               // Of its cgroup, 0 where there is none.
+    std::uint32_t oom_kills;               // Of its cgroup, 0 where that is not known.
     std::int64_t ended_time;               // Nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];  // stdout, stderr: punched out from the front, whole life
                                            // of the spool.

@@ -55,6 +55,14 @@ def processes_of(mark):
     return [pid for pid in pids if mark.encode() in words_of(pid)]
 
 
+def is_oom_known(pid):
+    """Whether this machine lets anybody read how often memory was wanting in this process's cgroup."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    own = [line[4:] for line in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines() if line[:4] == "0::/"]
+    return any((Path(line.split()[4]) / path / "memory.events").exists() for line in mounts if " - cgroup2 " in line
+               for path in own if "/thole-" in f"/{path}")
+
+
 def cgroups_made(name):
     """Where the folder of a system's cgroups is, if there is one: below ours, as keeper is started by us."""
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()

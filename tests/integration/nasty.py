@@ -1,6 +1,8 @@
 """Services that behave badly, beside one that behaves well and must not notice."""
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import accountant
@@ -9,6 +11,7 @@ from conftest import cgroups_made
 from project import Project
 
 STARTUP_S, GRACE_S = 3, 1
+NOBODY = 65534
 # Nothing that takes long: the neighbour's answers are counted, not its patience.
 LIGHT_MIX = {"get": 60, "post": 20, "stream": 5, "chunks": 3, "websocket": 1, "upload": 3}
 
@@ -67,6 +70,18 @@ class Nasty(Project):
 
     def spools(self, service):
         return [path for path in (self.data / "spool").glob(f"{service}-*") if path.suffix in (".out", ".err")]
+
+
+def without_rights(project):
+    """As somebody who may do nothing special: no cgroups, no users of its own."""
+    made = project.base / "binaries"
+    (made / "lib/thole").mkdir(parents=True)
+    for name in ("thole", "lib/thole/keeper", "lib/thole/edge"):
+        shutil.copy(project.binaries / name, made / name)
+    project.binaries = made
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", project.base], check=True)
+    project.base.chmod(0o755)
+    project.asked_by = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
 def json_lines(text):

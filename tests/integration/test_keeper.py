@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import wire
-from conftest import BINARIES, System, processes_of, start_time, until, words_of
+from conftest import BINARIES, System, is_oom_known, processes_of, start_time, until, words_of
 
 SLOT = 20
 SEIZE, TO_SYSTEM_CALL, DETACH, READ_REGISTER, READ_CHILD = 0x4206, 24, 17, 3, 0x4201
@@ -63,28 +63,33 @@ def next_stop(pid, what):
     return taken[0][1]
 
 
-def stop_in_fork(parent, how):
-    """Stops it, and its child before its first step, in the fork() that this leads to; the child's pid."""
+def child_of_fork(parent, cause):
+    """Traces this process and gives it cause to fork: the child's pid. It has made no system call yet, and the parent is
+    still in its own."""
     child = ctypes.c_ulong()
     assert LIBC.ptrace(SEIZE, parent, None, TRACE_FORK) == 0
-    how()
-    assert next_stop(parent, "fork()") >> 8 == STOPPED_IN_FORK
+    cause()
+    assert next_stop(parent, "the parent in fork()") >> 8 == STOPPED_IN_FORK
     assert LIBC.ptrace(READ_CHILD, parent, None, ctypes.addressof(child)) == 0
     next_stop(child.value, "the child's first stop")
-    return child
+    return child.value
+
+
+def kill_traced(pid):
+    os.kill(pid, signal.SIGKILL)
+    assert os.WIFSIGNALED(next_stop(pid, "its death"))
 
 
 def kill_keeper_in_fork(keeper, content):
     """Asked to start this, keeper dies before fork() returns to it. The child's pid: it waits where it no longer has
     keeper's lock and has not claimed its slot, until it is no longer traced."""
     before = keeper_pid(keeper)
-    child = stop_in_fork(before, lambda: keeper.spawn(SLOT, 1, content))
-    while LIBC.ptrace(READ_REGISTER, child.value, ORIG_RAX, None) != SETSID:
-        assert LIBC.ptrace(TO_SYSTEM_CALL, child.value, None, None) == 0
-        assert os.WIFSTOPPED(next_stop(child.value, "the child's next system call"))
-    os.kill(before, signal.SIGKILL)
-    assert os.WIFSIGNALED(next_stop(before, "keeper's death"))
-    return child.value
+    child = child_of_fork(before, lambda: keeper.spawn(SLOT, 1, content))
+    while LIBC.ptrace(READ_REGISTER, child, ORIG_RAX, None) != SETSID:
+        assert LIBC.ptrace(TO_SYSTEM_CALL, child, None, None) == 0
+        assert os.WIFSTOPPED(next_stop(child, "the child's next system call"))
+    kill_traced(before)
+    return child
 
 
 def watch_pid(keeper):
@@ -114,6 +119,22 @@ def test_an_instance_runs_with_its_image_and_its_end_is_known(system):
     assert lines[:2] == ["/usr", str(system.base)]
     # 0, 1, 2 and the one that ls itself opens: nothing of keeper's leaks into services.
     assert lines[2] == "4"
+
+
+def test_what_is_said_of_its_memory_is_what_could_be_read(system):
+    """Killed, and nobody can know whether for want of memory: then that is said, also of one that watch waited for."""
+    keeper = system.start()
+    for generation in (1, 2):
+        pid = keeper.start(SLOT, generation, sleeper(system, cgroup="x"))
+        until(lambda pid=pid: b"sleep" in words_of(pid), "its program")
+        known = wire.OOM_KNOWN if is_oom_known(pid) else 0
+        if generation == 2:
+            kill_keeper(keeper)
+        os.kill(pid, signal.SIGKILL)
+        state = keeper.wait_ended(SLOT, generation)
+        assert (state.flags, state.oom_kills) == (wire.EXIT_KNOWN | known, 0)
+        keeper.forget(SLOT, generation)
+        keeper.until(lambda: keeper.states[SLOT].status == wire.FREE)
 
 
 def test_what_cannot_run_says_at_which_step(system):
@@ -222,18 +243,25 @@ def test_watchs_death_brings_another_and_then_keepers_death_is_survived(system):
     assert keeper.wait_ended(SLOT, 1).flags & wire.EXIT_KNOWN == 0
 
 
-def test_a_keeper_whose_watch_died_before_its_first_step_takes_nobody_else_for_watch(system):
-    """Whoever adopts it (systemd --user, a container's init, we) has no link and no ticks: it would be killed for
-    silence, and its children with the system."""
+def test_a_keeper_whose_watch_died_in_fork_takes_nobody_else_for_it(system):
+    """Orphaned before its first system call it is adopted, here by this very process, and killed whoever adopted it once
+    that had been silent for five seconds."""
     keeper = system.start()
-    watch, before = watch_pid(keeper), keeper_pid(keeper)
-    child = stop_in_fork(watch, lambda: os.kill(before, signal.SIGKILL))
-    os.kill(watch, signal.SIGKILL)
-    assert os.WIFSIGNALED(next_stop(watch, "watch's death"))
-    assert LIBC.ptrace(DETACH, child.value, None, None) == 0
+    first = watch_pid(keeper)
+    before = keeper_pid(keeper)
+    orphan = child_of_fork(first, lambda: os.kill(before, signal.SIGKILL))
+    kill_traced(first)
+    assert LIBC.ptrace(DETACH, orphan, None, None) == 0
+
+    def has_a_watch():
+        watch = wire.claimed_pid(system.run, 1)
+        assert watch != os.getpid(), "whoever adopted keeper stands in watch's slot"
+        return watch != first and start_time(watch) is not None
+    until(has_a_watch, "a watch of its own", 4)  # By then nobody was killed for silence.
     keeper.connect()
-    assert keeper_pid(keeper) == child.value
-    assert watch_pid(keeper) not in (watch, os.getpid())
+    assert keeper_pid(keeper) == orphan
+    until(lambda: sorted(system.pids()) == sorted([orphan, watch_pid(keeper)]), "one keeper and one watch")
+    assert keeper.start(SLOT, 1, sleeper(system)) > 0
 
 
 def test_a_listener_outlives_keeper_and_refuses_nobody(system):
@@ -306,6 +334,24 @@ def test_a_flood_on_stdout_stays_within_its_cap(system):
     until(lambda: keeper.read(0) or True, "read")
     kill_keeper(keeper)
     keeper.until(lambda: keeper.states[SLOT].dropped_out > 300_000_000)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount a file system that knows no holes")
+def test_without_holes_a_flood_is_emptied_and_counted(system):
+    """Where nothing can be punched out the disk must not fill all the same."""
+    before, folder = system.command(), system.base / "flat"
+    folder.mkdir()
+    mounted = f"mount -t ramfs none {folder} && exec \"$@\""
+    system.command = lambda: ["unshare", "-m", "sh", "-c", mounted, "sh", *before]
+    keeper = system.start()
+    out = Path(f"/proc/{keeper_pid(keeper)}/root{folder}/out")
+    keeper.start(SLOT, 1, shell(system, "head -c 200M /dev/zero; echo end; exec sleep 1000", out=f"{folder}/out"))
+    until(lambda: words_of(keeper.states[SLOT].pid).startswith(b"sleep"), "all is written")
+    until(lambda: out.stat().st_size <= 64 * 2**20, "emptied")
+    keeper.connect()  # Who asks is told the newest count.
+    accounted = keeper.states[SLOT].dropped_out + out.stat().st_size
+    assert 64 * 2**20 < accounted <= 200 * 2**20 + 4
+    assert "knows no holes" in (system.data / "keeper.log").read_text(encoding="utf-8")
 
 
 def test_what_an_ended_instance_left_writes_within_the_cap_of_the_next_keeper_too(system):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from conftest import start_time, until
-from nasty import GRACE_S, Nasty, anonymous_kib, children_told, json_lines, wild
+from nasty import GRACE_S, Nasty, anonymous_kib, children_told, json_lines, wild, without_rights
 
 # Colours of a terminal's title, a cleared screen, a C1 byte: what a hostile line would like to do.
 HOSTILE = rb"""printf '\033]0;owned\007\033[2J\033[31mred\033[0m \302\2332J end\n' >&2; exit 3"""
@@ -19,6 +19,39 @@ HOSTILE = rb"""printf '\033]0;owned\007\033[2J\033[31mred\033[0m \302\2332J end\
 CUTTER = b"""
 n=0
 while :; do n=$((n + 1)); echo line $n before the cut; sleep 0.4; : >/dev/stdout; sleep 0.4; done
+"""
+# Ends in order: what it had begun when it was asked to end takes a second more. Holds its state alone, or says so.
+ORDERLY = b"""
+import fcntl, http.server, os, signal, threading
+asked = threading.Event()
+class Orderly(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/slow":
+            print("begun", flush=True)
+            asked.wait()
+            threading.Event().wait(1)
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"whole")
+    def log_message(self, *words): pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = False
+def end(*_):
+    print("asked to end", flush=True)
+    asked.set()
+    threading.Thread(target=server.shutdown).start()
+if "STATE_DIR" in os.environ:
+    lock = open(os.environ["STATE_DIR"] + "/lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        print("two at one state", flush=True)
+server = Server(("127.0.0.1", int(os.environ["PORT"])), Orderly)
+signal.signal(signal.SIGTERM, end)
+server.serve_forever()
+server.server_close()
+print("ended in order", flush=True)
 """
 # What is kept, and what comes between two looks of a keeper that gets no processor for a second.
 SPOOL_BYTES_MAX = 164 * 2**20
@@ -191,6 +224,46 @@ def test_what_one_leaves_when_it_is_killed_goes_before_its_successor_is_ready(ma
         until(lambda children=children: all(start_time(pid) is None for pid in children), "what it left", 2)
         assert can_bind(old["port"])
     assert "lost: SIGKILL" in project.texts("parent", "instance lost")[-1]
+    project.down()
+
+
+def said_by(project, service):
+    return [line["text"] for line in json_lines(project.thole("logs", service, "--json").stdout) if "text" in line]
+
+
+@pytest.mark.parametrize("rights", ["with cgroups", "without rights"])
+@pytest.mark.parametrize("more", [(), ("state: 1Mi",)], ids=["two may run", "one at its state"])
+def test_what_a_shell_left_when_it_was_asked_ends_in_order(made, rights, more):
+    """The shell dies of SIGTERM at once; the server that it had started has work to finish."""
+    service = wild("orderly", run="'python3 orderly.py; exit $?'", more=more).replace(f"{GRACE_S}s}}", "10s}")
+    project = made(service)
+    project.place("orderly", {"orderly.py": ORDERLY})
+    if rights == "without rights":
+        if os.geteuid() != 0:
+            pytest.skip("only root can become another user")
+        without_rights(project)
+    project.up("--detach")
+    old = project.instances("orderly")[0]
+    with open(f"/proc/{old['pid']}/comm", encoding="utf-8") as comm:
+        assert comm.read().strip() == "sh", "a shell that waits"
+    with socket.create_connection(("127.0.0.1", old["port"]), timeout=20) as client:
+        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        until(lambda: "begun" in said_by(project, "orderly"), "a request is under way")
+        project.thole("restart", "orderly")
+        answer = b""
+        while part := client.recv(1000):
+            answer += part
+    assert answer.endswith(b"whole"), answer
+    until(lambda: entry(project, "orderly", "instance ended"), "its end")
+    said = said_by(project, "orderly")
+    assert said.count("asked to end") == said.count("ended in order") == 1 and "two at one state" not in said, said
+    asked, ended = entry(project, "orderly", "instance stopping"), entry(project, "orderly", "instance ended")
+    assert "what it left ended, too" in ended["text"] and seconds_between(asked, ended) >= 0.9, (asked, ended)
+    # One that is lost is another matter: what it left goes at once, for its successor.
+    until(lambda: {each["name"] for each in project.instances("orderly")} not in (set(), {old["name"]}), "its successor")
+    project.kill(project.instances("orderly")[0]["pid"], signal.SIGKILL)
+    until(lambda: project.texts("orderly", "instance lost"), "the loss")
+    assert said_by(project, "orderly").count("asked to end") == 1
     project.down()
 
 

@@ -126,6 +126,19 @@ void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request)
         return story_.fail(fmt::format("signal 9 to {} before its grace was over", name));
 }
 
+// What a first process left has its grace, too.
+void World::check_rest(std::uint32_t slot) {
+    const Slot& seen = keeper_.slots()[slot];
+    const Time now = host_.loop().world_now();
+    if (!seen.was_terminated || now <= disturbed_until_) return;
+    if (!seen.rest_was_asked)
+        return story_.fail(
+            fmt::format("what is left of {}.{} was not asked to end", slot, seen.generation));
+    if (now - seen.asked < kGrace - kOnTheWay)
+        story_.fail(fmt::format("what is left of {}.{} was killed before its grace was over", slot,
+                                seen.generation));
+}
+
 // What control would find after a power cut at this moment.
 bool World::has_intent_on_disk(EndpointId at) {
     sim::SimEnv scratch(1);

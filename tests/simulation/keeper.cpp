@@ -15,6 +15,7 @@ using wire::KeeperMessage;
 using wire::SlotStatus;
 
 constexpr std::int32_t kKilled = 9;
+constexpr std::int32_t kSigterm = 15;
 
 std::int32_t spawn_failed(wire::SpawnStep step, int error) {
     return static_cast<std::int32_t>(step) << 16 | error;
@@ -31,6 +32,7 @@ void SimKeeper::begin() {
     ++keepers_;
     story_.tell("keeper begins");
     for (auto& [number, slot] : slots_) {
+        slot.was_looked_at = false;
         if (slot.status != SlotStatus::Starting) continue;
         slot.status = SlotStatus::Ended;
         slot.flags = wire::kSpawnFailed;
@@ -182,12 +184,18 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     if (found == slots_.end() || found->second.generation != request.at.generation)
         return "this generation is not here";
     Slot& slot = found->second;
-    if (slot.status != SlotStatus::Running)
-        return request.scope == wire::SignalScope::All ? nullptr : "it is not running";
+    if (slot.status != SlotStatus::Running) {
+        if (request.scope != wire::SignalScope::All) return "it is not running";
+        slot.was_looked_at = slot.status == SlotStatus::Ended;
+        if (request.signal == kSigterm) ask_rest(request.at);
+        tell_slot(request.at.slot);
+        return nullptr;
+    }
     story_.tell(fmt::format("signal {} to {}", request.signal, name_of(request.at.slot)));
     settings_.signalled(request.at.slot, request);
     if (!slot.was_asked) slot.asked = host_.loop().world_now();
     slot.was_asked = true;
+    slot.was_terminated = slot.was_terminated || request.signal == kSigterm;
     if (request.signal == kKilled) {
         slot.instance->end(kKilled);
     } else {
@@ -196,12 +204,26 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     return nullptr;
 }
 
+void SimKeeper::ask_rest(wire::SlotRef at) {
+    Slot& slot = slots_[at.slot];
+    if (!slot.has_rest || std::exchange(slot.rest_was_asked, true)) return;
+    story_.tell(fmt::format("what is left of {}.{} is asked", at.slot, at.generation));
+    if (at.generation % 2 == 0) return;
+    host_.loop().schedule(50ms, {"rest", nullptr, [this, at] {
+                                     Slot& still = slots_[at.slot];
+                                     if (still.generation != at.generation) return;
+                                     still.has_rest = false;
+                                     tell_slot(at.slot);
+                                 }});
+}
+
 const char* SimKeeper::forget(wire::SlotRef at) {
     const auto found = slots_.find(at.slot);
     if (found == slots_.end() || found->second.generation != at.generation)
         return "this generation is not here";
     if (found->second.status == SlotStatus::Free) return nullptr;
     if (found->second.status != SlotStatus::Ended) return "it has not ended";
+    if (std::exchange(found->second.has_rest, false)) settings_.rest_killed(at.slot);
     found->second.status = SlotStatus::Free;
     static_cast<void>(process_->env().files.remove(
         fmt::format("{}/images/{}.{}", settings_.run, at.slot, at.generation)));
@@ -236,6 +258,9 @@ void SimKeeper::on_end(wire::SlotRef at, std::int32_t wait_status) {
     const bool is_known = is_alive() || host_.loop().random().chance(0.5);
     slot.flags = is_known ? wire::kExitKnown : 0U;
     slot.wait_status = is_known ? wait_status : 0;
+    // keeper's SIGKILL is for all of it.
+    slot.has_rest =
+        wait_status != kKilled && !slot.instance->program().is_build && at.generation % 3 == 0;
     ended_.push_back(std::move(slot.instance));
     tell_slot(at.slot);
 }
@@ -249,6 +274,8 @@ wire::SlotState SimKeeper::state_of(std::uint32_t number) const {
     state.start_time = slot.start_time;
     state.wait_status = slot.wait_status;
     state.flags = slot.flags;
+    if (slot.was_looked_at)
+        state.remains = slot.has_rest ? wire::Remains::Some : wire::Remains::None;
     state.time = nanoseconds_of(host_.loop().now());
     return state;
 }

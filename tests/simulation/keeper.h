@@ -25,13 +25,20 @@ struct Slot {
     std::uint64_t start_time = 0;
     std::unique_ptr<Instance> instance;  // Running.
     bool was_asked = false;              // SIGTERM, or SIGKILL by control.
+    bool was_terminated = false;         // SIGTERM.
     Time asked{};
+    // Ended only. Every third leaves something behind, as a shell does; half of these ignore
+    // SIGTERM.
+    bool was_looked_at = false;
+    bool has_rest = false;
+    bool rest_was_asked = false;
 };
 
 struct KeeperSettings {
     std::string run;
     std::function<void(std::uint32_t slot, const wire::SignalRequest&)> signalled;
     std::function<void(std::uint32_t slot)> died;  // Not reaped yet.
+    std::function<void(std::uint32_t slot)> rest_killed;
     std::function<void()> shut_down;
 };
 
@@ -69,6 +76,7 @@ private:
     void ensure_listener(Client& client, const wire::EnsureListenerRequest& request);
     void claim(wire::SlotRef at, const Program& program);
     void on_end(wire::SlotRef at, std::int32_t wait_status);
+    void ask_rest(wire::SlotRef at);
     wire::SlotState state_of(std::uint32_t slot) const;
     void tell_slot(std::uint32_t slot);
     void broadcast(const std::string& frame);

@@ -18,6 +18,7 @@ World::World(std::uint64_t seed, bool is_loud)
            .signalled = [this](std::uint32_t slot,
                                const wire::SignalRequest& request) { check_signal(slot, request); },
            .died = [this](std::uint32_t slot) { on_death(slot); },
+           .rest_killed = [this](std::uint32_t slot) { check_rest(slot); },
            .shut_down = [this] { check_shut_down(); }}),
       follower_(host_, story_, [this](std::string_view kind) { aim(kind); }) {
     // SQLite salts its log: from the seed, so that two runs of it are the same.

@@ -92,6 +92,7 @@ private:
     void check_calls(Wanted& service);
     void check_serving(Wanted& service, int serving);
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
+    void check_rest(std::uint32_t slot);
     void check_attached(EndpointId at);
     void check_shut_down();
     bool has_intent_on_disk(EndpointId at);
