@@ -138,16 +138,17 @@ def test_an_idempotent_request_goes_elsewhere_when_its_instance_dies(three):
         three.client().expect("GET", f"/get/{number}")
 
 
-def test_a_request_that_kills_each_instance_it_meets_ends_after_three(four):
+def test_a_request_that_kills_each_instance_it_meets_ends_after_three_at_most(four):
     """The others go on."""
     assert four.client().request("GET", "/die/1")[0] == 502
 
     def dead():
         return [backend for backend in four.backends if backend.process.poll() is not None]
-    until(lambda: len(dead()) == 3, "three deaths")
+    # An attempt may meet one that is just dying: that is an attempt, too.
+    until(dead, "a death")
     for number in range(30):
         four.client().expect("GET", f"/get/{number}")
-    assert len(dead()) == 3
+    assert len(dead()) <= 3
 
 
 def test_a_post_on_a_dying_instance_is_never_sent_twice(three):
