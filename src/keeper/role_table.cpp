@@ -25,6 +25,9 @@ constexpr std::int64_t kStarvedNs = 5'000'000'000;
 std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks) {
     if (!is_open_) {
         is_open_ = true;
+        // How long ago it was is not known: what takes over from the edge has its time from here
+        // on.
+        for (Row& row : rows_) row.changed_ns = now_ns;
         rows_[kWatch].wanted = true;
         rows_[kControl].wanted = options_.runs_control;
         rows_[kEdge].wanted = options_.runs_edge;

@@ -140,6 +140,21 @@ def test_keeper_does_not_take_an_edge_for_dead_that_came_while_it_looked_away(ju
     judged.assert_nothing_failed()
 
 
+def test_the_holder_becomes_the_edge_also_while_keeper_is_replaced(judged):
+    """The next keeper may see the edge's end before it has seen anybody serve: it starts none of its own beside the holder."""
+    judged.load(rate=100)
+    for _ in range(8):
+        keeper, edge, holder = judged.role_pid("keeper"), judged.role_pid("edge"), judged.holder()
+        judged.kill_together([keeper, edge])
+        judged.wait_for_role("keeper", keeper)
+        judged.wait_for_role("edge", edge)
+        wire.Keeper(judged.run, 20).link.close()
+        until(lambda: judged.holder() not in (None, holder), "it has a holder of its own")
+        assert judged.role_pid("edge") == holder, judged.told()
+        pause(0.3)
+    judged.assert_nothing_failed()
+
+
 def break_edge_and_holder(project):
     """How long until the next answer; comes back when there is an edge with a holder again."""
     edge, holder = project.role_pid("edge"), project.holder()
