@@ -222,6 +222,9 @@ void Control::adopt(const wire::SlotState& state) {
     slot.row.generation = std::max(slot.row.generation, state.at.generation);
     slot.use = SlotUse::Taken;
     slot.used = env_.clock.now();
+    // Its end is on the timeline; keeper may not have heard that its slot is to be free.
+    const auto told = world_.ended.find(state.at.slot);
+    if (told != world_.ended.end() && told->second == state.at.generation) return;
     // A build that a control before us began is begun anew; what we do not know is nobody's.
     if (service == nullptr || made.version.release == 0) {
         if (state.status != wire::SlotStatus::Ended) kill_all(made.id);
@@ -456,6 +459,8 @@ void Control::on_end(Instance& instance, const model::End& end) {
     if (!instance.was_asked) ++slot.restarts;
     const model::InstanceId id = instance.id;
     world_.instances.erase(id.slot);
+    world_.ended[id.slot] = id.generation;
+    put(model::NumberRow{fmt::format("ended {}", id.slot), id.generation});
     forget(id);
     mark_all();
 }

@@ -156,10 +156,14 @@ Status fill(World& world, Stored stored) {
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "is_down") world.is_down = row.value != 0;
         constexpr std::string_view kStaged = "staged ";
-        if (row.name.starts_with(kStaged)) {
-            const auto id = parse_integer(row.name.substr(kStaged.size()), 1, 0xffffffff);
-            if (id) world.staged[static_cast<std::uint32_t>(*id)] = row.value;
-        }
+        constexpr std::string_view kEnded = "ended ";
+        const auto number_after = [&row](std::string_view words) {
+            return static_cast<std::uint32_t>(
+                parse_integer(row.name.substr(words.size()), 1, 0xffffffff).value_or(0));
+        };
+        if (row.name.starts_with(kStaged)) world.staged[number_after(kStaged)] = row.value;
+        if (row.name.starts_with(kEnded))
+            world.ended[number_after(kEnded)] = static_cast<std::uint32_t>(row.value);
     }
     const model::Manifest* const manifest = applied(world);
     for (auto& [id, service] : world.services) {

@@ -81,6 +81,7 @@ struct World {
     std::map<std::uint32_t, Service> services;       // By id.
     std::map<std::uint32_t, Slot> slots;
     std::map<std::uint32_t, std::uint32_t> begun;       // By slot: its newest generation, as noted.
+    std::map<std::uint32_t, std::uint32_t> ended;       // By slot: whose end was told last.
     std::map<std::uint32_t, Instance> instances;        // By slot.
     std::map<std::uint32_t, model::IntentRow> intents;  // By slot; as read at the start.
     std::map<std::uint32_t, model::ListenerRow> listeners;

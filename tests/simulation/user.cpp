@@ -274,7 +274,7 @@ void World::look_at_system(const std::string& body) {
     is_settled_ = *settled->boolean();
 }
 
-// No row is missing: what control said is what it remembers.
+// No row is missing: what control said is what it remembers. An end is told once.
 void World::look_at_timeline(const std::string& body) {
     const Result<Json> timeline = parse_json(body);
     const Json* const entries = timeline ? timeline->find("entries") : nullptr;
@@ -282,12 +282,18 @@ void World::look_at_timeline(const std::string& body) {
         return story_.fail("no timeline: " + body);
     std::int64_t last = 0;
     std::map<std::string, int> missing = acknowledged_;
+    std::set<std::string> ended;
     for (const Json& entry : *entries->array()) {
         const Result<std::int64_t> sequence = entry.integer_at("sequence");
         if (!sequence || *sequence != last + 1)
             return story_.fail(fmt::format("the timeline has a gap after {}", last));
         last = *sequence;
-        --missing[entry.text_at("kind").value_or("")];
+        const std::string kind = entry.text_at("kind").value_or("");
+        const std::string instance = entry.text_at("instance").value_or("");
+        --missing[kind];
+        const bool is_end = kind == "instance ended" || kind == "instance lost";
+        if (is_end && !ended.insert(instance).second)
+            return story_.fail(fmt::format("the end of {} is told twice", instance));
     }
     for (const auto& [kind, count] : missing) {
         if (count > 0) return story_.fail(fmt::format("{} entries '{}' are missing", count, kind));
