@@ -138,6 +138,13 @@ def serve(connection, arrivals, allowed):
                 connection.sendall(piece)
                 threading.Event().wait(0.001)
             continue
+        if kind == "last":  # Answers, and dies as far as this connection goes.
+            threading.Event().wait(float(rest))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+            os.write(arrivals, b"said 1\n")
+            return
         if kind == "untilclose":
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + expected(int(rest), 50000))
             return
