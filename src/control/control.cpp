@@ -41,6 +41,7 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
     control->sequence_ = stored.timeline_last;
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
+        if (row.name == "broken_lost") control->broken_lost_ = row.value;
     }
     TRY(fill(control->world_, std::move(stored)));
     control->recall_notes();
@@ -94,7 +95,8 @@ void Control::connect() {
                     mark(instance->service);
                 },
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
-            .broken = [this](const auto& rows) { on_broken(rows); },
+            .broken = [this](const auto& header,
+                             const auto& rows) { on_broken(header.lost, rows); },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",

@@ -124,7 +124,7 @@ private:
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
     void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);
-    void on_broken(const std::vector<wire::BrokenRequest>& rows);
+    void on_broken(std::uint32_t lost, const std::vector<wire::BrokenRequest>& rows);
     void say_broken(const wire::BrokenRequest& row);
     void recall_broken();
 
@@ -189,6 +189,7 @@ private:
     // Ids of broken requests that are on the timeline; empty until they are read from there.
     std::optional<std::set<std::string>> broken_;
     std::vector<wire::BrokenRequest> broken_waiting_;
+    std::int64_t broken_lost_ = 0;  // As the edge counts them, and the timeline says.
     std::uint64_t snapshot_ = 0;          // Version that was written last.
     std::uint64_t snapshot_written_ = 0;  // On the disk.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -184,7 +184,7 @@ constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
 struct BrokenHeader {
     std::uint64_t epoch;
     std::uint32_t count;
-    std::uint32_t reserved;
+    std::uint32_t lost;  // In all: broke, and another took its place before anybody was told of it.
 };
 struct BrokenRequest {
     RequestId request;

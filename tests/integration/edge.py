@@ -49,7 +49,7 @@ class Edge:
 
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
-        self.stats, self.header, self.broken, self.routes = {}, {}, {}, {}
+        self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -96,7 +96,7 @@ class Edge:
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
-            _, count, _ = struct.unpack_from("<QII", body)
+            _, count, self.lost = struct.unpack_from("<QII", body)
             for at in range(count):
                 high, low, slot, generation, begun, outcome, listener, target = struct.unpack_from(
                     "<QQIIqII72s", body, 16 + at * 112)
