@@ -189,7 +189,7 @@ private:
     // Ids of broken requests that are on the timeline; empty until they are read from there.
     std::optional<std::set<std::string>> broken_;
     std::vector<wire::BrokenRequest> broken_waiting_;
-    std::int64_t broken_lost_ = 0;  // As the edge counts them, and the timeline says.
+    std::int64_t broken_lost_ = 0;        // As the edge counts them, and the timeline says.
     std::uint64_t snapshot_ = 0;          // Version that was written last.
     std::uint64_t snapshot_written_ = 0;  // On the disk.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
