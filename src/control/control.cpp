@@ -46,6 +46,8 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
     TRY(fill(control->world_, std::move(stored)));
     control->recall_notes();
     control->snapshot_written_ = control->snapshot_;
+    // Those before have been removed by whoever was control then.
+    control->snapshots_from_ = control->snapshot_ - std::min<std::uint64_t>(control->snapshot_, 8);
     control->connect();
     return control;
 }
@@ -74,11 +76,7 @@ void Control::connect() {
         EdgeEvents{
             .connected = [this](const wire::Welcome& welcome) { on_edge(welcome); },
             .lost = [this] { say({.kind = "edge lost", .text = "the edge is being replaced"}); },
-            .snapshot_applied =
-                [this](const wire::SnapshotApplied& applied) {
-                    if (applied.error != 0)
-                        say({.kind = "snapshot refused", .text = std::string(applied.reason)});
-                },
+            .snapshot_applied = [this](const auto& applied) { on_snapshot(applied); },
             .applied = [this](std::uint64_t sequence,
                               const auto& in_flight) { on_applied(sequence, in_flight); },
             .cut_done =

@@ -134,6 +134,7 @@ private:
     bool has_listeners(const Service& service) const;
     void name_callers(wire::SnapshotListener& listener);
     void publish_snapshot();
+    void on_snapshot(const wire::SnapshotApplied& applied);
     void on_edge(const wire::Welcome& welcome);
     Instance* instance_at(wire::SlotRef at);
 
@@ -192,6 +193,10 @@ private:
     std::int64_t broken_lost_ = 0;        // As the edge counts them, and the timeline says.
     std::uint64_t snapshot_ = 0;          // Version that was written last.
     std::uint64_t snapshot_written_ = 0;  // On the disk.
+    std::uint64_t snapshot_active_ = 0;   // At the edge, which may yet begin with it again.
+    std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
+    std::string snapshot_refused_;        // Why, as the timeline says.
+    env::Timer activate_again_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
