@@ -1,4 +1,4 @@
-"""What the timeline says of requests that broke, where more broke in one moment than can be listed."""
+"""What only control and the edge together show: a list that is too short, a snapshot that cannot be had."""
 import signal
 import socket
 from pathlib import Path
@@ -24,6 +24,7 @@ while True:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 """
 MANIFEST = "name: silent\nservices:\n  silent:\n    run: ./service\n    public: PORT_HERE\n    env: {TAKEN: TAKEN_HERE}\n"
+MORE = "  more:\n    run: ./service\n    env: {TAKEN: TAKEN_HERE}\n"
 
 
 @pytest.fixture
@@ -32,9 +33,11 @@ def silent():
     taken = project.base / "taken"
     taken.touch()
     taken.chmod(0o666)
-    project.write(MANIFEST.replace("TAKEN_HERE", str(taken)))
-    project.place("silent", {"service": SERVICE})
-    (project.folder / "silent/service").chmod(0o755)
+    project.manifest = MANIFEST.replace("TAKEN_HERE", str(taken))
+    project.write(project.manifest)
+    for name in ("silent", "more"):
+        project.place(name, {"service": SERVICE})
+        (project.folder / name / "service").chmod(0o755)
     project.taken = taken
     yield project
     project.close()
@@ -66,4 +69,22 @@ def test_more_than_can_be_listed_is_a_line_of_its_own(silent):
         silent.wait_for_role("control", other_than=control)
     for client in clients:
         client.close()
+    silent.down()
+
+
+def test_a_snapshot_that_was_refused_is_asked_for_until_it_is_active(silent):
+    """And the file of the one before is kept as long."""
+    silent.up("--detach")
+    folder = silent.data / "edge"
+    before = int((folder / "current").read_text(encoding="utf-8"))
+    (folder / "current.new").mkdir()
+    for turn in range(4):
+        silent.write(silent.manifest + (MORE if turn % 2 == 0 else "").replace("TAKEN_HERE", str(silent.taken)))
+        silent.up("--detach")
+    until(lambda: silent.timeline("snapshot refused"), "it is refused", 5)
+    assert int((folder / "current").read_text(encoding="utf-8")) == before
+    assert (folder / f"snapshot.{before}").exists()
+    (folder / "current.new").rmdir()
+    until(lambda: int((folder / "current").read_text(encoding="utf-8")) > before + 3, "the newest", 5)
+    assert len(silent.timeline("snapshot refused")) == 1, "told once, not each second"
     silent.down()
