@@ -41,10 +41,13 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
     control->sequence_ = stored.timeline_last;
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
+        if (row.name == "broken_lost") control->broken_lost_ = row.value;
     }
     TRY(fill(control->world_, std::move(stored)));
     control->recall_notes();
     control->snapshot_written_ = control->snapshot_;
+    // Those before have been removed by whoever was control then.
+    control->snapshots_from_ = control->snapshot_ - std::min<std::uint64_t>(control->snapshot_, 8);
     control->connect();
     return control;
 }
@@ -73,11 +76,7 @@ void Control::connect() {
         EdgeEvents{
             .connected = [this](const wire::Welcome& welcome) { on_edge(welcome); },
             .lost = [this] { say({.kind = "edge lost", .text = "the edge is being replaced"}); },
-            .snapshot_applied =
-                [this](const wire::SnapshotApplied& applied) {
-                    if (applied.error != 0)
-                        say({.kind = "snapshot refused", .text = std::string(applied.reason)});
-                },
+            .snapshot_applied = [this](const auto& applied) { on_snapshot(applied); },
             .applied = [this](std::uint64_t sequence,
                               const auto& in_flight) { on_applied(sequence, in_flight); },
             .cut_done =
@@ -94,7 +93,8 @@ void Control::connect() {
                     mark(instance->service);
                 },
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
-            .broken = [this](const auto& rows) { on_broken(rows); },
+            .broken = [this](const auto& header,
+                             const auto& rows) { on_broken(header.lost, rows); },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",

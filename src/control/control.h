@@ -124,7 +124,7 @@ private:
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
     void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);
-    void on_broken(const std::vector<wire::BrokenRequest>& rows);
+    void on_broken(std::uint32_t lost, const std::vector<wire::BrokenRequest>& rows);
     void say_broken(const wire::BrokenRequest& row);
     void recall_broken();
 
@@ -134,6 +134,7 @@ private:
     bool has_listeners(const Service& service) const;
     void name_callers(wire::SnapshotListener& listener);
     void publish_snapshot();
+    void on_snapshot(const wire::SnapshotApplied& applied);
     void on_edge(const wire::Welcome& welcome);
     Instance* instance_at(wire::SlotRef at);
 
@@ -189,8 +190,13 @@ private:
     // Ids of broken requests that are on the timeline; empty until they are read from there.
     std::optional<std::set<std::string>> broken_;
     std::vector<wire::BrokenRequest> broken_waiting_;
+    std::int64_t broken_lost_ = 0;        // As the edge counts them, and the timeline says.
     std::uint64_t snapshot_ = 0;          // Version that was written last.
     std::uint64_t snapshot_written_ = 0;  // On the disk.
+    std::uint64_t snapshot_active_ = 0;   // At the edge, which may yet begin with it again.
+    std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
+    std::string snapshot_refused_;        // Why, as the timeline says.
+    env::Timer activate_again_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -129,7 +129,7 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
         case wire::EdgeMessage::Stats: obey_stats(body); return;
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
-                events_.broken(rows->second);
+                events_.broken(rows->first, rows->second);
             return;
         default: return;
     }

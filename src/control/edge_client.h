@@ -23,7 +23,7 @@ struct EdgeEvents {
     std::function<void(std::uint64_t sequence, const std::vector<wire::InFlight>&)> applied;
     std::function<void(const wire::CutDone&)> cut_done;
     std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
-    std::function<void(const std::vector<wire::BrokenRequest>&)> broken;
+    std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
 };
 
 class EdgeClient {

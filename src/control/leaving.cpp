@@ -221,7 +221,16 @@ void Control::on_stats(const wire::StatsHeader& header,
 }
 
 // Everything the edge still keeps comes again after each Hello; on the timeline it stands once.
-void Control::on_broken(const std::vector<wire::BrokenRequest>& rows) {
+void Control::on_broken(std::uint32_t lost, const std::vector<wire::BrokenRequest>& rows) {
+    if (lost != broken_lost_) {
+        // Fewer: the edge began to count anew.
+        const std::int64_t more = lost > broken_lost_ ? lost - broken_lost_ : std::int64_t{lost};
+        broken_lost_ = lost;
+        put(model::NumberRow{"broken_lost", broken_lost_});
+        if (more > 0)
+            say({.kind = "requests broken",
+                 .text = fmt::format("{} more broke than could be listed", more)});
+    }
     if (!broken_) {
         broken_waiting_.insert(broken_waiting_.end(), rows.begin(), rows.end());
         return;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "control/control.h"
 #include "wire/snapshot.h"
@@ -190,16 +191,18 @@ void Control::publish_snapshot() {
     }
     const std::string folder = options_.data + "/edge";
     const auto failed = std::make_shared<std::string>();
+    const std::uint64_t oldest =
+        std::exchange(snapshots_from_, std::max(snapshots_from_, snapshot_active_));
     env_.background.run(
         [&files = env_.files, folder, version = snapshot_, bytes = wire::write_snapshot(snapshot),
-         failed] {
+         failed, oldest, needed = snapshots_from_] {
             Status made = files.make_folder(folder, 0711);
             if (made)
                 made = files.replace(fmt::format("{}/snapshot.{}", folder, version), bytes,
                                      env::Durability::Synced, 0644);
             if (!made) *failed = made.error().message;
-            if (made && version > 2)
-                static_cast<void>(files.remove(fmt::format("{}/snapshot.{}", folder, version - 2)));
+            for (std::uint64_t each = oldest; each < needed; ++each)
+                static_cast<void>(files.remove(fmt::format("{}/snapshot.{}", folder, each)));
         },
         [this, alive = alive_, version = snapshot_, failed] {
             if (!*alive) return;
@@ -216,9 +219,23 @@ void Control::publish_snapshot() {
         });
 }
 
+// The edge goes on with the one before, which stays on the disk, until this one can be had.
+void Control::on_snapshot(const wire::SnapshotApplied& applied) {
+    if (applied.error == 0) {
+        snapshot_active_ = applied.version;
+        snapshot_refused_.clear();
+        return;
+    }
+    if (std::exchange(snapshot_refused_, std::string(applied.reason)) != applied.reason)
+        say({.kind = "snapshot refused", .text = snapshot_refused_});
+    activate_again_ =
+        env_.timers.after(std::chrono::seconds(1), [this] { edge_->activate(snapshot_written_); });
+}
+
 void Control::on_edge(const wire::Welcome& welcome) {
     const bool is_another = welcome.pid != world_.edge.pid && world_.edge.pid != 0;
     world_.edge = welcome;
+    if (welcome.snapshot_version != 0) snapshot_active_ = welcome.snapshot_version;
     if (is_another)
         say({.kind = "edge serving",
              .text = fmt::format("another process carries the traffic (epoch {})", welcome.epoch)});

@@ -56,6 +56,7 @@ private:
     void look_at(int fd);
     std::uint32_t listener_behind(int fd) const;
     bool exchange_holds(std::uint32_t fd) const;
+    void prepare_lost(const Exchange& exchange);
     void take_client(std::uint32_t fd);
     void take_upstream(std::uint32_t fd);
     void close(std::uint32_t fd);
@@ -135,16 +136,36 @@ void Adoption::look_at(int fd) {
     const Opened opened = record.kind == Kind::Client ? Opened::ByPeer : Opened::ByUs;
     const OurEnd our_end = record.shut == kShutHalf ? OurEnd::MayBeShut : OurEnd::Open;
     const std::optional<Positions> at = positions_of(fd, opened, our_end);
-    if (!at) {
+    Socket& socket = runtime_.socket(number);
+    socket = Socket{};
+    if (at) {
+        socket.in = at->in;
+        socket.out = at->out;
+        socket.is_connecting = at->is_connecting;
+        socket.is_open = true;
+        return;
+    }
+    const bool may_be_replayed = record.kind == Kind::Busy && our_end == OurEnd::Open;
+    const std::optional<std::uint64_t> written =
+        may_be_replayed ? written_before_reset(fd) : std::nullopt;
+    if (!written) {
         close(number);
         return;
     }
-    Socket& socket = runtime_.socket(number);
-    socket = Socket{};
-    socket.in = at->in;
-    socket.out = at->out;
-    socket.is_connecting = at->is_connecting;
-    socket.is_open = true;
+    socket.out = *written;
+    socket.is_broken = socket.is_open = true;
+}
+
+// Its instance has reset the connection, or refused it, and nobody has looked yet: what that makes
+// of the request is its worker's to say. An answer that may be in the kernel is read where nothing
+// of it was read before: then it is known where it begins.
+void Adoption::prepare_lost(const Exchange& exchange) {
+    if (exchange.phase != Phase::Attached || exchange.upstream >= kDescriptorsMax) return;
+    Socket& upstream = runtime_.socket(exchange.upstream);
+    if (!upstream.is_open || !upstream.is_broken) return;
+    upstream.in = exchange.upstream_in_start;
+    upstream.can_read = runtime_.record(exchange.upstream).ring == kNone;
+    upstream.has_ended = !upstream.can_read;
 }
 
 // Everything has to fit together: a wrong position would send one user's bytes to another.
@@ -167,6 +188,7 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
     const Socket& upstream = runtime_.socket(now.upstream);
     if (!upstream.is_open || other.cookie != now.upstream_cookie || other.kind != Kind::Busy)
         return false;
+    if (upstream.is_broken && now.phase != Phase::Attached) return false;
     if (other.ring != kNone && other.ring >= kRings) return false;
     if (!holds(now.request, upstream.out, client.in, kRingBytes)) return false;
     if (upstream.in < now.upstream_in_start) return false;
@@ -182,6 +204,7 @@ void Adoption::take_client(std::uint32_t fd) {
         close(fd);
         return;
     }
+    prepare_lost(current(record));
     if (!exchange_holds(fd)) {
         count_lost(runtime_.segment, fd);
         ++adopted_.closed;

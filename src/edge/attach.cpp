@@ -127,12 +127,17 @@ bool Worker::attach(std::uint32_t fd) {
     const wire::SlotRef at{slot, runtime_.record(upstream).generation};
     ++slots_[slot].load;
     counting_.attached(at);
+    // As it was applied here: main may be writing the next instance into the slot. Where it is that
+    // next one already, main waits for us, and writes nothing.
+    const std::uint32_t release = slots_[slot].generation == at.generation
+                                      ? slots_[slot].release
+                                      : segment_.endpoints[slot].release.load();
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Attached;
         next.attempts += 1;
         next.slot = at.slot;
         next.generation = at.generation;
-        next.release = segment_.endpoints[slot].release;
+        next.release = release;
         next.attached_ns = now_ns_;
         if ((next.flags & kHeld) != 0)
             next.held_us = static_cast<std::uint32_t>((now_ns_ - next.begun_ns) / 1000);

@@ -45,7 +45,8 @@ bool ControlLink::try_send(const std::string& frame) {
 
 void ControlLink::drop() {
     link_.reset(-1);
-    is_greeted_ = false;
+    is_greeted_ = is_answer_wanted_ = false;
+    waiting_.clear();
 }
 
 void ControlLink::run() {
@@ -54,14 +55,16 @@ void ControlLink::run() {
 
 void ControlLink::turn() {
     announce();
-    pollfd waits[4] = {{runtime_.segment.control_listener, POLLIN, 0},
+    pollfd waits[5] = {{runtime_.segment.control_listener, POLLIN, 0},
                        {link_.get(), POLLIN, 0},
                        {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0},
-                       {holder_.descriptor(), POLLIN, 0}};
-    ::poll(waits, 4, kTurnMs);
+                       {holder_.descriptor(), POLLIN, 0},
+                       {disk_.descriptor(), POLLIN, 0}};
+    ::poll(waits, 5, kTurnMs);
     tick();
     if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
+    if (waits[4].revents != 0) hear_disk();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
     if (now_ns() - reported_ns_ >= kReportNs) report();
@@ -190,28 +193,61 @@ void ControlLink::wait_for_workers() {
     }
 }
 
+// Meanwhile all else goes on, what control says of endpoints, too: a snapshot waits for the disk,
+// and nothing waits for it.
 void ControlLink::activate(const wire::SnapshotRequest& request) {
-    wire::SnapshotApplied answer{};
-    answer.sequence = request.sequence;
-    answer.version = request.version;
-    Status done = load_snapshot(runtime_.segment, folders_, request.version);
-    if (!done.ok()) {
-        answer.error = EINVAL;
-    } else {
+    waiting_.push_back(request);
+    begin_activation();
+}
+
+void ControlLink::begin_activation() {
+    if (activating_ || waiting_.empty()) return;
+    activating_ = waiting_.front();
+    waiting_.pop_front();
+    is_answer_wanted_ = true;
+    disk_.read_snapshot(activating_->version);
+}
+
+// Read, found to be right, durably named as the one to begin with, and only then active.
+void ControlLink::hear_disk() {
+    if (!disk_.take_done() || !activating_) return;
+    Status done = disk_.outcome();
+    if (done.ok() && !next_) {
+        Result<NextSnapshot> next =
+            prepare_snapshot(runtime_.segment, folders_, activating_->version, disk_.bytes());
+        if (next.ok()) {
+            next_ = std::move(*next);
+            return disk_.name_current(next_->version);
+        }
+        done = next.error();
+    } else if (done.ok()) {
+        put_snapshot(runtime_.segment, *next_);
         wait_for_workers();
         close_dropped_listeners(runtime_.segment);
-        done = keep_last_snapshot(folders_, request.version);
     }
-    if (!done.ok())
+    end_activation(done);
+}
+
+void ControlLink::end_activation(const Status& done) {
+    wire::SnapshotApplied answer{};
+    answer.sequence = activating_->sequence;
+    answer.version = activating_->version;
+    if (!done.ok()) {
+        answer.error = EINVAL;
         std::strncpy(answer.reason, done.error().message.c_str(), sizeof(answer.reason) - 1);
-    send(wire::EdgeMessage::SnapshotApplied, answer);
+    }
+    next_.reset();
+    activating_.reset();
+    if (is_answer_wanted_) send(wire::EdgeMessage::SnapshotApplied, answer);
+    begin_activation();
 }
 
 void ControlLink::activate_last() {
-    const std::uint64_t version = last_snapshot(folders_);
-    if (version == 0 || runtime_.segment.snapshot_version != 0) return;
-    const Status loaded = load_snapshot(runtime_.segment, folders_, version);
-    if (loaded.ok()) wait_for_workers();
+    if (runtime_.segment.snapshot_version != 0) return;
+    Result<NextSnapshot> last = read_last_snapshot(runtime_.segment, folders_);
+    if (!last.ok()) return;
+    put_snapshot(runtime_.segment, *last);
+    wait_for_workers();
 }
 
 void ControlLink::hold(const wire::HoldRequest& request) {

@@ -3,9 +3,12 @@
 // the old one's place. It ticks for keeper as long as every worker turns.
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "edge/disk_thread.h"
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
@@ -25,7 +28,11 @@ public:
           reports_(runtime),
           folders_(std::move(folders)),
           ticks_(ticks),
-          holder_(holder) {}
+          holder_(holder),
+          disk_(folders_.data + "/edge") {}
+    // Before the workers are started, and before anything is adopted.
+    void start_disk() { disk_.start(); }
+    std::vector<int> descriptors() const { return disk_.descriptors(); }
     [[noreturn]] void run();
     // Activates the last snapshot on disk, where there is one: so that an edge serves with control
     // dead.
@@ -43,6 +50,9 @@ private:
     void obey(std::string_view datagram);
     void welcome(const wire::HelloToEdge& hello);
     void activate(const wire::SnapshotRequest& request);
+    void begin_activation();
+    void hear_disk();
+    void end_activation(const Status& done);
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
@@ -61,9 +71,14 @@ private:
     EdgeFolders folders_;
     wire::TicksPage* ticks_;
     Holder& holder_;
+    DiskThread disk_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.
     os::FileDescriptor link_;
     bool is_greeted_ = false;
+    std::deque<wire::SnapshotRequest> waiting_;  // Of this link.
+    std::optional<wire::SnapshotRequest> activating_;
+    bool is_answer_wanted_ = false;     // By this link.
+    std::optional<NextSnapshot> next_;  // Once it was read.
     std::int64_t reported_ns_ = 0;
     std::uint64_t sequence_ = 0;
 };

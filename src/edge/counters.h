@@ -38,6 +38,9 @@ struct RouteCounters {
 
 struct BrokenRing {
     std::atomic<std::uint64_t> written;
+    // Main's: up to which one each was told to a control or is counted as lost.
+    std::atomic<std::uint64_t> settled;
+    std::atomic<std::uint64_t> lost;
     wire::BrokenRequest requests[kBrokenKept];
 };
 

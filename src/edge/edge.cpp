@@ -124,18 +124,20 @@ struct Serving {
     serving->holder.emplace(holder_pid, Awaited{own_pidfd, life.lineage},
                             [&life, serving] { live_instead_of(serving, life); });
     std::vector<int> keep{own_pidfd, serving->holder->descriptor()};
-    for (const std::unique_ptr<Worker>& worker : runtime.workers) {
-        const std::vector<int> its = worker->descriptors();
-        keep.insert(keep.end(), its.begin(), its.end());
-    }
-    adopt_all(runtime, keep);
-    catch_faults(*life.segment);
-    for (const std::unique_ptr<Worker>& worker : runtime.workers) {
-        std::thread([&worker] { worker->run(); }).detach();
-    }
+    const auto keep_too = [&keep](const std::vector<int>& more) {
+        keep.insert(keep.end(), more.begin(), more.end());
+    };
+    for (const std::unique_ptr<Worker>& worker : runtime.workers) keep_too(worker->descriptors());
     ControlLink& control = serving->control.emplace(
         runtime, EdgeFolders{life.options.run_folder, life.options.data_folder}, life.ticks,
         *serving->holder);
+    keep_too(control.descriptors());
+    adopt_all(runtime, keep);
+    catch_faults(*life.segment);
+    control.start_disk();
+    for (const std::unique_ptr<Worker>& worker : runtime.workers) {
+        std::thread([&worker] { worker->run(); }).detach();
+    }
     control.activate_last();
     control.run();
 }

@@ -18,6 +18,7 @@ Source source_of(const Socket& socket) { return socket.has_ended ? Source::Ended
 
 void set_flow(Flow& flow, const http::MessageHead& head, std::uint64_t in_body) {
     flow.in_body = flow.in_parsed = in_body;
+    flow.left_out = 0;
     flow.in_end = in_body;
     flow.body = http::BodyDecoder(head);
     switch (head.framing) {
@@ -134,31 +135,47 @@ bool Worker::parse_request(std::uint32_t fd) {
     return true;
 }
 
-// Chunked bodies: how far the framing is known. False where it is broken, or in a form that may not
-// be passed on.
+// Chunked bodies: how far the framing is known. False where it is broken.
 bool Worker::advance_body(std::uint32_t fd, Flow Exchange::*which) {
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
-    const Flow& flow = now.*which;
+    const Flow& before = now.*which;
     const bool is_request = which == &Exchange::request;
     const std::uint32_t source = is_request ? fd : now.upstream;
     const std::uint64_t in = runtime_.socket(source).in;
-    if (flow.framing != Framing::Chunked || flow.in_end != kUnknown || flow.in_parsed >= in)
-        return true;
-    http::BodyDecoder body = flow.body;
-    std::uint64_t at = flow.in_parsed;
-    while (at < in && body.state() == http::BodyState::NeedMore) {
-        const http::Fed fed = body.pass(text_of(runtime_.record(source).ring, at, in));
-        at += fed.consumed;
-        if (fed.consumed == 0) break;
-    }
-    if (body.state() == http::BodyState::Bad || !body.is_canonical()) return false;
+    if (before.framing != Framing::Chunked || before.in_end != kUnknown) return true;
+    if (before.in_parsed >= in && before.left_out == 0) return true;
+    const std::uint64_t out = runtime_.socket(is_request ? now.upstream : fd).out;
+    Flow flow = before;
+    std::uint64_t begun = 0;
+    do {
+        begun = flow.in_parsed;
+        // Not beyond the ring's end: what wraps is parsed in two steps, and not copied.
+        const std::uint64_t wrap = begun - begun % kRingBytes + kRingBytes;
+        if (!advance(flow, out, text_of(runtime_.record(source).ring, begun, std::min(in, wrap))))
+            return false;
+    } while (flow.in_parsed != begun && flow.in_parsed < in && flow.in_end == kUnknown);
+    if (flow.in_parsed == before.in_parsed && flow.in_body == before.in_body) return true;
     commit(record, [&](Exchange& next) {
-        Flow& changed = next.*which;
-        changed.body = body;
-        changed.in_parsed = at;
-        if (body.state() == http::BodyState::Done) changed.in_end = at;
+        // What has been sent before the bytes left out can no more be found from in_body.
+        const bool is_begin_lost =
+            is_request && flow.in_body != (next.*which).in_body && out > flow.out_start;
+        if (is_begin_lost) next.flags &= ~kIdempotent;
+        next.*which = flow;
     });
+    return true;
+}
+
+// Writes what may be passed on; what is left out splits it into several writes. False where the
+// chunks are broken.
+bool Worker::pass_on(std::uint32_t fd, Flow Exchange::*which) {
+    const Record& record = runtime_.record(fd);
+    const std::uint32_t up = current(record).upstream;
+    const bool is_request = which == &Exchange::request;
+    do {
+        if (!advance_body(fd, which)) return false;
+    } while (flush(current(record).*which, is_request ? fd : up, is_request ? up : fd) &&
+             (current(record).*which).left_out > 0);
     return true;
 }
 
@@ -167,9 +184,7 @@ bool Worker::pass_request(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const std::uint32_t up = current(record).upstream;
     receive(fd, forwarded(current(record).request, runtime_.socket(up).out));
-    if (!advance_body(fd, &Exchange::request)) return false;
-    flush(current(record).request, fd, up);
-    return true;
+    return pass_on(fd, &Exchange::request);
 }
 
 bool Worker::step_attached(std::uint32_t fd) {
@@ -180,8 +195,7 @@ bool Worker::step_attached(std::uint32_t fd) {
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(record).request, upstream.out, 0, Source::Open)) {
         if (!pass_request(fd)) {
-            answer(fd, {400, wire::Outcome::Refused,
-                        "the body's chunks are malformed or carry extensions"});
+            answer(fd, {400, wire::Outcome::Refused, "the body's chunks are malformed"});
             return true;
         }
         if (client.has_ended &&
@@ -285,12 +299,13 @@ bool Worker::step_answering(std::uint32_t fd) {
             return false;
         }
         receive(up, forwarded(current(record).response, client.out));
-        if (!advance_body(fd, &Exchange::response)) {
+        if (!pass_on(fd, &Exchange::response)) {
             close_client(fd, wire::Outcome::Reset);
             return false;
         }
+    } else {
+        flush(current(record).response, up, fd);
     }
-    flush(current(record).response, up, fd);
     const Exchange& now = current(record);
     const std::uint64_t in = up == kNone ? 0 : runtime_.socket(up).in;
     const Source source = up == kNone ? Source::Open : source_of(runtime_.socket(up));

@@ -18,10 +18,35 @@ std::uint64_t limit_of(const Flow& flow, std::uint64_t in) {
     switch (flow.framing) {
         case Framing::None: return flow.in_body;
         case Framing::Length: return std::min(in, flow.in_end);
-        case Framing::Chunked: return std::min(flow.in_parsed, flow.in_end);
+        case Framing::Chunked: return flow.in_parsed - flow.left_out;
         case Framing::UntilClose: return in;
     }
     return flow.in_body;
+}
+
+bool advance(Flow& flow, std::uint64_t out, std::string_view bytes) {
+    const auto skip = [&] {
+        if (forwarded(flow, out) != flow.in_parsed - flow.left_out) return;
+        flow.in_body += flow.left_out;
+        flow.left_out = 0;
+    };
+    skip();
+    while (!bytes.empty() && flow.in_end == kUnknown) {
+        const http::BodyDecoder before = flow.body;
+        const http::Fed fed = flow.body.pass(bytes);
+        if (fed.state == http::BodyState::Bad) return false;
+        const bool is_left_out = fed.piece.empty();
+        if (!is_left_out && flow.left_out > 0) {
+            flow.body = before;
+            return true;
+        }
+        flow.in_parsed += fed.consumed;
+        if (is_left_out) flow.left_out += static_cast<std::uint32_t>(fed.consumed);
+        if (fed.state == http::BodyState::Done) flow.in_end = flow.in_parsed;
+        bytes.remove_prefix(fed.consumed);
+        skip();
+    }
+    return true;
 }
 
 bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source) {
@@ -41,7 +66,8 @@ bool holds(const Flow& flow, std::uint64_t out, std::uint64_t in, std::uint32_t 
     if (out < flow.out_start || in < flow.in_body) return false;
     if (flow.in_end != kUnknown && flow.in_end < flow.in_body) return false;
     if (flow.framing == Framing::None && flow.in_end != flow.in_body) return false;
-    if (flow.framing == Framing::Chunked && (flow.in_parsed < flow.in_body || flow.in_parsed > in))
+    if (flow.framing == Framing::Chunked && (flow.in_parsed < flow.in_body || flow.in_parsed > in ||
+                                             flow.left_out > flow.in_parsed - flow.in_body))
         return false;
     const std::uint64_t passed = forwarded(flow, out);
     // More passed on than may be, or more waiting than the ring holds.

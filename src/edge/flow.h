@@ -1,9 +1,14 @@
 // One direction of an exchange as an affine map: the rewritten head stands at `out_start` of the
 // output, and after it output byte out_start + head_bytes + n is input byte in_body + n. So how far
 // the output was written, which the kernel knows, is all there is to know. Pure.
+//
+// Where bytes of a chunked body are left out (extensions, trailers), the map ends before them. Once
+// everything before them is written, in_body moves by as much: from there on another map holds, and
+// at that instant both tell the same. So such a body, too, is continued by a successor.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "edge/records.h"
 
@@ -20,6 +25,11 @@ std::uint32_t head_left(const Flow& flow, std::uint64_t out);
 
 // Input position up to which bytes may be passed on, with the input read up to `in`.
 std::uint64_t limit_of(const Flow& flow, std::uint64_t in);
+
+// Chunked: parses on in `bytes`, the input from in_parsed on; with the output written up to `out`.
+// It stops at what is left out and cannot be yet, and at the message's end. False where the chunks
+// are broken.
+bool advance(Flow& flow, std::uint64_t out, std::string_view bytes);
 
 // The whole message, head and body, has been written.
 bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source);

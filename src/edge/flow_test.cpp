@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 #include "base/random.h"
 
 namespace thole::edge {
@@ -81,6 +83,12 @@ TEST(Flow, PositionsThatCannotBeAreRefused) {
     Flow damaged = flow;
     damaged.in_end = 500;
     EXPECT_FALSE(holds(damaged, 1000, 540, 16384));
+    Flow chunks = sample(Framing::Chunked, kUnknown);
+    chunks.in_parsed = 600;
+    chunks.left_out = 61;
+    EXPECT_FALSE(holds(chunks, 1000, 600, 16384));
+    chunks.left_out = 60;
+    EXPECT_TRUE(holds(chunks, 1000, 600, 16384));
 }
 
 // Bytes go through in random pieces, with a successor taking over between any two of them: what
@@ -104,6 +112,103 @@ TEST(Flow, RandomPiecesAddUpToTheMessage) {
         }
         EXPECT_EQ(written, 100 + size);
     }
+}
+
+// A chunked body on its way: what has come, what has been written, and the flow between them.
+class Passage {
+public:
+    Passage(std::string body, Random& random) : text_(std::move(body)), random_(random) {
+        flow_ = sample(Framing::Chunked, kUnknown);
+        flow_.body = http::BodyDecoder(http::Framing::Chunked, 0);
+    }
+    // Some bytes come, are parsed in pieces, and some are written; a successor could take over
+    // between any two of these.
+    void step() {
+        in_ += random_.below(540 + text_.size() - in_ + 1);
+        std::uint64_t begun = 0;
+        do {
+            begun = flow_.in_parsed;
+            const std::uint64_t until = begun + random_.below(in_ - begun + 1);
+            ASSERT_TRUE(advance(flow_, out_, between(begun, until)));
+            ASSERT_TRUE(holds(flow_, out_, in_, 1 << 20));
+        } while (flow_.in_parsed != begun);
+        const std::uint64_t head = head_left(flow_, out_);
+        const std::uint64_t from = forwarded(flow_, out_);
+        const std::uint64_t ready = head + limit_of(flow_, in_) - from;
+        const std::uint64_t size = random_.below(ready + 1);
+        if (size > head) written_ += between(from, from + size - head);
+        out_ += size;
+    }
+    bool is_over() const { return is_complete(flow_, out_, in_, Source::Open); }
+    const std::string& written() const { return written_; }
+    std::uint64_t end() const { return flow_.in_end; }
+
+private:
+    std::string_view between(std::uint64_t from, std::uint64_t to) const {
+        return std::string_view(text_).substr(from - 540, to - from);
+    }
+
+    std::string text_;
+    Random& random_;
+    Flow flow_;
+    std::uint64_t in_ = 540, out_ = 1000;
+    std::string written_;
+};
+
+// Chunks with and without extensions, a last one, trailers; what of it may be passed on, beside it.
+struct Sent {
+    std::string whole, passed;
+};
+
+Sent random_chunks(Random& random) {
+    static constexpr std::string_view kExtensions[] = {"", ";a", " ; a=b", ";q=\"\\\";\""};
+    Sent sent;
+    const auto put_size = [&](std::string_view size) {
+        sent.whole.append(size);
+        sent.passed.append(size);
+        std::string_view extension = kExtensions[random.below(4)];
+        sent.whole.append(extension);
+        sent.whole += "\r\n";
+        sent.passed += "\r\n";
+    };
+    for (std::uint64_t i = random.below(6); i > 0; --i) {
+        static constexpr std::string_view kSizes[] = {"5", "05", "A", "0000b"};
+        static constexpr std::string_view kData[] = {"hello", "0\r\n\r\n", "0\r\nx: y\r\n\r",
+                                                     "GET / HTTP\n"};
+        const std::uint64_t which = random.below(4);
+        put_size(kSizes[which]);
+        sent.whole.append(kData[which]).append("\r\n");
+        sent.passed.append(kData[which]).append("\r\n");
+    }
+    put_size(random.below(2) == 0 ? "0" : "00");
+    if (random.below(2) == 0) sent.whole += "X-Sum: 1\r\nContent-Length: 7\r\n";
+    sent.whole += "\r\n";
+    sent.passed += "\r\n";
+    return sent;
+}
+
+// However a body is cut on its way in and out, it leaves without its extensions and trailers, and
+// no byte of what follows it leaves with it.
+TEST(Flow, ChunksLeaveWithoutWhatIsLeftOutHoweverTheyCome) {
+    Random random(11);
+    for (int round = 0; round < 3000; ++round) {
+        const Sent sent = random_chunks(random);
+        Passage passage(sent.whole + "GET /next HTTP/1.1\r\n", random);
+        for (int steps = 0; steps < 10'000 && !passage.is_over(); ++steps) passage.step();
+        ASSERT_EQ(passage.written(), sent.passed) << testing::PrintToString(sent.whole);
+        ASSERT_EQ(passage.end(), 540 + sent.whole.size());
+    }
+}
+
+TEST(Flow, ChunksThatAreBrokenAreRefusedBehindWhatIsLeftOut) {
+    Flow flow = sample(Framing::Chunked, kUnknown);
+    flow.body = http::BodyDecoder(http::Framing::Chunked, 0);
+    const std::string text = "3;x=y\r\nabc";
+    ASSERT_TRUE(advance(flow, 1100, text));
+    EXPECT_EQ(limit_of(flow, 900), 541U);
+    ASSERT_TRUE(advance(flow, 1101, text.substr(flow.in_parsed - 540)));
+    EXPECT_EQ(flow.in_parsed, 540 + text.size());
+    EXPECT_FALSE(advance(flow, 1106, "\n0\r\n\r\n"));
 }
 
 TEST(Commit, ADeathBeforeItsLastStoreLeavesTheOldExchangeWhole) {

@@ -86,4 +86,15 @@ std::optional<Positions> positions_of(int fd, Opened opened, OurEnd our_end) {
     return positions;
 }
 
+std::optional<std::uint64_t> written_before_reset(int fd) {
+    const std::optional<Reading> reading = read_steadily(fd);
+    if (!reading || reading->info.tcpi_state != kClosed) return std::nullopt;
+    // The SYN is the first of them, acknowledged or not; a socket that was never connected has
+    // none.
+    const std::uint64_t sent =
+        std::uint64_t{reading->info.tcpi_bytes_acked} + static_cast<std::uint64_t>(reading->unsent);
+    if (sent == 0) return std::nullopt;
+    return sent - 1;
+}
+
 }  // namespace thole::edge

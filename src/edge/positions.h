@@ -24,4 +24,9 @@ enum class OurEnd { Open, MayBeShut };
 // Nothing where the socket is closed or no TCP socket.
 std::optional<Positions> positions_of(int fd, Opened opened, OurEnd our_end = OurEnd::Open);
 
+// Bytes that we have written to a connection of our own that was reset or refused, and whose end we
+// never said; nothing where it is in another state. How much of it was read cannot be told: whether
+// a FIN came before the reset is forgotten.
+std::optional<std::uint64_t> written_before_reset(int fd);
+
 }  // namespace thole::edge

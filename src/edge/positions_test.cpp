@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 
 #include "os/fd.h"
@@ -101,6 +102,53 @@ TEST(Positions, OurOwnEndIsNoByte) {
     ::shutdown(pair.theirs.get(), SHUT_WR);
     EXPECT_EQ(positions_of(pair.theirs.get(), Opened::ByPeer).value_or(Positions{.out = 20}).out,
               20U);
+}
+
+void reset(os::FileDescriptor& socket) {
+    const ::linger at_once{1, 0};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    socket.reset(-1);
+}
+
+// Else a successor takes what may have been executed for what never left, or the other way round.
+TEST(Positions, OfAConnectionThatWasResetTellWhatWasWritten) {
+    for (const std::size_t size : {0U, 1U, 5000U, 200'000U}) {
+        Pair pair = connect_pair();
+        std::size_t written = 0;
+        while (written < size) {
+            const std::string bytes(std::min<std::size_t>(size - written, 1000), 'x');
+            const ssize_t sent =
+                ::send(pair.ours.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (sent < 0) break;  // Its peer does not read: acknowledged, or not, it was written.
+            written += static_cast<std::size_t>(sent);
+        }
+        EXPECT_FALSE(written_before_reset(pair.ours.get()));
+        reset(pair.theirs);
+        EXPECT_FALSE(positions_of(pair.ours.get(), Opened::ByUs));
+        EXPECT_EQ(written_before_reset(pair.ours.get()), written);
+    }
+}
+
+TEST(Positions, OfAConnectionThatWasResetAfterItsEndTellWhatWasWritten) {
+    Pair pair = connect_pair();
+    send_bytes(pair.ours.get(), 10);
+    ::shutdown(pair.theirs.get(), SHUT_WR);
+    reset(pair.theirs);
+    EXPECT_EQ(written_before_reset(pair.ours.get()), 10U);
+}
+
+TEST(Positions, OfAConnectionThatWasRefusedTellThatNothingWasWritten) {
+    const os::FileDescriptor nobody(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(at);
+    ASSERT_EQ(::bind(nobody.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
+    ASSERT_EQ(::getsockname(nobody.get(), reinterpret_cast<sockaddr*>(&at), &size), 0);
+    const os::FileDescriptor ours(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    EXPECT_FALSE(written_before_reset(ours.get()));
+    ASSERT_NE(::connect(ours.get(), reinterpret_cast<sockaddr*>(&at), size), 0);
+    EXPECT_EQ(written_before_reset(ours.get()), 0U);
 }
 
 TEST(Positions, WhatIsNoTcpSocketHasNone) {

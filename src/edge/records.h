@@ -30,7 +30,7 @@ enum class Framing : std::uint32_t { None, Length, Chunked, UntilClose };
 
 // One direction. Positions are absolute in the stream of the socket they belong to.
 struct Flow {
-    std::uint64_t in_body;  // Input position after the head.
+    std::uint64_t in_body;  // Input position after the head, and after what was left out so far.
     std::uint64_t
         in_end;  // Input position after the message; kUnknown where only its end will tell.
     std::uint64_t in_parsed;  // Chunked: framing is known up to here.
@@ -38,7 +38,7 @@ struct Flow {
     std::uint32_t head;       // Block that holds the rewritten head, or kNone.
     std::uint32_t head_bytes;
     Framing framing;
-    std::uint32_t reserved;
+    std::uint32_t left_out;  // Chunked: so many bytes before in_parsed are not passed on.
     http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed.
 };
 static_assert(sizeof(Flow) == 72);

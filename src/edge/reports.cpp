@@ -39,6 +39,14 @@ bool read_counters(const EndpointCounters& from, std::uint32_t generation,
     return from.generation.load(std::memory_order_acquire) == generation;
 }
 
+// What has been overwritten before anybody was told of it is lost, and counted first: a kill in
+// between may only say too many.
+void settle(BrokenRing& ring, std::uint64_t up_to, std::uint64_t lost) {
+    if (up_to <= load(ring.settled)) return;
+    ring.lost.store(load(ring.lost) + lost, std::memory_order_relaxed);
+    ring.settled.store(up_to, std::memory_order_release);
+}
+
 }  // namespace
 
 void Reports::begin(std::uint32_t wants) {
@@ -116,26 +124,37 @@ bool Reports::send_endpoints(const Send& send) {
     return true;
 }
 
+bool Reports::send_broken_of(std::uint32_t worker, const Send& send) {
+    BrokenRing& ring = runtime_.segment.counters[worker].broken;
+    std::uint64_t& told = told_broken_[worker];
+    const std::uint64_t written = ring.written.load(std::memory_order_acquire);
+    while (told < written) {
+        // The one after the last is being written in the oldest one's place.
+        if (written - told >= kBrokenKept) {
+            told = written - kBrokenKept + 1;
+            settle(ring, told, told - std::min(told, load(ring.settled)));
+        }
+        std::vector<wire::BrokenRequest> page;
+        std::uint64_t at = told;
+        for (; at < written && page.size() < kPage; ++at)
+            page.push_back(ring.requests[at % kBrokenKept]);
+        // What was overwritten meanwhile may not be told half; the next turn sees what is left.
+        const std::uint64_t then = ring.written.load(std::memory_order_acquire);
+        if (then - told >= kBrokenKept) return true;
+        wire::BrokenHeader header{runtime_.segment.epoch.load(),
+                                  static_cast<std::uint32_t>(page.size()), 0};
+        for (const WorkerCounters& counters : runtime_.segment.counters)
+            header.lost += static_cast<std::uint32_t>(load(counters.broken.lost));
+        if (!send(frame_of(wire::EdgeMessage::Broken, header, page))) return false;
+        told = at;
+        settle(ring, told, 0);
+    }
+    return true;
+}
+
 bool Reports::send_broken(const Send& send) {
     for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
-        const BrokenRing& ring = runtime_.segment.counters[worker].broken;
-        const std::uint64_t written = ring.written.load(std::memory_order_acquire);
-        std::uint64_t& told = told_broken_[worker];
-        while (told < written) {
-            // The one after the last is being written in the oldest one's place.
-            if (written - told >= kBrokenKept) told = written - kBrokenKept + 1;
-            std::vector<wire::BrokenRequest> page;
-            std::uint64_t at = told;
-            for (; at < written && page.size() < kPage; ++at)
-                page.push_back(ring.requests[at % kBrokenKept]);
-            // What was overwritten meanwhile is lost to us; it may not be told half.
-            const std::uint64_t then = ring.written.load(std::memory_order_acquire);
-            if (then - told >= kBrokenKept) return true;
-            const wire::BrokenHeader header{runtime_.segment.epoch.load(),
-                                            static_cast<std::uint32_t>(page.size()), 0};
-            if (!send(frame_of(wire::EdgeMessage::Broken, header, page))) return false;
-            told = at;
-        }
+        if (!send_broken_of(worker, send)) return false;
     }
     return true;
 }

@@ -32,6 +32,7 @@ private:
     wire::EndpointStats stats_of(std::uint32_t slot, std::uint32_t parity) const;
     bool send_endpoints(const Send& send);
     bool send_broken(const Send& send);
+    bool send_broken_of(std::uint32_t worker, const Send& send);
     void send_routes(const Send& send) const;
 
     Runtime& runtime_;

@@ -47,6 +47,7 @@ struct Socket {
 // What one worker knows of the endpoint in a slot.
 struct EndpointState {
     std::uint32_t generation = 0;
+    std::uint32_t release = 0;
     std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
     LearnedKeepAlive keep_alive;
     std::uint32_t load = 0;             // Requests in flight of this worker.

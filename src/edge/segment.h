@@ -13,7 +13,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 2;
+constexpr std::uint32_t kLayoutVersion = 3;
 constexpr std::uint32_t kDescriptorsMax = 16384;
 constexpr std::uint32_t kRings = 4096;
 constexpr std::uint32_t kRingBytes = 32 * 1024;  // A head of the largest allowed size fits.

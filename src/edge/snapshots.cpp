@@ -1,19 +1,17 @@
 #include "edge/snapshots.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
+#include "edge/disk_thread.h"
 #include "edge/keeper_link.h"
 #include "os/linux_files.h"
-#include "wire/snapshot.h"
 
 namespace thole::edge {
 namespace {
-
-constexpr std::size_t kSnapshotBytesMax = 16 * 1024 * 1024;
 
 using Listeners = std::map<std::uint32_t, os::FileDescriptor>;  // By id.
 
@@ -104,21 +102,26 @@ void drop_others(Segment& segment, const wire::Snapshot& snapshot) {
 
 }  // namespace
 
-Status load_snapshot(Segment& segment, const EdgeFolders& folders, std::uint64_t version) {
-    os::LinuxFiles files;
-    const std::string path = folders.data + "/edge/snapshot." + std::to_string(version);
-    const std::string bytes = TRY(files.read(path, kSnapshotBytesMax));
-    const wire::Snapshot snapshot = TRY(wire::read_snapshot(bytes));
+Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folders,
+                                      std::uint64_t version, std::string_view bytes) {
+    NextSnapshot next;
+    next.version = version;
+    next.content = TRY(wire::read_snapshot(bytes));
     // Half of the places, so that each dropped one may still be there.
-    if (snapshot.listeners.size() > kListenersMax / 2 || snapshot.services.size() > kServicesMax)
+    if (next.content.listeners.size() > kListenersMax / 2 ||
+        next.content.services.size() > kServicesMax)
         return overload("the snapshot has too many listeners or services");
-    Listeners taken = TRY(take_new(segment, folders, snapshot));
-    drop_others(segment, snapshot);
-    for (const wire::SnapshotService& service : snapshot.services) put_service(segment, service);
-    for (const wire::SnapshotListener& wanted : snapshot.listeners)
-        put_listener(segment, wanted, taken);
-    segment.snapshot_version = version;
-    return success();
+    next.listeners = TRY(take_new(segment, folders, next.content));
+    return next;
+}
+
+void put_snapshot(Segment& segment, NextSnapshot& next) {
+    drop_others(segment, next.content);
+    for (const wire::SnapshotService& service : next.content.services)
+        put_service(segment, service);
+    for (const wire::SnapshotListener& wanted : next.content.listeners)
+        put_listener(segment, wanted, next.listeners);
+    segment.snapshot_version = next.version;
 }
 
 void close_dropped_listeners(Segment& segment) {
@@ -131,22 +134,17 @@ void close_dropped_listeners(Segment& segment) {
     }
 }
 
-std::uint64_t last_snapshot(const EdgeFolders& folders) {
+Result<NextSnapshot> read_last_snapshot(Segment& segment, const EdgeFolders& folders) {
     os::LinuxFiles files;
-    const Result<std::string> version = files.read(folders.data + "/edge/current", 32);
-    if (!version.ok()) return 0;
-    std::uint64_t number = 0;
-    for (const char c : *version) {
-        if (c < '0' || c > '9') return 0;
-        number = number * 10 + static_cast<std::uint64_t>(c - '0');
+    const std::string text = TRY(files.read(folders.data + "/edge/current", 32));
+    std::uint64_t version = 0;
+    for (const char c : text) {
+        if (c < '0' || c > '9') return corrupt("edge/current is no number");
+        version = version * 10 + static_cast<std::uint64_t>(c - '0');
     }
-    return number;
-}
-
-Status keep_last_snapshot(const EdgeFolders& folders, std::uint64_t version) {
-    os::LinuxFiles files;
-    return files.replace(folders.data + "/edge/current", std::to_string(version),
-                         env::Durability::Synced, 0600);
+    const std::string bytes = TRY(
+        files.read(fmt::format("{}/edge/snapshot.{}", folders.data, version), kSnapshotBytesMax));
+    return prepare_snapshot(segment, folders, version, bytes);
 }
 
 }  // namespace thole::edge

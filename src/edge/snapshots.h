@@ -2,11 +2,15 @@
 // descriptors. Main's own. Workers go by it once they have applied what stands there.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "base/result.h"
 #include "edge/runtime.h"
+#include "os/fd.h"
+#include "wire/snapshot.h"
 
 namespace thole::edge {
 
@@ -15,13 +19,21 @@ struct EdgeFolders {
     std::string data;
 };
 
+// One that may be activated: read, within its bounds, and with the listeners that are not here yet.
+struct NextSnapshot {
+    std::uint64_t version = 0;
+    wire::Snapshot content;
+    std::map<std::uint32_t, os::FileDescriptor> listeners;  // By id.
+};
+
 // All or nothing: what cannot be had whole leaves the one before as it is.
-Status load_snapshot(Segment& segment, const EdgeFolders& folders, std::uint64_t version);
+Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folders,
+                                      std::uint64_t version, std::string_view bytes);
+void put_snapshot(Segment& segment, NextSnapshot& next);
 // Once every worker has applied it: closes our copies of the listeners that it has dropped.
 void close_dropped_listeners(Segment& segment);
-// The version that was activated last, 0 where there is none.
-std::uint64_t last_snapshot(const EdgeFolders& folders);
-// What the next edge starts from, should this one's segment be lost, too.
-Status keep_last_snapshot(const EdgeFolders& folders, std::uint64_t version);
+// The one that an edge without a segment begins with: the last that was activated, or was about to
+// be. From the disk, and so only before anything is served.
+Result<NextSnapshot> read_last_snapshot(Segment& segment, const EdgeFolders& folders);
 
 }  // namespace thole::edge

@@ -202,6 +202,7 @@ void Worker::apply_endpoints() {
             }
         }
         EndpointState& state = slots_[slot];
+        state.release = entry.release;
         if (state.generation != entry.generation) {
             // Another instance: what was learned of the one before says nothing.
             state.generation = entry.generation;

@@ -11,7 +11,6 @@
 #include "base/random.h"
 #include "edge/balance.h"
 #include "edge/callers.h"
-#include "edge/counters.h"
 #include "edge/flow.h"
 #include "edge/runtime.h"
 #include "http/head.h"
@@ -96,6 +95,7 @@ private:
     bool parse_request(std::uint32_t fd);
     bool parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
+    bool pass_on(std::uint32_t fd, Flow Exchange::*which);
     void finish(std::uint32_t fd);
     void next_request(std::uint32_t fd, const End& how);
     bool may_replay(std::uint32_t fd);

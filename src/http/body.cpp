@@ -70,26 +70,23 @@ Fed BodyDecoder::decode(std::string_view bytes) {
 
 Fed BodyDecoder::pass(std::string_view bytes) {
     Fed fed;
-    std::size_t begin = 0;  // Of the piece.
-    std::size_t end = 0;
+    bool is_kept = true;  // What is consumed now: one run, up to where that changes.
     while (fed.consumed < bytes.size() && state() == BodyState::NeedMore) {
         if (is_bulk()) {
             fed.consumed += take_bulk(bytes.size() - fed.consumed);
-            end = fed.consumed;
             continue;
         }
-        // A piece is one run: it ends where something is left out.
-        const bool is_kept = step(bytes[fed.consumed]);
+        const BodyDecoder before = *this;
+        const bool is_next_kept = step(bytes[fed.consumed]);
         if (state() == BodyState::Bad) break;
-        ++fed.consumed;
-        if (is_kept) {
-            if (begin == end) begin = fed.consumed - 1;
-            end = fed.consumed;
-        } else if (begin != end) {
+        if (fed.consumed > 0 && is_next_kept != is_kept) {
+            *this = before;
             break;
         }
+        is_kept = is_next_kept;
+        ++fed.consumed;
     }
-    fed.piece = bytes.substr(begin, end - begin);
+    if (is_kept) fed.piece = bytes.substr(0, fed.consumed);
     fed.state = state();
     return fed;
 }

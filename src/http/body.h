@@ -42,8 +42,9 @@ public:
     Fed decode(std::string_view bytes);
     // pass(): for bodies that go on as they came. The piece is payload *and* framing, but for chunk
     // extensions and trailers, which are left out: the pieces of a body, joined, are a body in
-    // canonical form with the same payload. While is_canonical(), piece == all that was consumed.
-    // Who looks at `consumed` alone learns how many raw bytes belong to the message.
+    // canonical form with the same payload. What is consumed is either the piece, or is left out as
+    // a whole, and then the piece is empty. Who looks at `consumed` alone learns how many raw bytes
+    // belong to the message.
     Fed pass(std::string_view bytes);
 
     // The sender closed its side: Done where that is how the body ends, or it had ended; else Bad.

@@ -146,6 +146,22 @@ TEST(ChunkedBody, PassesOnTheCanonicalForm) {
     EXPECT_TRUE(again.is_canonical);
 }
 
+// Who passes bodies on by position has to know which of the bytes it was.
+TEST(ChunkedBody, ConsumesEitherWhatIsPassedOnOrWhatIsLeftOut) {
+    const std::string text = "5\r\nhello\r\n6 ;a=b\r\n world\r\n0;c\r\nx: y\r\nz: 1\r\n\r\n";
+    const std::vector<std::string> runs = {
+        "5\r\nhello\r\n6", " ;a=b", "\r\n world\r\n0", ";c", "\r\n", "x: y\r\nz: 1\r\n", "\r\n"};
+    BodyDecoder body(Framing::Chunked, 0);
+    std::string_view left = text;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        const Fed fed = body.pass(left);
+        EXPECT_EQ(left.substr(0, fed.consumed), runs[i]);
+        EXPECT_EQ(fed.piece, i % 2 == 0 ? runs[i] : std::string());
+        left.remove_prefix(fed.consumed);
+    }
+    EXPECT_EQ(body.state(), BodyState::Done);
+}
+
 // A canonical body in one call is one piece: one write.
 TEST(ChunkedBody, PassesACanonicalBodyInOnePiece) {
     const std::string text = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";

@@ -1,7 +1,8 @@
 // What control and the edge say to each other over `edge.sock`. Control connects, one link at a
 // time (a new one replaces the old). No descriptors travel here. Everything control says carries a
 // sequence number of control's, is answered once **every worker of the edge applied it**, and may
-// be repeated.
+// be repeated. Answers come in the order of what was asked, but for those to snapshots: they wait
+// for the disk, and are in order among themselves.
 //
 // An endpoint is one instance: its index is the slot, its identity (slot, generation). It serves
 // where no author's bit is set. `EndpointsApplied` is the promise on which a deploy stands: from
@@ -69,7 +70,9 @@ struct SnapshotRequest {
 struct SnapshotApplied {
     std::uint64_t sequence;
     std::uint64_t version;
-    std::int32_t error;  // 0, or errno: the one before stays active.
+    // 0, or errno: the one before stays active. That one's file has to stay until a later one is
+    // active, and each that was asked for since.
+    std::int32_t error;
     std::uint32_t reserved;
     char reason[104];
 };
@@ -184,7 +187,7 @@ constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
 struct BrokenHeader {
     std::uint64_t epoch;
     std::uint32_t count;
-    std::uint32_t reserved;
+    std::uint32_t lost;  // In all: broke, and another took its place before anybody was told of it.
 };
 struct BrokenRequest {
     RequestId request;

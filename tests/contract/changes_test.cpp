@@ -153,9 +153,7 @@ TEST_P(EdgeContract, DoesWhatIsSaidLastWhateverItsNumber) {
 }
 
 TEST_P(EdgeContract, AnswersInTheOrderInWhichItWasAsked) {
-    control_.write_snapshot(2, limits());
     const std::size_t before = control_.heard.size();
-    control_.say_snapshot(2);
     control_.say_endpoints({row(kOne, kServes)});
     control_.say_cut(kOne);
     control_.say_hold(1);
@@ -167,10 +165,28 @@ TEST_P(EdgeContract, AnswersInTheOrderInWhichItWasAsked) {
         if (control_.heard[i] < wire::EdgeMessage::Stats) answers.push_back(control_.heard[i]);
     }
     const std::vector<wire::EdgeMessage> wanted = {
-        wire::EdgeMessage::SnapshotApplied,  wire::EdgeMessage::EndpointsApplied,
-        wire::EdgeMessage::CutDone,          wire::EdgeMessage::HoldApplied,
-        wire::EdgeMessage::EndpointsApplied, wire::EdgeMessage::HoldApplied};
+        wire::EdgeMessage::EndpointsApplied, wire::EdgeMessage::CutDone,
+        wire::EdgeMessage::HoldApplied, wire::EdgeMessage::EndpointsApplied,
+        wire::EdgeMessage::HoldApplied};
     EXPECT_EQ(answers, wanted);
+}
+
+// A snapshot waits for the disk, and others may be answered before it.
+TEST_P(EdgeContract, ActivatesSnapshotsInTheOrderInWhichItWasAsked) {
+    wire::SnapshotLimits few = limits();
+    few.held_requests_max = 0;
+    control_.write_snapshot(2, limits());
+    control_.write_snapshot(3, few);
+    const std::vector<std::uint64_t> asked = {2, 3, 2, 9, 3};
+    const std::size_t before = control_.snapshots.size();
+    for (const std::uint64_t version : asked) control_.say_snapshot(version);
+    ASSERT_TRUE(control_.apply({row(kOne, kOut)}));
+    ASSERT_TRUE(until([&] { return control_.snapshots.size() == before + asked.size(); }));
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+        EXPECT_EQ(control_.snapshots[before + i].version, asked[i]);
+        EXPECT_EQ(control_.snapshots[before + i].error != 0, asked[i] == 9);
+    }
+    EXPECT_EQ(request(), 503);
 }
 
 TEST_P(EdgeContract, ActivatesTheSnapshotThatItIsToldWhateverItsNumber) {

@@ -185,6 +185,7 @@ void Control::hear(EdgeMessage type, std::string_view body) {
             wire::BrokenHeader said{};
             const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body, said);
             broken.insert(broken.end(), rows.begin(), rows.end());
+            lost = said.lost;
             return;
         }
         case EdgeMessage::Routes: {

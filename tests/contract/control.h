@@ -78,6 +78,7 @@ public:
     wire::StatsHeader header{};
     std::map<EndpointId, wire::EndpointStats> stats;
     std::vector<wire::BrokenRequest> broken;
+    std::uint32_t lost = 0;                // Of them, not listed.
     std::vector<wire::RouteStats> routes;  // The newest.
     bool is_closed = false;
 

@@ -19,6 +19,14 @@ def expected(seed, size):
     return (PIECE[start:] + PIECE * (size // len(PIECE) + 1))[:size]
 
 
+def odd_chunks(data):
+    """A chunked body in pieces, with all that must not be passed on: extensions and trailers."""
+    step = max(1000, len(data) // 40)
+    for at in range(0, len(data), step):
+        yield b"%04X;n=%d\r\n%s\r\n" % (len(data[at:at + step]), at, data[at:at + step])
+    yield b'0 ;last="a\\"b"\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\n'
+
+
 class Peer:
     def __init__(self, connection):
         self.connection, self.buffer = connection, b""
@@ -124,6 +132,19 @@ def serve(connection, arrivals, allowed):
                 threading.Event().wait(0.001)
             connection.sendall(b"0\r\n\r\n")
             continue
+        if kind == "odd":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for piece in odd_chunks(expected(int(rest), 30000)):
+                connection.sendall(piece)
+                threading.Event().wait(0.001)
+            continue
+        if kind == "last":  # Answers, and dies as far as this connection goes.
+            threading.Event().wait(float(rest))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.close()
+            os.write(arrivals, b"said 1\n")
+            return
         if kind == "untilclose":
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + expected(int(rest), 50000))
             return

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import wire
-from backend import expected
+from backend import expected, odd_chunks
 
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT = 1, 2, 3, 4, 5
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
@@ -49,7 +49,7 @@ class Edge:
 
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
-        self.stats, self.header, self.broken, self.routes = {}, {}, {}, {}
+        self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -96,7 +96,7 @@ class Edge:
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
-            _, count, _ = struct.unpack_from("<QII", body)
+            _, count, self.lost = struct.unpack_from("<QII", body)
             for at in range(count):
                 high, low, slot, generation, begun, outcome, listener, target = struct.unpack_from(
                     "<QQIIqII72s", body, 16 + at * 112)
@@ -251,8 +251,9 @@ class Client:
         head = f"{method} {target} HTTP/1.1\r\nHost: shop\r\n{more}"
         if chunked:
             head += "Transfer-Encoding: chunked\r\n"
-            data = b"".join(b"%x\r\n%s\r\n" % (len(body[at:at + 700]), body[at:at + 700])
-                            for at in range(0, len(body), 700)) + b"0\r\n\r\n"
+            data = b"".join(odd_chunks(body) if chunked == "odd" else
+                            [b"%x\r\n%s\r\n" % (len(body[at:at + 700]), body[at:at + 700])
+                             for at in range(0, len(body), 700)] + [b"0\r\n\r\n"])
         else:
             head += f"Content-Length: {len(body)}\r\n" if body else ""
             data = body
@@ -266,7 +267,7 @@ class Client:
         kind, _, rest = target[1:].partition("/")
         if kind == "stream":
             assert body == expected(int(rest), 300000), "the stream's bytes"
-        elif kind == "chunks":
+        elif kind in ("chunks", "odd"):
             assert body == expected(int(rest), 30000), "the chunks' bytes"
         elif kind == "echo":
             assert body == more["body"], "the echo's bytes"

@@ -100,7 +100,7 @@ class Load:
         client, turn = None, number * 100_000
         kinds = [("GET", "/get/", {}), ("POST", "/post/", {"body": b"0123456789"}), ("GET", "/stream/", {}),
                  ("GET", "/chunks/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": True}),
-                 ("GET", "/get/", {})]
+                 ("GET", "/odd/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": "odd"})]
         while not self.stop.is_set():
             turn += 1
             method, target, more = kinds[turn % len(kinds)]

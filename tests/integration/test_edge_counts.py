@@ -108,6 +108,23 @@ def test_what_was_begun_is_listed_when_edge_and_holder_die_together(stand):
     assert edge.stats[FIRST]["in_flight"] == 0
 
 
+def test_more_than_can_be_listed_is_counted(stand):
+    """Hundreds that break in one moment: none is forgotten without a word."""
+    clients = [stand.client() for _ in range(700)]
+    for client in clients:
+        client.send(b"POST /slow/60 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    edge = stand.edge
+    edge.until(lambda: edge.stats[FIRST]["in_flight"] == 700, "all at work", 30)
+    kill_edge_and_holder(stand)
+    edge.connect()
+    edge.until(lambda: len(edge.broken) + edge.lost == 700, "each listed or counted")
+    assert edge.lost == 700 - 511
+    kill_edge(stand)
+    edge.until(lambda: edge.lost == 700 - 511, "the same from its successor")
+    for client in clients:
+        client.close()
+
+
 def test_a_client_that_leaves_is_not_the_instances_fault(stand):
     client = stand.client()
     client.send(b"GET /slow/5 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -3,9 +3,8 @@ import socket
 
 import pytest
 
-from edge import expected
+from edge import expected, odd_chunks
 from edge_stand import kill_edge, stand  # pylint: disable=unused-import
-
 
 
 def open_tunnel(stand, number=7):
@@ -64,9 +63,52 @@ def test_an_answer_may_come_before_the_request_is_whole(stand):
     stand.client().expect("GET", "/get/1")
 
 
-def test_a_chunked_body_with_extensions_is_refused_and_nothing_leaks_into_the_next(stand):
+def test_chunk_extensions_and_trailers_stay_behind(stand):
+    """Both ways, on connections that are used again: a trailer that came through would be the next message's."""
     client = stand.client()
-    client.send(b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n")
+    for number in range(4):
+        client.expect("POST", "/echo/", body=expected(number, 5000), chunked="odd")
+        client.expect("GET", f"/odd/{number}")
+        client.expect("GET", f"/get/{number}")
+
+
+def test_a_slow_reader_gets_no_extension_either(stand):
+    """What is left out waits until all before it is written."""
+    slow = stand.client()
+    slow.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    data = b"".join(odd_chunks(expected(5, 200_000)))
+    slow.send(b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + data[:-20])
+    stand.client().expect("GET", "/get/1")
+    kill_edge(stand)
+    slow.send(data[-20:] + b"GET /odd/9 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert slow.answer()[2] == expected(5, 200_000)
+    stand.client().expect("GET", "/get/1")
+    kill_edge(stand)
+    assert slow.answer()[2] == expected(9, 30_000)
+
+
+ODD = b'3;x="\\"y"\r\nabc\r\n004 ; b\r\n0\r\n\r\r\n0;z\r\nT: 1\r\nHost: b\r\n\r\n'
+
+
+@pytest.mark.parametrize("cut", range(0, len(ODD), 3))
+def test_a_body_with_extensions_is_continued_by_the_successor(stand, cut):
+    """Wherever the edge dies, nothing of it is lost, and nothing becomes a part of the next request."""
+    client = stand.client()
+    client.send(b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + ODD[:cut])
+    stand.edge.until(lambda: stand.in_hand() == 1, "the request at the instance")
+    kill_edge(stand)
+    client.send(ODD[cut:] + b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.answer()[2] == b"abc0\r\n\r"
+    assert client.answer()[2] == b"GET /get/1"
+    edge = stand.edge
+    edge.until(lambda: edge.outcome("success") == 2 and stand.in_hand() == 0, "both counted")
+    assert edge.broken == {}
+
+
+@pytest.mark.parametrize("chunks", [b"3;\r\nabc\r\n", b"3;a\r\nabcd\r\n", b"3;" + b"a" * 1025, b"0;a\r\nno colon\r\n"])
+def test_a_chunked_body_that_is_broken_is_refused_and_nothing_leaks_into_the_next(stand, chunks):
+    client = stand.client()
+    client.send(b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
     assert client.answer()[0] == 400
     stand.client().expect("POST", "/echo/", body=b"abc" * 1000, chunked=True)
 
