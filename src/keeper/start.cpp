@@ -128,7 +128,7 @@ int explain_silence(const Options& options, pid_t watch) {
     std::fprintf(
         stderr,
         "keeper: the one of this data folder (%s) cannot be reached: its run folder (%s) was "
-        "deleted\n  try: pkill -KILL -f -- '--run %s', and again\n",
+        "deleted\n  try: pkill -KILL -f -- '--run %s --data', and again\n",
         options.data.text, options.run.text, options.run.text);
     return 1;
 }

@@ -91,7 +91,7 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits)
     shutil.rmtree(visits.run)
     assert asked(visits, "/visit") == "2", "who runs goes on"
     said = visits.up(wanted=5).stderr
-    command = f"pkill -KILL -f -- '--run {visits.run}'"
+    command = f"pkill -KILL -f -- '--run {visits.run} --data'"
     assert f"its run folder ({visits.run}) was deleted" in said and f"try: {command}, and again" in said
     subprocess.run(shlex.split(command), check=True)
     visits.up()
