@@ -74,6 +74,7 @@ class Nasty(Project):
 
 def without_rights(project):
     """As somebody who may do nothing special: no cgroups, no users of its own."""
+    # The build's own folder may be closed to others.
     made = project.base / "binaries"
     (made / "lib/thole").mkdir(parents=True)
     for name in ("thole", "lib/thole/keeper", "lib/thole/edge"):

@@ -2,17 +2,15 @@
 import json
 import os
 import pwd
-import shutil
-import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
 
 from conftest import until
+from nasty import NOBODY, without_rights
 from project import Project
 
-NOBODY = 65534
 UIDS = range(61184, 65520)
 # Tries what it is told to, says how it went, and serves its caller's answers.
 SPY = b"""
@@ -174,15 +172,7 @@ def nobody():
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     project = Rights()
-    # The build's own folder may be closed to others.
-    made = project.base / "binaries"
-    (made / "lib/thole").mkdir(parents=True)
-    for name in ("thole", "lib/thole/keeper", "lib/thole/edge"):
-        shutil.copy(project.binaries / name, made / name)
-    project.binaries = made
-    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", project.base], check=True)
-    project.base.chmod(0o755)
-    project.asked_by = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    without_rights(project)
     yield project
     project.close()
 
