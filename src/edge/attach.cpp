@@ -19,7 +19,7 @@ constexpr int kTriesMax = 4;  // In one go; then a moment later again.
 
 }  // namespace
 
-std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid) {
+std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, const Avoided& avoided) {
     if (listener.service_place >= kServicesMax ||
         segment_.services[listener.service_place].holds != 0)
         return kNone;
@@ -27,7 +27,8 @@ std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, std::uint32_t
     for (const std::uint32_t slot : serving_[listener.service_place]) {
         // The bits again, not the list alone: main may have taken one out since the last turn.
         const EndpointEntry& entry = segment_.endpoints[slot];
-        if (entry.service != listener.service || entry.bits != 0 || slot == avoid) continue;
+        if (entry.service != listener.service || entry.bits != 0) continue;
+        if (slot == avoided.last || slot == avoided.before) continue;
         if (now_ns_ < slots_[slot].refused_until_ns) continue;
         candidates_.push_back({slot, slots_[slot].load, slots_[slot].latency_us});
     }
@@ -109,12 +110,15 @@ bool Worker::attach(std::uint32_t fd) {
     const Exchange& now = current(record);
     const ListenerEntry* const listener = listener_of(now);
     if (listener == nullptr) return false;
-    const std::uint32_t avoid = now.attempts > 0 ? now.slot : kNone;
+    // Each attempt at another endpoint, where there is one.
+    Avoided avoided;
+    if (now.attempts > 0) avoided = {now.slot, now.slot_before};
     std::uint32_t slot = kNone;
     std::uint32_t upstream = kNone;
     for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
-        slot = pick_endpoint(*listener, avoid);
-        if (slot == kNone) slot = pick_endpoint(*listener, kNone);
+        slot = pick_endpoint(*listener, avoided);
+        if (slot == kNone) slot = pick_endpoint(*listener, {.last = avoided.last});
+        if (slot == kNone) slot = pick_endpoint(*listener, {});
         if (slot == kNone) return false;
         if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
         if (upstream == kNone) upstream = connect_to(slot, listener->service);
@@ -134,6 +138,7 @@ bool Worker::attach(std::uint32_t fd) {
                                       : segment_.endpoints[slot].release.load();
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Attached;
+        next.slot_before = next.attempts > 0 ? next.slot : kNone;
         next.attempts += 1;
         next.slot = at.slot;
         next.generation = at.generation;

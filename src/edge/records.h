@@ -61,7 +61,7 @@ struct Exchange {
     std::uint32_t flags;       // ExchangeFlags
     std::uint32_t held_us;     // How long it waited before it was attached.
     std::uint32_t status;      // Of the instance's answer.
-    std::uint32_t reserved;
+    std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
     Flow request;
     Flow response;
 };

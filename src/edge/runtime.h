@@ -44,6 +44,12 @@ struct Socket {
     bool lost = false;        // Clients: the tunnel's instance is no more.
 };
 
+// Slots of a request's attempts so far.
+struct Avoided {
+    std::uint32_t last = kNone;
+    std::uint32_t before = kNone;
+};
+
 // What one worker knows of the endpoint in a slot.
 struct EndpointState {
     std::uint32_t generation = 0;

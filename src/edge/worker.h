@@ -115,7 +115,7 @@ private:
     bool attach(std::uint32_t fd);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
-    std::uint32_t pick_endpoint(const ListenerEntry& listener, std::uint32_t avoid);
+    std::uint32_t pick_endpoint(const ListenerEntry& listener, const Avoided& avoided);
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot, std::uint32_t service);
     void refused(std::uint32_t slot);

@@ -117,6 +117,9 @@ def serve(connection, arrivals, allowed):
             return
         if kind == "die":
             os._exit(1)
+        if kind == "drop":  # Takes it, and says nothing.
+            os.write(arrivals, f"drop {rest}\n".encode())
+            return
         if kind == "stream":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
             data = expected(int(rest), 300000)
