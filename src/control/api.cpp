@@ -39,6 +39,7 @@ Api::Api(Control& control) : control_(control) {
     if (listening) listening_ = std::move(*listening);
     beat_ = control_.env_.timers.after(kBeat, [this] { beat(); });
     observe_spools();
+    bound_spools();
     measure_state();
 }
 

@@ -60,6 +60,8 @@ private:
     SpoolSource source_of(const Service& service, const Slot& slot) const;
     void observe_spools();
     void tell_output(std::uint32_t number, const std::uint64_t (&sizes)[2]);
+    void bound_spools();
+    void remove_spools(const std::string& folder, std::vector<std::string> names);
     void measure_state();
     void measure_state_after(Duration pause);
     void beat();
@@ -73,6 +75,7 @@ private:
     std::map<std::string, SpoolMarks> marks_;  // By path.
     env::Timer beat_;
     env::Timer observe_;
+    env::Timer bound_;
     env::Timer measure_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -1,11 +1,13 @@
 // What services do with their own output, looked at once a second: how much there was at which
-// time, and who says more than is kept or empties what it said.
+// time, who says more than is kept or empties what it said; and once a minute what ended ones left.
 #include <fmt/format.h>
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "control/api.h"
+#include "control/spools.h"
 
 namespace thole::control {
 namespace {
@@ -13,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kObservePause = 1s;
+constexpr Duration kBoundPause = 60s;
 constexpr Duration kTellPause = 60s;  // Of one slot: it may do so all day.
 
 struct Observed {
@@ -49,6 +52,52 @@ void Api::observe_spools() {
                     marks_[each.paths[i]].observe(control_.env_.clock.now(), each.sizes[i]);
                 tell_output(each.slot, each.sizes);
             }
+        });
+}
+
+// Of slots that nothing runs in; nothing starts there meanwhile.
+void Api::bound_spools() {
+    bound_ = control_.env_.timers.after(kBoundPause, [this] { bound_spools(); });
+    std::set<std::uint32_t>& emptied = control_.world_.emptied;
+    // Before keeper has said what runs, nothing is known to be free. And where the last look hangs
+    // at its disk there is none beside it.
+    if (!control_.was_adopted_ || !emptied.empty()) return;
+    const auto free = std::make_shared<std::set<std::uint32_t>>();
+    for (const auto& [number, slot] : control_.world_.slots) {
+        if (slot.use == SlotUse::Free && !slot.row.is_build) free->insert(number);
+    }
+    if (free->empty()) return;
+    const auto files = std::make_shared<std::vector<env::FileInfo>>();
+    const std::string folder = control_.options_.data + "/spool";
+    control_.env_.errands.run(
+        [&disk = control_.env_.files, folder, files] {
+            if (auto found = disk.list(folder)) *files = std::move(found).value();
+        },
+        [this, alive = alive_, folder, files, free] {
+            if (!*alive) return;
+            remove_spools(folder, spools_to_remove(std::move(*files), *free));
+        });
+}
+
+void Api::remove_spools(const std::string& folder, std::vector<std::string> names) {
+    std::set<std::uint32_t>& emptied = control_.world_.emptied;
+    std::erase_if(names, [&](const std::string& name) {
+        const auto slot = control_.world_.slots.find(read_spool_name(name).slot);
+        const bool is_free =
+            slot != control_.world_.slots.end() && slot->second.use == SlotUse::Free;
+        if (is_free) emptied.insert(slot->first);
+        return !is_free;
+    });
+    if (names.empty()) return;
+    control_.env_.errands.run(
+        [&disk = control_.env_.files, folder, names = std::move(names)] {
+            for (const std::string& name : names)
+                static_cast<void>(disk.remove(folder + "/" + name));
+        },
+        [this, alive = alive_] {
+            if (!*alive) return;
+            control_.world_.emptied.clear();
+            control_.mark_all();
         });
 }
 

@@ -32,7 +32,7 @@ Slot* Control::slot_for(Service& service) {
     for (auto& [number, slot] : world_.slots) {
         highest = std::max(highest, number);
         if (slot.row.service != service.row.id || slot.row.is_build) continue;
-        if (slot.use == SlotUse::Free) return &slot;
+        if (slot.use == SlotUse::Free && !world_.emptied.contains(number)) return &slot;
         one_is_coming = one_is_coming || slot.use == SlotUse::Forgetting;
     }
     if (one_is_coming || highest + 1 >= wire::kSlotsMax) return nullptr;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,8 +81,9 @@ struct World {
     std::int64_t revision = 0;                       // Applied; 0: none.
     std::map<std::uint32_t, Service> services;       // By id.
     std::map<std::uint32_t, Slot> slots;
-    std::map<std::uint32_t, std::uint32_t> begun;       // By slot: its newest generation, as noted.
-    std::map<std::uint32_t, std::uint32_t> ended;       // By slot: whose end was told last.
+    std::map<std::uint32_t, std::uint32_t> begun;  // By slot: its newest generation, as noted.
+    std::map<std::uint32_t, std::uint32_t> ended;  // By slot: whose end was told last.
+    std::set<std::uint32_t> emptied;  // Slots whose spools are being removed: nothing starts there.
     std::map<std::uint32_t, Instance> instances;        // By slot.
     std::map<std::uint32_t, model::IntentRow> intents;  // By slot; as read at the start.
     std::map<std::uint32_t, model::ListenerRow> listeners;

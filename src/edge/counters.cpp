@@ -65,26 +65,54 @@ EndpointCounters* Counting::find(wire::SlotRef at) {
     return &counters;
 }
 
-RouteCounters& Counting::route_of(const Exchange& exchange) {
+// Its place. Never by the generation: an instance that takes another's place goes on with its
+// counts.
+std::uint32_t Counting::route_of(const Exchange& exchange, std::int64_t now_ns) {
     std::uint32_t place = (exchange.listener * 2654435761U) ^ (exchange.release * 40503U) ^
                           (exchange.slot * 2246822519U);
+    std::uint32_t oldest = kRoutesMax - 1;
+    std::int64_t oldest_ns = now_ns - kRouteIdleNs;
     for (std::uint32_t tries = 0; tries < 64; ++tries, ++place) {
-        RouteCounters& route = memory_.routes[place % (kRoutesMax - 1)];
+        const std::uint32_t at = place % (kRoutesMax - 1);
+        const RouteCounters& route = memory_.routes[at];
         if (route.is_used.load(kRelaxed) == 0) {
-            route.listener = exchange.listener;
-            route.release = exchange.release;
-            route.slot = exchange.slot;
-            route.is_used.store(1, std::memory_order_release);
-            return route;
+            take_route(at, exchange);
+            return at;
         }
         if (route.listener == exchange.listener && route.release == exchange.release &&
             route.slot == exchange.slot)
-            return route;
+            return at;
+        if (route.used_ns >= oldest_ns) continue;
+        oldest = at;
+        oldest_ns = route.used_ns;
     }
-    RouteCounters& others = memory_.routes[kRoutesMax - 1];
+    if (oldest < kRoutesMax - 1) {
+        take_route(oldest, exchange);
+        return oldest;
+    }
+    RouteCounters& others = memory_.routes[oldest];
     others.slot = kNone;
     others.is_used.store(1, std::memory_order_release);
-    return others;
+    return oldest;
+}
+
+// Whatever was counted there is not this one's, also where a kill came in the midst of this.
+void Counting::take_route(std::uint32_t place, const Exchange& exchange) {
+    RouteCounters& route = memory_.routes[place];
+    route.is_used.store(0, std::memory_order_release);
+    for (std::uint32_t outcome = 0; outcome < wire::kOutcomes; ++outcome) {
+        if (route.outcomes[outcome].load(kRelaxed) == 0) continue;
+        // Only where something was counted: untouched memory takes no room.
+        if (outcome < kTimedOutcomes) {
+            for (auto& count : memory_.route_latencies[place].of[outcome].counts)
+                count.store(0, kRelaxed);
+        }
+        route.outcomes[outcome].store(0, std::memory_order_release);
+    }
+    route.listener = exchange.listener;
+    route.release = exchange.release;
+    route.slot = exchange.slot;
+    route.is_used.store(1, std::memory_order_release);
 }
 
 void Counting::attached(wire::SlotRef at) {
@@ -129,19 +157,24 @@ void Counting::prepare_end(const Record& record, std::uint32_t fd, const End& ho
     const Exchange& exchange = current(record);
     const auto outcome = static_cast<std::uint32_t>(how.outcome);
     begin(record, fd);
-    RouteCounters& route = route_of(exchange);
-    store_later(route.outcomes[outcome], route.outcomes[outcome].load(kRelaxed) + 1);
+    const auto took_ns =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, how.now_ns - exchange.attached_ns));
+    const std::uint32_t bucket = latency_bucket(took_ns / 1000);
+    const bool is_timed = has_latency(exchange, how.outcome);
+    const auto one_more = [this](std::atomic<std::uint64_t>& counter) {
+        store_later(counter, counter.load(kRelaxed) + 1);
+    };
+    const std::uint32_t place = route_of(exchange, how.now_ns);
+    memory_.routes[place].used_ns = how.now_ns;
+    one_more(memory_.routes[place].outcomes[outcome]);
+    if (is_timed) one_more(memory_.route_latencies[place].of[outcome].counts[bucket]);
     const wire::SlotRef at{exchange.slot, exchange.generation};
     if (EndpointCounters* const counters = find(at); counters != nullptr) {
-        store_later(counters->outcomes[outcome], counters->outcomes[outcome].load(kRelaxed) + 1);
-        if (has_latency(exchange, how.outcome)) {
-            const auto took_ns = static_cast<std::uint64_t>(
-                std::max<std::int64_t>(0, how.now_ns - exchange.attached_ns));
-            std::atomic<std::uint64_t>& bucket = memory_.latencies[at.slot][at.generation & 1]
-                                                     .counts[latency_bucket(took_ns / 1000)];
+        one_more(counters->outcomes[outcome]);
+        if (is_timed) {
             store_later(counters->latency_sum_ns,
                         counters->latency_sum_ns.load(kRelaxed) + took_ns);
-            store_later(bucket, bucket.load(kRelaxed) + 1);
+            one_more(memory_.latencies[at.slot][at.generation & 1].counts[bucket]);
         }
     }
     if (is_broken(exchange, how.outcome)) keep_broken(exchange, how);

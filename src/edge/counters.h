@@ -16,6 +16,9 @@
 namespace thole::edge {
 
 constexpr std::uint32_t kRoutesMax = 4096;  // Of one worker; what is more counts as one.
+// Where there is no room, a route that counted nothing for so long gives its place to another one:
+// most likely its release has gone.
+constexpr std::int64_t kRouteIdleNs = 3'600'000'000'000;
 constexpr std::uint32_t kBrokenKept = 512;  // Of one worker.
 
 // Of one instance. A slot has two, by the generation's lowest bit, so that the last requests of the
@@ -33,7 +36,15 @@ struct RouteCounters {
     std::uint32_t release;
     std::uint32_t slot;
     std::atomic<std::uint32_t> is_used;
+    std::int64_t used_ns;  // When it counted last.
     std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
+};
+
+// Of a route, for each outcome that an instance's answer makes. In pages that are not there before
+// something is counted.
+constexpr std::uint32_t kTimedOutcomes = static_cast<std::uint32_t>(wire::Outcome::ServerError) + 1;
+struct RouteLatencies {
+    LatencyHistogram of[kTimedOutcomes];
 };
 
 struct BrokenRing {
@@ -67,6 +78,7 @@ struct WorkerCounters {
     RouteCounters routes[kRoutesMax];
     BrokenRing broken;
     LatencyHistogram latencies[wire::kSlotsMax][2];
+    RouteLatencies route_latencies[kRoutesMax];
 };
 
 struct End {
@@ -114,7 +126,8 @@ public:
 
 private:
     EndpointCounters* find(wire::SlotRef at);
-    RouteCounters& route_of(const Exchange& exchange);
+    std::uint32_t route_of(const Exchange& exchange, std::int64_t now_ns);
+    void take_route(std::uint32_t place, const Exchange& exchange);
     void begin(const Record& record, std::uint32_t fd);
     void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
     void ready();

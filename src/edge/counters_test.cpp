@@ -31,8 +31,9 @@ struct Memory {
         });
         return record;
     }
-    void end(std::uint32_t fd, Outcome outcome) {
-        counting.end(records[fd], fd, {outcome, 3'000'000, "GET /a HTTP/1.1\r\nHost: b\r\n\r\n"},
+    void end(std::uint32_t fd, Outcome outcome) { end_at(fd, outcome, 3'000'000); }
+    void end_at(std::uint32_t fd, Outcome outcome, std::int64_t now_ns) {
+        counting.end(records[fd], fd, {outcome, now_ns, "GET /a HTTP/1.1\r\nHost: b\r\n\r\n"},
                      [](Exchange&) {});
     }
     std::uint64_t count(wire::SlotRef at, Outcome outcome) const {
@@ -65,7 +66,7 @@ TEST(Counting, AKillAfterTheCommitLosesNoCount) {
     const Redo redo = memory.counters->redo;
     std::memcpy(static_cast<void*>(memory.counters.get()), before.get(), sizeof(WorkerCounters));
     memory.counters->redo = redo;
-    memory.counters->redo.count = 4;
+    memory.counters->redo.count = 5;
     memory.counting.recover(memory.records);
     EXPECT_EQ(memory.counters->redo.count, 0U);
     memory.end(1, Outcome::Success);
@@ -138,6 +139,54 @@ TEST(Counting, MoreRoutesThanThereIsRoomForCountAsOne) {
     for (const RouteCounters& route : memory.counters->routes) sum += route.outcomes[1].load();
     EXPECT_EQ(sum, kRoutesMax + 500);
     EXPECT_GE(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), 500U);
+}
+
+// Releases come and go for months: those of today have places of their own.
+TEST(Counting, ARouteThatCountsNothingForAnHourGivesItsPlaceToAnother) {
+    Memory memory;
+    const auto end_by = [&memory](std::uint32_t listener, std::int64_t now_ns) {
+        Record& record = memory.begin(1, {20, 1});
+        commit(record, [&](Exchange& next) {
+            next.listener = listener;
+            next.attached_ns = now_ns - 2'000'000;
+        });
+        memory.end_at(1, Outcome::Success, now_ns);
+    };
+    for (std::uint32_t i = 1; i <= 2 * kRoutesMax; ++i) end_by(i, 3'000'000);
+    const std::uint64_t others = memory.counters->routes[kRoutesMax - 1].outcomes[1].load();
+    EXPECT_GT(others, kRoutesMax);
+    const std::uint32_t newcomer = 3 * kRoutesMax;
+    end_by(newcomer, 3'000'000 + kRouteIdleNs);
+    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 1);
+    end_by(newcomer, 4'000'000 + kRouteIdleNs);
+    end_by(newcomer, 4'000'000 + kRouteIdleNs);
+    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 1);
+    for (std::uint32_t place = 0; place < kRoutesMax - 1; ++place) {
+        if (memory.counters->routes[place].listener != newcomer) continue;
+        EXPECT_EQ(memory.counters->routes[place].outcomes[1].load(), 2U);
+        const LatencyHistogram& histogram = memory.counters->route_latencies[place].of[1];
+        EXPECT_EQ(histogram.counts[latency_bucket(2000)].load(), 2U);
+        return;
+    }
+    ADD_FAILURE() << "it has no place";
+}
+
+TEST(Counting, EachOutcomeOfARouteHasAHistogramOfItsOwn) {
+    Memory memory;
+    memory.begin(1, {20, 1});
+    memory.end(1, Outcome::Success);
+    memory.begin(1, {20, 1});
+    memory.end_at(1, Outcome::ServerError, 9'000'000);
+    memory.begin(1, {20, 1});
+    memory.end_at(1, Outcome::Reset, 9'000'000);  // Not the instance's answer.
+    for (std::uint32_t place = 0; place < kRoutesMax; ++place) {
+        if (memory.counters->routes[place].is_used.load() == 0) continue;
+        const RouteLatencies& latencies = memory.counters->route_latencies[place];
+        EXPECT_EQ(latencies.of[1].counts[latency_bucket(2000)].load(), 1U);
+        EXPECT_EQ(latencies.of[1].counts[latency_bucket(8000)].load(), 0U);
+        EXPECT_EQ(latencies.of[4].counts[latency_bucket(8000)].load(), 1U);
+    }
+    EXPECT_EQ(memory.counters->latencies[20][1].counts[latency_bucket(8000)].load(), 1U);
 }
 
 TEST(Counting, ARequestSentAgainCountsWhereItEnds) {

@@ -172,8 +172,14 @@ void Reports::send_routes(const Send& send) const {
             };
             auto place = std::find_if(all.begin(), all.end(), same);
             if (place == all.end()) place = all.insert(all.end(), stats);
+            std::uint64_t outcomes[wire::kOutcomes];
             for (std::uint32_t i = 0; i < wire::kOutcomes; ++i)
-                place->outcomes[i] += load(route.outcomes[i]);
+                outcomes[i] = load(route.outcomes[i]);
+            // Its worker may be giving the place to another route at this moment.
+            if (route.is_used.load(std::memory_order_acquire) == 0 ||
+                !same({route.listener, route.release, route.slot, 0, {}}))
+                continue;
+            for (std::uint32_t i = 0; i < wire::kOutcomes; ++i) place->outcomes[i] += outcomes[i];
         }
     }
     std::size_t at = 0;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 
 namespace thole::env {
 
@@ -40,6 +41,8 @@ struct FileInfo {
     std::string name;
     bool is_folder = false;
     std::uint64_t size_bytes = 0;
+    std::uint64_t allocated_bytes = 0;  // Less than its size where it has holes.
+    WallTime modified{};
 };
 
 class Files {

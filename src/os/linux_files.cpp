@@ -154,7 +154,12 @@ Result<std::vector<env::FileInfo>> LinuxFiles::list(const std::string& path) {
         struct stat info {};
         // One that went away meanwhile is not there.
         if (::fstatat(::dirfd(folder), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) continue;
-        found.push_back({name, S_ISDIR(info.st_mode), static_cast<std::uint64_t>(info.st_size)});
+        found.push_back({.name = name,
+                         .is_folder = S_ISDIR(info.st_mode),
+                         .size_bytes = static_cast<std::uint64_t>(info.st_size),
+                         .allocated_bytes = static_cast<std::uint64_t>(info.st_blocks) * 512,
+                         .modified = WallTime(std::chrono::seconds(info.st_mtim.tv_sec) +
+                                              std::chrono::nanoseconds(info.st_mtim.tv_nsec))});
     }
     ::closedir(folder);
     std::sort(found.begin(), found.end(),

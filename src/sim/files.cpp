@@ -154,7 +154,8 @@ Result<std::vector<env::FileInfo>> SimFiles::list(const std::string& path) {
     if (!node->is_folder) return from_errno(ENOTDIR, "list " + path);
     std::vector<env::FileInfo> found;
     for (const auto& [name, child] : node->names)
-        found.push_back({name, child->is_folder, child->content.size()});
+        found.push_back(
+            {name, child->is_folder, child->content.size(), child->content.size(), WallTime{}});
     return found;
 }
 
