@@ -224,6 +224,7 @@ void Control::on_snapshot(const wire::SnapshotApplied& applied) {
     if (applied.error == 0) {
         snapshot_active_ = applied.version;
         snapshot_refused_.clear();
+        activate_again_ = {};
         return;
     }
     if (std::exchange(snapshot_refused_, std::string(applied.reason)) != applied.reason)

@@ -162,7 +162,9 @@ void Adoption::look_at(int fd) {
 void Adoption::prepare_lost(const Exchange& exchange) {
     if (exchange.phase != Phase::Attached || exchange.upstream >= kDescriptorsMax) return;
     Socket& upstream = runtime_.socket(exchange.upstream);
-    if (!upstream.is_open || !upstream.is_broken) return;
+    if (!upstream.is_open || !upstream.is_broken ||
+        runtime_.record(exchange.upstream).cookie != exchange.upstream_cookie)
+        return;
     upstream.in = exchange.upstream_in_start;
     upstream.can_read = runtime_.record(exchange.upstream).ring == kNone;
     upstream.has_ended = !upstream.can_read;

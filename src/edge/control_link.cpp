@@ -208,19 +208,20 @@ void ControlLink::begin_activation() {
     disk_.read_snapshot(activating_->version);
 }
 
-// Read, found to be right, durably named as the one to begin with, and only then active.
+// Read, found to be right, durably named as the one to begin with, and only then active. But where
+// there is none before it, one that cannot be named is better than none.
 void ControlLink::hear_disk() {
     if (!disk_.take_done() || !activating_) return;
-    Status done = disk_.outcome();
-    if (done.ok() && !next_) {
+    const Status done = disk_.outcome();
+    if (!next_) {
+        if (!done.ok()) return end_activation(done);
         Result<NextSnapshot> next =
             prepare_snapshot(runtime_.segment, folders_, activating_->version, disk_.bytes());
-        if (next.ok()) {
-            next_ = std::move(*next);
-            return disk_.name_current(next_->version);
-        }
-        done = next.error();
-    } else if (done.ok()) {
+        if (!next.ok()) return end_activation(next.error());
+        next_ = std::move(*next);
+        return disk_.name_current(next_->version);
+    }
+    if (done.ok() || runtime_.segment.snapshot_version == 0) {
         put_snapshot(runtime_.segment, *next_);
         wait_for_workers();
         close_dropped_listeners(runtime_.segment);

@@ -208,7 +208,9 @@ bool Worker::step_attached(std::uint32_t fd) {
     }
     receive(up, current(record).upstream_in_start);
     if (parse_response(fd)) return true;
-    if (upstream.has_ended || upstream.is_broken) {
+    // One that is broken may still have said more than was read at once.
+    const bool is_mute = !upstream.can_read || upstream.is_connecting;
+    if (upstream.has_ended || (upstream.is_broken && is_mute)) {
         lost_upstream(fd);
         return true;
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "edge/disk_thread.h"
 #include "edge/keeper_link.h"
@@ -30,17 +31,28 @@ ServiceEntry* find_service(Segment& segment, std::uint32_t id) {
     return place == end ? nullptr : place;
 }
 
-// Those that are not here yet, from keeper.
-Result<Listeners> take_new(Segment& segment, const EdgeFolders& folders,
-                           const wire::Snapshot& snapshot) {
-    Listeners taken;
+enum class Missing : std::uint8_t { Refused, LeftOut };
+
+// With the listeners that are not here yet, from keeper.
+Result<NextSnapshot> complete(Segment& segment, const EdgeFolders& folders,
+                              wire::Snapshot&& content, Missing missing) {
+    NextSnapshot next;
+    // Half of the places, so that each dropped one may still be there.
+    if (content.listeners.size() > kListenersMax / 2 || content.services.size() > kServicesMax)
+        return overload("the snapshot has too many listeners or services");
     std::optional<KeeperLink> keeper;
-    for (const wire::SnapshotListener& wanted : snapshot.listeners) {
-        if (find_listener(segment, wanted.id) != nullptr) continue;
-        if (!keeper) keeper.emplace(TRY(KeeperLink::connect(folders.run)));
-        taken.emplace(wanted.id, TRY(keeper->take_listener(wanted.id)));
+    for (const wire::SnapshotListener& wanted : content.listeners) {
+        const bool is_here = find_listener(segment, wanted.id) != nullptr;
+        if (!is_here) {
+            if (!keeper) keeper.emplace(TRY(KeeperLink::connect(folders.run)));
+            Result<os::FileDescriptor> taken = keeper->take_listener(wanted.id);
+            if (!taken.ok() && missing == Missing::LeftOut) continue;
+            next.listeners.emplace(wanted.id, TRY(std::move(taken)));
+        }
+        next.content.listeners.push_back(wanted);
     }
-    return taken;
+    next.content.services = std::move(content.services);
+    return next;
 }
 
 // Limits first, then that it is in use: a worker may be reading.
@@ -104,14 +116,9 @@ void drop_others(Segment& segment, const wire::Snapshot& snapshot) {
 
 Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folders,
                                       std::uint64_t version, std::string_view bytes) {
-    NextSnapshot next;
+    wire::Snapshot content = TRY(wire::read_snapshot(bytes));
+    NextSnapshot next = TRY(complete(segment, folders, std::move(content), Missing::Refused));
     next.version = version;
-    next.content = TRY(wire::read_snapshot(bytes));
-    // Half of the places, so that each dropped one may still be there.
-    if (next.content.listeners.size() > kListenersMax / 2 ||
-        next.content.services.size() > kServicesMax)
-        return overload("the snapshot has too many listeners or services");
-    next.listeners = TRY(take_new(segment, folders, next.content));
     return next;
 }
 
@@ -144,7 +151,11 @@ Result<NextSnapshot> read_last_snapshot(Segment& segment, const EdgeFolders& fol
     }
     const std::string bytes = TRY(
         files.read(fmt::format("{}/edge/snapshot.{}", folders.data, version), kSnapshotBytesMax));
-    return prepare_snapshot(segment, folders, version, bytes);
+    // It may be older than what keeper has: control names another as soon as it is there.
+    wire::Snapshot content = TRY(wire::read_snapshot(bytes));
+    NextSnapshot last = TRY(complete(segment, folders, std::move(content), Missing::LeftOut));
+    last.version = version;
+    return last;
 }
 
 }  // namespace thole::edge

@@ -33,7 +33,8 @@ void put_snapshot(Segment& segment, NextSnapshot& next);
 // Once every worker has applied it: closes our copies of the listeners that it has dropped.
 void close_dropped_listeners(Segment& segment);
 // The one that an edge without a segment begins with: the last that was activated, or was about to
-// be. From the disk, and so only before anything is served.
+// be; without the listeners that keeper has no more. From the disk, and so only before anything is
+// served.
 Result<NextSnapshot> read_last_snapshot(Segment& segment, const EdgeFolders& folders);
 
 }  // namespace thole::edge

@@ -70,16 +70,6 @@ bool is_dropped(const Field& field, const MessageHead& head, const Edits& edits)
     return std::any_of(listed, listed + head.listed_count, is_name);
 }
 
-bool takes_trailers(const MessageHead& head) {
-    for (const Field& field : head.all()) {
-        std::string_view list = field.known == Known::Te ? field.value : std::string_view();
-        for (std::string_view element; next_element(list, element);) {
-            if (same_name(element, "trailers")) return true;
-        }
-    }
-    return false;
-}
-
 void put_framing(Writer& writer, const MessageHead& head, Framing framing) {
     if (framing == Framing::Chunked) {
         writer.put("Transfer-Encoding: chunked\r\n");
@@ -90,9 +80,7 @@ void put_framing(Writer& writer, const MessageHead& head, Framing framing) {
     }
 }
 
-enum class Trailers : std::uint8_t { No, Welcome };
-
-void put_connection(Writer& writer, const Edits& edits, Framing framing, Trailers trailers) {
+void put_connection(Writer& writer, const Edits& edits, Framing framing) {
     std::string_view separator = "Connection: ";
     const auto put_option = [&](std::string_view option) {
         writer.put(separator);
@@ -103,10 +91,8 @@ void put_connection(Writer& writer, const Edits& edits, Framing framing, Trailer
     if (closes) put_option("close");
     if (!closes && edits.persistence == Persistence::KeepAlive) put_option("keep-alive");
     if (!edits.upgrade.empty()) put_option("upgrade");
-    if (trailers == Trailers::Welcome) put_option("TE");
     if (separator == ", ") writer.put("\r\n");
     if (!edits.upgrade.empty()) writer.put_field("Upgrade", edits.upgrade);
-    if (trailers == Trailers::Welcome) writer.put_field("TE", "trailers");
 }
 
 void put_fields(Writer& writer, const MessageHead& head, const Edits& edits) {
@@ -138,9 +124,8 @@ std::optional<std::size_t> emit_request_head(const RequestHead& head, const Edit
     writer.put(" HTTP/1.1\r\n");
     writer.put_field("Host", host);
     const Framing framing = edits.framing.value_or(head.framing);
-    const Trailers trailers = takes_trailers(head) ? Trailers::Welcome : Trailers::No;
     put_framing(writer, head, framing);
-    put_connection(writer, edits, framing, trailers);
+    put_connection(writer, edits, framing);
     Edits rest = edits;
     if (!head.expect_continue) rest.drop_known |= bit_of(Known::Expect);
     put_fields(writer, head, rest);
@@ -158,7 +143,7 @@ std::optional<std::size_t> emit_response_head(const ResponseHead& head, const Ed
     writer.put("\r\n");
     const Framing framing = edits.framing.value_or(head.framing);
     put_framing(writer, head, framing);
-    put_connection(writer, edits, framing, Trailers::No);
+    put_connection(writer, edits, framing);
     put_fields(writer, head, edits);
     return writer.result();
 }

@@ -95,6 +95,34 @@ def test_a_snapshot_that_cannot_be_named_is_refused_and_the_old_one_serves(stand
     refused_until_mended(stand, "edge/current.new", in_the_way.rmdir)
 
 
+def test_where_nothing_is_served_yet_a_snapshot_that_cannot_be_named_serves(stand):
+    """The one that is named has a listener that keeper has no more, and is gone from the disk at last."""
+    folder = stand.system.data / "edge"
+    (folder / "current.new").mkdir()
+    (folder / "snapshot.1").unlink()
+    kill_edge_and_holder(stand)
+    until(lambda: active(stand) == 0, "the next edge")
+    ask_for(stand, 2)
+    version, error, reason = answer_of(stand)
+    assert version == 2 and error != 0 and "edge/current.new" in reason, reason
+    assert active(stand) == 2
+    stand.edge.endpoints([stand.entry(0, SERVES)], full=True)
+    stand.client().expect("GET", "/get/1")
+
+
+def test_the_last_snapshot_serves_without_the_listeners_that_are_gone(stand):
+    gone = LISTENER + 1
+    stand.keeper.ensure_listener(gone)
+    file = stand.system.data / "edge/snapshot.2"
+    file.write_bytes(snapshot(2, {SERVICE: "shop"}, [(LISTENER, SERVICE), (gone, SERVICE)]))
+    ask_for(stand, 2)
+    assert answer_of(stand) == (2, 0, "")
+    stand.keeper.drop_listener(gone)
+    kill_edge_and_holder(stand)
+    until(lambda: active(stand) == 2, "the next edge")
+    stand.client().expect("GET", "/get/1")
+
+
 def test_a_full_disk_refuses_the_snapshot_and_the_old_one_serves(stand):
     if os.geteuid() != 0:
         pytest.skip("only root can mount a disk that is small enough to fill")

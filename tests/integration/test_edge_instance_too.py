@@ -71,6 +71,17 @@ def test_what_may_not_be_sent_again_is_answered_and_listed(three, connection, bo
     assert [line for backend in three.backends[1:] for line in backend.lines("post")] == []
 
 
+def test_what_went_out_without_its_extensions_is_not_sent_again(three):
+    """Where it begins in what the client sent is known no more."""
+    only_the_first_serves(three)
+    client = three.client()
+    head = b"PUT /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    die = request_at_a_stopped_instance(three, client, head + b"3;x\r\nabc\r\n")
+    kill_edge_that_has_not_seen(three, die)
+    assert client.answer()[0] == 502
+    three.client().expect("GET", "/get/2")
+
+
 def test_an_answer_that_came_before_the_reset_is_the_answer(stand):
     """Of a POST, too: it is in the kernel, and nobody has read of it."""
     client = stand.client()

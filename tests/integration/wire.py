@@ -175,6 +175,10 @@ class Keeper:
     def forget(self, slot, generation):
         self.send(FORGET, struct.pack("<II", slot, generation))
 
+    def drop_listener(self, number):
+        self.send(DROP_LISTENER, struct.pack("<I", number))
+        del self.listeners[number]
+
     def ensure_listener(self, number, port=0):
         self.send(ENSURE_LISTENER, struct.pack("<IIHH", number, 0x7F000001, port, 0))
         self.until(lambda: number in self.listeners or number in self.failed_listeners)
