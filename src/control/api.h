@@ -76,6 +76,7 @@ private:
     env::Timer beat_;
     env::Timer observe_;
     env::Timer bound_;
+    bool is_bounding_ = false;
     env::Timer measure_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

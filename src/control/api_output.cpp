@@ -58,15 +58,15 @@ void Api::observe_spools() {
 // Of slots that nothing runs in; nothing starts there meanwhile.
 void Api::bound_spools() {
     bound_ = control_.env_.timers.after(kBoundPause, [this] { bound_spools(); });
-    std::set<std::uint32_t>& emptied = control_.world_.emptied;
     // Before keeper has said what runs, nothing is known to be free. And where the last look hangs
     // at its disk there is none beside it.
-    if (!control_.was_adopted_ || !emptied.empty()) return;
+    if (!control_.was_adopted_ || is_bounding_) return;
     const auto free = std::make_shared<std::set<std::uint32_t>>();
     for (const auto& [number, slot] : control_.world_.slots) {
         if (slot.use == SlotUse::Free && !slot.row.is_build) free->insert(number);
     }
     if (free->empty()) return;
+    is_bounding_ = true;
     const auto files = std::make_shared<std::vector<env::FileInfo>>();
     const std::string folder = control_.options_.data + "/spool";
     control_.env_.errands.run(
@@ -88,6 +88,7 @@ void Api::remove_spools(const std::string& folder, std::vector<std::string> name
         if (is_free) emptied.insert(slot->first);
         return !is_free;
     });
+    is_bounding_ = !names.empty();
     if (names.empty()) return;
     control_.env_.errands.run(
         [&disk = control_.env_.files, folder, names = std::move(names)] {
@@ -96,6 +97,7 @@ void Api::remove_spools(const std::string& folder, std::vector<std::string> name
         },
         [this, alive = alive_] {
             if (!*alive) return;
+            is_bounding_ = false;
             control_.world_.emptied.clear();
             control_.mark_all();
         });

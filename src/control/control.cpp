@@ -187,7 +187,7 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
         } else if (instance->second.pid == 0) {
             keeper_->spawn({number, instance->second.id.generation});
         } else {
-            on_end(instance->second, {.is_known = false});
+            on_nothing(instance->second, {.is_known = false});
         }
     }
     ensure_listeners();

@@ -136,9 +136,11 @@ bool Worker::attach(std::uint32_t fd) {
     const std::uint32_t release = slots_[slot].generation == at.generation
                                       ? slots_[slot].release
                                       : segment_.endpoints[slot].release.load();
+    // One that refused took no part in it.
+    const bool was_refused = now.attempts > 0 && now_ns_ < slots_[now.slot].refused_until_ns;
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Attached;
-        next.slot_before = next.attempts > 0 ? next.slot : kNone;
+        if (!was_refused) next.slot_before = next.attempts > 0 ? next.slot : kNone;
         next.attempts += 1;
         next.slot = at.slot;
         next.generation = at.generation;

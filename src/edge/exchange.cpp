@@ -347,7 +347,7 @@ void Worker::finish(std::uint32_t fd) {
                               before.response.framing != Framing::UntilClose;
     const bool upstream_stays = request_done && (before.flags & kUpstreamCloses) == 0 &&
                                 before.response.framing != Framing::UntilClose &&
-                                !runtime_.socket(up).has_ended &&
+                                !runtime_.socket(up).has_ended && !runtime_.socket(up).is_broken &&
                                 runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);

@@ -170,8 +170,6 @@ void Reports::send_routes(const Send& send) const {
                 return other.listener == stats.listener && other.release == stats.release &&
                        other.slot == stats.slot;
             };
-            auto place = std::find_if(all.begin(), all.end(), same);
-            if (place == all.end()) place = all.insert(all.end(), stats);
             std::uint64_t outcomes[wire::kOutcomes];
             for (std::uint32_t i = 0; i < wire::kOutcomes; ++i)
                 outcomes[i] = load(route.outcomes[i]);
@@ -179,6 +177,8 @@ void Reports::send_routes(const Send& send) const {
             if (route.is_used.load(std::memory_order_acquire) == 0 ||
                 !same({route.listener, route.release, route.slot, 0, {}}))
                 continue;
+            auto place = std::find_if(all.begin(), all.end(), same);
+            if (place == all.end()) place = all.insert(all.end(), stats);
             for (std::uint32_t i = 0; i < wire::kOutcomes; ++i) place->outcomes[i] += outcomes[i];
         }
     }

@@ -46,7 +46,8 @@ Result<NextSnapshot> complete(Segment& segment, const EdgeFolders& folders,
         if (!is_here) {
             if (!keeper) keeper.emplace(TRY(KeeperLink::connect(folders.run)));
             Result<os::FileDescriptor> taken = keeper->take_listener(wanted.id);
-            if (!taken.ok() && missing == Missing::LeftOut) continue;
+            const bool is_gone = !taken.ok() && taken.error().code == Code::NotFound;
+            if (is_gone && missing == Missing::LeftOut) continue;
             next.listeners.emplace(wanted.id, TRY(std::move(taken)));
         }
         next.content.listeners.push_back(wanted);
@@ -151,10 +152,11 @@ Result<NextSnapshot> read_last_snapshot(Segment& segment, const EdgeFolders& fol
     }
     const std::string bytes = TRY(
         files.read(fmt::format("{}/edge/snapshot.{}", folders.data, version), kSnapshotBytesMax));
-    // It may be older than what keeper has: control names another as soon as it is there.
     wire::Snapshot content = TRY(wire::read_snapshot(bytes));
+    const std::size_t wanted = content.listeners.size();
     NextSnapshot last = TRY(complete(segment, folders, std::move(content), Missing::LeftOut));
-    last.version = version;
+    // One that is not whole has no version: control activates another as soon as it is there.
+    last.version = last.content.listeners.size() == wanted ? version : 0;
     return last;
 }
 

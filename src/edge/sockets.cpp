@@ -121,7 +121,9 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
                    : ::sendmsg(static_cast<int>(to), &message, MSG_NOSIGNAL);
     if (sent < 0) {
         if (errno == EAGAIN) target.can_write = false;
-        if (errno != EAGAIN && errno != EINTR) target.is_broken = true;
+        if (errno == EAGAIN || errno == EINTR) return false;
+        target.is_broken = true;
+        target.can_read = true;  // What it said before may have come since we were told last.
         return false;
     }
     target.out += static_cast<std::uint64_t>(sent);

@@ -119,8 +119,11 @@ def test_the_last_snapshot_serves_without_the_listeners_that_are_gone(stand):
     assert answer_of(stand) == (2, 0, "")
     stand.keeper.drop_listener(gone)
     kill_edge_and_holder(stand)
-    until(lambda: active(stand) == 2, "the next edge")
+    until(lambda: active(stand) == 0, "the next edge, which has not the whole of it")
     stand.client().expect("GET", "/get/1")
+    stand.keeper.ensure_listener(gone)
+    ask_for(stand, 2)
+    assert answer_of(stand) == (2, 0, "")
 
 
 def test_a_full_disk_refuses_the_snapshot_and_the_old_one_serves(stand):

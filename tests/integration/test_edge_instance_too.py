@@ -79,7 +79,8 @@ def test_what_went_out_without_its_extensions_is_not_sent_again(three):
     die = request_at_a_stopped_instance(three, client, head + b"3;x\r\nabc\r\n")
     kill_edge_that_has_not_seen(three, die)
     assert client.answer()[0] == 502
-    three.client().expect("GET", "/get/2")
+    three.edge.until(lambda: three.edge.broken, "the broken one")
+    assert three.edge.header["replayed_ever"] == 0
 
 
 def test_an_answer_that_came_before_the_reset_is_the_answer(stand):
