@@ -86,6 +86,16 @@ def strike(system, pid, number):
     os.kill(pid, number)
 
 
+def wait_until_still(pid):
+    """After SIGSTOP: on a busy machine a thread of it may run on for a moment."""
+    def is_still(task):
+        try:
+            return (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] in ("T", "t")
+        except OSError:
+            return True
+    until(lambda: all(is_still(task) for task in Path(f"/proc/{pid}/task").iterdir()), f"{pid} stands still")
+
+
 def assert_own(system, pids):
     """Processes of this test's own, all of them, and they live."""
     assert all(pid is not None and pid > 1 for pid in pids), pids

@@ -11,12 +11,15 @@ libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_
 libc.ptrace.restype = ctypes.c_long
 
 
-def threads(pid):
-    """But the first; the one that woke up most is the last."""
+def workers(pid):
+    """The edge's; the one that woke up most is the last. Its first thread is main, and one is the disk's."""
+    def read(thread, name):
+        return Path(f"/proc/{pid}/task/{thread}/{name}").read_text(encoding="utf-8")
+
     def wakings(thread):
-        status = Path(f"/proc/{pid}/task/{thread}/status").read_text(encoding="utf-8")
-        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-    return sorted((int(entry) for entry in os.listdir(f"/proc/{pid}/task") if int(entry) != pid), key=wakings)
+        return int(read(thread, "status").partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    others = [int(entry) for entry in os.listdir(f"/proc/{pid}/task") if int(entry) != pid]
+    return sorted((thread for thread in others if read(thread, "comm").strip() != "edge-disk"), key=wakings)
 
 
 class StoppedThread:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import until
+from conftest import until, wait_until_still
 from project import Project
 
 COUNT, KEPT = 700, 511
@@ -56,6 +56,7 @@ def test_more_than_can_be_listed_is_a_line_of_its_own(silent):
     until(lambda: silent.taken.stat().st_size == COUNT, "all are at the instance", 30)
     edge, holder = silent.role_pid("edge"), holders(silent)[0]
     silent.kill(edge, signal.SIGSTOP)
+    wait_until_still(edge)
     silent.kill(holder, signal.SIGKILL)
     silent.kill(edge, signal.SIGKILL)
     silent.wait_for_role("edge", other_than=edge)

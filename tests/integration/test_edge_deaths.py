@@ -11,6 +11,7 @@ import pytest
 
 from conftest import start_time, strike, until
 from edge import OUT
+from stopped_thread import workers
 from edge_stand import Load, kill_edge, stand, three  # pylint: disable=unused-import
 
 SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
@@ -19,13 +20,6 @@ RAX, ORIG_RAX, GETSOCKOPT, ACCEPT4 = 10 * 8, 15 * 8, 55, 288
 SYS_TGKILL = 234
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-
-
-def workers(pid):
-    """Thread ids; the first thread is main, and one is the disk's."""
-    names = {int(tid): Path(f"/proc/{pid}/task/{tid}/comm").read_text(encoding="utf-8").strip()
-             for tid in os.listdir(f"/proc/{pid}/task")}
-    return sorted(tid for tid, name in names.items() if tid != pid and name != "edge-disk")
 
 
 def private_kib(pid):

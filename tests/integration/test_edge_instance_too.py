@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from conftest import start_time, strike, until
+from conftest import start_time, strike, until, wait_until_still
 from edge import OUT, SERVES
 from edge_stand import LISTENER, stand, three  # pylint: disable=unused-import
 
@@ -17,6 +17,7 @@ def kill_edge_that_has_not_seen(stand, happens):
     """What `happens` while the edge stands still is its successor's to find."""
     before = stand.edge.pid
     strike(stand.system, before, signal.SIGSTOP)
+    wait_until_still(before)
     happens()
     strike(stand.system, before, signal.SIGKILL)
     until(lambda: start_time(before) is None, "the edge's death")
@@ -28,6 +29,7 @@ def request_at_a_stopped_instance(three, client, request):
     """The instance has read nothing of it, so that its death is a reset."""
     instance = three.backends[0].process
     os.kill(instance.pid, signal.SIGSTOP)
+    wait_until_still(instance.pid)
     client.send(request)
     three.edge.until(lambda: three.in_hand() == 1, "the request at the instance")
     three.edge.endpoints([three.entry(1, SERVES), three.entry(2, SERVES)])

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import wire
-from conftest import assert_own, until
+from conftest import assert_own, until, wait_until_still
 from judged import BOTH_STILL_S, ROLES, Judged, boot_clock, pause, process_state
 
 ANSWERS_WITHIN_S = 5  # The bar is 1 s, on a machine that does nothing else; what was measured is printed.
@@ -129,6 +129,7 @@ def test_keeper_does_not_take_an_edge_for_dead_that_came_while_it_looked_away(ju
     judged.load(rate=100)
     keeper, before = judged.role_pid("keeper"), judged.role_pid("edge")
     judged.kill(keeper, signal.SIGSTOP)
+    wait_until_still(keeper)
     judged.kill(before, signal.SIGKILL)
     wait_for_answer(judged)
     pause(0.3)  # It has told keeper, who has not read it.

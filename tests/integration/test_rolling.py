@@ -4,7 +4,7 @@ import pytest
 from census import Census
 from conftest import until
 from rolling import ONE_WITH_STATE, THREE, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
-from stopped_thread import StoppedThread, threads
+from stopped_thread import StoppedThread, workers
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_n
     project.change()
     process = project.start_up()
     follower.wait("instance starting")
-    stopped = StoppedThread(threads(edge)[-1 if worker == "busiest" else 0])
+    stopped = StoppedThread(workers(edge)[-1 if worker == "busiest" else 0])
     try:
         follower.wait("instance leaving")
         until(stopped.bury, "keeper has killed the edge", 30)
