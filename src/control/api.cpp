@@ -27,7 +27,7 @@ Result<std::int64_t> number(const web::ServerRequest& request, std::string_view 
 
 }  // namespace
 
-Api::Api(Control& control) : control_(control) {
+Api::Api(Control& control) : control_(control), began_(control.env_.clock.now()) {
     server_ = std::make_unique<web::Server>(
         control_.env_, web::ServerOptions{.body_bytes_max = kBodyBytesMax},
         [this](const web::ServerRequest& request, const web::Responder& to) {
@@ -118,6 +118,7 @@ void Api::apply(const Control::Wanted& wanted, const web::Responder& to) {
     std::vector<std::string> notes;
     const Status applied = control_.apply(wanted, notes);
     if (!applied) return to.refuse(applied.error());
+    measure_state_soon();
     const std::int64_t revision = control_.world_.revision;
     JsonWriter json;
     json.begin_object().member("revision", revision).key("notes").begin_array();

@@ -64,6 +64,7 @@ private:
     void remove_spools(const std::string& folder, std::vector<std::string> names);
     void measure_state();
     void measure_state_after(Duration pause);
+    void measure_state_soon();
     void beat();
 
     Control& control_;
@@ -72,6 +73,9 @@ private:
     std::vector<std::shared_ptr<Watcher>> watchers_;
     std::vector<std::pair<std::shared_ptr<Reader>, env::Timer>> readers_;
     bool is_applying_ = false;
+    Time began_;
+    std::vector<web::Responder> early_;  // They ask for the system before keeper has said it.
+    env::Timer answer_early_;
     std::map<std::string, SpoolMarks> marks_;  // By path.
     env::Timer beat_;
     env::Timer observe_;

@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration kReadPause = 100ms;
 constexpr Duration kLastLinesLimit = 500ms;
+constexpr Duration kAdoptionLimit = 1s;
+constexpr Duration kAdoptionPause = 10ms;
 constexpr std::size_t kReadBytes = 256 * 1024;
 constexpr std::size_t kLastLines = 20;
 constexpr std::int64_t kLinesDefault = 200;
@@ -35,7 +37,17 @@ SpoolSource Api::source_of(const Service& service, const Slot& slot) const {
 
 // The whole picture, with the last words of those that fail: of the build where that went wrong,
 // else of the slot that was used last.
+// Right after its start control knows nothing of what runs: keeper says it in a moment, and where
+// there is no keeper that is to be seen, too.
 void Api::get_system(const web::Responder& to) {
+    if (!control_.was_adopted_ && control_.env_.clock.now() - began_ < kAdoptionLimit) {
+        early_.push_back(to);
+        if (early_.size() > 1) return;
+        answer_early_ = control_.env_.timers.after(kAdoptionPause, [this] {
+            for (const web::Responder& each : std::exchange(early_, {})) get_system(each);
+        });
+        return;
+    }
     const auto said = std::make_shared<SystemSaid>();
     const auto sources = std::make_shared<std::vector<SpoolSource>>();
     for (const auto& [id, service] : control_.world_.services) {

@@ -12,9 +12,11 @@ using namespace std::chrono_literals;
 
 // Summed up file by file: often enough to be seen, too rarely to be felt.
 constexpr Duration kMeasurePause = 60s;
-constexpr Duration kMeasureSoon = 2s;  // Where there was nothing to sum up yet.
+constexpr Duration kMeasureSoon = 2s;  // After a manifest, and where it could not be summed up.
 
 }  // namespace
+
+void Api::measure_state_soon() { measure_state_after(kMeasureSoon); }
 
 void Api::measure_state_after(Duration pause) {
     measure_ = control_.env_.timers.after(pause, [this] { measure_state(); });
@@ -31,7 +33,7 @@ void Api::measure_state() {
         if (!service.row.is_removed && service.spec.state_bytes > 0)
             all->push_back({id, control_.state_folder(service), unavailable("not summed up yet")});
     }
-    if (all->empty()) return measure_state_after(kMeasureSoon);
+    if (all->empty()) return measure_state_after(kMeasurePause);
     control_.env_.errands.run(
         [&trees = control_.env_.trees, all] {
             for (Kept& each : *all) each.bytes = trees.bytes_of(each.folder);

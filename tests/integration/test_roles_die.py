@@ -71,6 +71,7 @@ def test_the_death_of_a_role_is_nothing_to_whoever_uses_the_services(judged, rol
         judged.kill_role(role)
         wait_for_api(judged)
         waits.append(time.monotonic() - began)
+        assert judged.instance_pids() == before, "its first answer says what runs"
         # A keeper that dies before control has heard of it is none that control has lost.
         until(lambda: known_pid(judged, role) == judged.role_pid(role), f"control knows {role}")
         pause(0.5)
