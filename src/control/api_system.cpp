@@ -152,12 +152,23 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
     json.end_array().end_object();
 }
 
+// keeper has not said yet whether it could be opened.
+bool awaits_port(const World& world, const Service& service) {
+    return std::any_of(world.listener_errors.begin(), world.listener_errors.end(),
+                       [&](const auto& each) {
+                           const auto row = world.listeners.find(each.first);
+                           return each.second == 0 && row != world.listeners.end() &&
+                                  row->second.service == service.row.id;
+                       });
+}
+
 // Settled: all that is wanted serves, or what does not has said why and is waiting for its next
 // try or for a better release.
 bool is_settled(World& world, const Service& service) {
     if (service.row.is_removed || world.is_down) return instances_of(world, service.row.id).empty();
     if (service.staging.step != StagingStep::None) return false;
     if (service.row.wanted == 0) return true;
+    if (awaits_port(world, service)) return false;
     return service.is_settled || service.failures.in_row >= 3 || !service.trouble.empty() ||
            !service.port_trouble.empty();
 }

@@ -109,7 +109,6 @@ void Control::mark(std::uint32_t service) {
 }
 
 void Control::mark_all() {
-    if (keeper_->is_synced() && !world_.listener_errors.empty()) ensure_listeners();
     for (const auto& [id, service] : world_.services) dirty_.insert(id);
     turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
@@ -191,6 +190,7 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
         }
     }
     ensure_listeners();
+    drop_left_open();
     if (!was_adopted_) {
         for (const auto& [slot, intent] : world_.intents) {
             if (instance_at({slot, intent.generation}) == nullptr)
@@ -260,7 +260,9 @@ void Control::look_for_the_end() {
         is_ending_ = false;
         if (!world_.is_down || !world_.instances.empty()) return;
         // The last words first.
-        after_commit([this] { keeper_->shut_down(); });
+        after_commit([this] {
+            if (world_.is_down && world_.instances.empty()) keeper_->shut_down();
+        });
         mark_all();
     });
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -130,6 +131,8 @@ private:
 
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
+    void ensure_refused();
+    void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
     void name_callers(wire::SnapshotListener& listener);
@@ -189,6 +192,7 @@ private:
     bool snapshot_is_stale_ = true;
     // Ids of broken requests that are on the timeline; empty until they are read from there.
     std::optional<std::set<std::string>> broken_;
+    std::deque<std::string> broken_order_;  // The same, oldest first.
     std::vector<wire::BrokenRequest> broken_waiting_;
     std::int64_t broken_lost_ = 0;        // As the edge counts them, and the timeline says.
     std::uint64_t snapshot_ = 0;          // Version that was written last.

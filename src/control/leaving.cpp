@@ -241,6 +241,11 @@ void Control::on_broken(std::uint32_t lost, const std::vector<wire::BrokenReques
 void Control::say_broken(const wire::BrokenRequest& row) {
     const std::string id = id_text(row.request);
     if (!broken_->insert(id).second) return;
+    broken_order_.push_back(id);
+    if (broken_order_.size() > kBrokenRecalled) {
+        broken_->erase(broken_order_.front());
+        broken_order_.pop_front();
+    }
     const auto slot = world_.slots.find(row.at.slot);
     const auto owner =
         world_.services.find(slot == world_.slots.end() ? 0 : slot->second.row.service);
@@ -260,7 +265,9 @@ void Control::recall_broken() {
         {.limit = kBrokenRecalled}, [this](Result<std::vector<model::TimelineRow>> rows) {
             broken_.emplace();
             for (const model::TimelineRow& row : rows ? *rows : std::vector<model::TimelineRow>{}) {
-                if (row.kind == "request broken") broken_->insert(row.text.substr(0, 32));
+                if (row.kind != "request broken") continue;
+                broken_order_.push_back(row.text.substr(0, 32));
+                broken_->insert(broken_order_.back());
             }
             for (const wire::BrokenRequest& row : std::exchange(broken_waiting_, {}))
                 say_broken(row);

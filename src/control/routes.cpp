@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint32_t kPublic = 0xffffffff;
+constexpr Duration kListenAgainPause = std::chrono::seconds(1);
 constexpr Duration kParkAgainPause = 50ms;
 constexpr Duration kParkAgainLimit = 10s;
 
@@ -72,19 +73,33 @@ void Control::ensure_listeners() {
                 wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
         }
     }
-    std::uint32_t highest = 0;
-    for (const auto& [id, row] : world_.listeners) highest = std::max(highest, id);
+    for (const auto& [id, row] : world_.listeners)
+        world_.listener_last = std::max(world_.listener_last, id);
     const auto same = [](const model::ListenerRow& have, const model::ListenerRow& want) {
         return have.service == want.service && have.caller == want.caller &&
                have.address == want.address && (want.port == 0 || have.port == want.port);
     };
+    // A public port that is another service's now goes on as it is: opened anew it would have to be
+    // closed first.
+    for (auto& [id, row] : world_.listeners) {
+        const auto heir = std::find_if(wanted.begin(), wanted.end(), [&](const auto& want) {
+            return row.caller == kPublic && want.caller == kPublic && row.port == want.port &&
+                   row.address == want.address;
+        });
+        if (heir == wanted.end() || heir->service == row.service) continue;
+        if (world_.listener_errors.contains(id)) continue;
+        row.service = heir->service;
+        put(row);
+        snapshot_is_stale_ = true;
+    }
     for (auto at = world_.listeners.begin(); at != world_.listeners.end();) {
         const bool stays = std::any_of(wanted.begin(), wanted.end(),
                                        [&](const auto& want) { return same(at->second, want); });
         if (!stays) {
             keeper_->drop_listener(at->first);
             put(RemoveListener{at->first});
-            world_.listener_errors.erase(at->first);
+            if (world_.listener_errors.erase(at->first) > 0)
+                world_.services[at->second.service].port_trouble.clear();
             snapshot_is_stale_ = true;
         }
         at = stays ? std::next(at) : world_.listeners.erase(at);
@@ -94,7 +109,9 @@ void Control::ensure_listeners() {
             std::any_of(world_.listeners.begin(), world_.listeners.end(),
                         [&](const auto& have) { return same(have.second, want); });
         if (is_there) continue;
-        want.id = ++highest;
+        // Never one of before: the edge and keeper may have that one still.
+        want.id = ++world_.listener_last;
+        put(model::NumberRow{"listener", want.id});
         world_.listeners[want.id] = want;
         world_.listener_errors[want.id] = 0;
         put(want);
@@ -104,9 +121,25 @@ void Control::ensure_listeners() {
         keeper_->ensure_listener({id, row.address, row.port, 0});
 }
 
+void Control::drop_left_open() {
+    for (const std::uint32_t id : std::exchange(world_.left_open, {})) keeper_->drop_listener(id);
+}
+
+void Control::ensure_refused() {
+    for (const auto& [id, error] : world_.listener_errors) {
+        const model::ListenerRow& row = world_.listeners[id];
+        keeper_->ensure_listener({id, row.address, row.port, 0});
+    }
+}
+
 void Control::on_listener(const wire::ListenerState& state) {
     const auto found = world_.listeners.find(state.id);
-    if (found == world_.listeners.end()) return;
+    if (found == world_.listeners.end()) {
+        // Dropped while there was no keeper to hear it.
+        if (state.error == 0) world_.left_open.insert(state.id);
+        if (keeper_->is_synced()) drop_left_open();
+        return;
+    }
     model::ListenerRow& row = found->second;
     Service& service = world_.services[row.service];
     // keeper and watch died together: until the edge has parked it again somebody holds our port,
@@ -128,17 +161,18 @@ void Control::on_listener(const wire::ListenerState& state) {
                  .text = service.port_trouble});
         // A port for calls was ours before the machine's last start; somebody else has it now.
         if (row.caller != kPublic) row.port = 0;
+        listen_again_ = env_.timers.after(kListenAgainPause, [this] { ensure_refused(); });
         return;
     }
-    if (world_.listener_errors.erase(state.id) > 0) {
-        service.port_trouble.clear();
-        snapshot_is_stale_ = true;
-    }
-    if (row.port != state.port) {
+    const bool was_closed = world_.listener_errors.erase(state.id) > 0;
+    if (was_closed) service.port_trouble.clear();
+    const bool is_elsewhere = row.port != state.port;
+    if (is_elsewhere) {
         row.port = state.port;
         put(row);
-        snapshot_is_stale_ = true;
     }
+    if (!was_closed && !is_elsewhere) return;
+    snapshot_is_stale_ = true;
     mark_all();
 }
 
@@ -207,7 +241,8 @@ void Control::publish_snapshot() {
         [this, alive = alive_, version = snapshot_, failed] {
             if (!*alive) return;
             if (!failed->empty()) {
-                say({.kind = "trouble", .text = "the edge's snapshot: " + *failed});
+                if (std::exchange(snapshot_refused_, *failed) != *failed)
+                    say({.kind = "trouble", .text = "the edge's snapshot: " + *failed});
                 again_ = env_.timers.after(std::chrono::seconds(1), [this] {
                     snapshot_is_stale_ = true;
                     mark_all();

@@ -154,6 +154,7 @@ Status fill(World& world, Stored stored) {
     for (const model::IntentRow& row : stored.intents) world.intents[row.slot] = row;
     for (const model::ListenerRow& row : stored.listeners) world.listeners[row.id] = row;
     for (const model::NumberRow& row : stored.numbers) {
+        if (row.name == "listener") world.listener_last = static_cast<std::uint32_t>(row.value);
         if (row.name == "is_down") world.is_down = row.value != 0;
         constexpr std::string_view kStaged = "staged ";
         constexpr std::string_view kEnded = "ended ";

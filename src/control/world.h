@@ -87,6 +87,8 @@ struct World {
     std::map<std::uint32_t, Instance> instances;        // By slot.
     std::map<std::uint32_t, model::IntentRow> intents;  // By slot; as read at the start.
     std::map<std::uint32_t, model::ListenerRow> listeners;
+    std::set<std::uint32_t> left_open;  // Listeners that keeper has and nobody wants.
+    std::uint32_t listener_last = 0;    // The newest number of a listener that ever was.
     std::map<std::uint32_t, std::int32_t> listener_errors;  // errno of those not parked.
     std::map<std::uint32_t, wire::RoleState> roles;
     std::map<std::uint32_t, std::int64_t> staged;  // Up to which revision, by service.

@@ -1,0 +1,158 @@
+"""Public ports that go from one service to another, are taken by somebody else, or are given up while keeper stands still."""
+import os
+import signal
+import socket
+import threading
+
+import pytest
+
+from conftest import until, wait_until_still
+from project import Project, free_port
+
+SERVICE = rb"""#!/usr/bin/env python3
+import os, socket
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=1024)
+name = os.environ["THOLE_SERVICE"].encode()
+while True:
+    connection = listener.accept()[0]
+    if connection.recv(65536):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(name), name))
+    connection.close()
+"""
+REST_S, BUSY_S = 3, 0.3
+
+
+def ask(port):
+    """Which service answers there."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while more := link.recv(65536):
+            answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), answer
+    return body.decode()
+
+
+def is_refused(port):
+    try:
+        ask(port)
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+class Asking:
+    """Somebody who asks at all of these ports, and notes what fails."""
+
+    def __init__(self, *ports):
+        self.ports, self.failures, self.answered = ports, [], 0
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.thread.join()
+
+    def run(self):
+        while not self.is_over.is_set() and len(self.failures) < 10:
+            for port in self.ports:
+                try:
+                    ask(port)
+                    self.answered += 1
+                except (OSError, AssertionError) as problem:
+                    self.failures.append((port, repr(problem)))
+
+    def assert_nothing_failed(self):
+        assert self.answered > 0 and self.failures == [], self.failures
+
+
+class Ports(Project):
+    def write_services(self, **said):
+        services = "".join(f"  {name}:\n    run: ./service\n{more}" for name, more in said.items())
+        self.write(f"name: ports\nservices:\n{services}")
+        for name in said:
+            self.place(name, {"service": SERVICE})
+            (self.folder / name / "service").chmod(0o755)
+
+
+@pytest.fixture
+def project():
+    made = Ports("")
+    yield made
+    made.close()
+
+
+def public(port):
+    return f"    public: {port}\n"
+
+
+def test_two_services_change_their_ports_and_nobody_is_refused(project):
+    first, second = free_port(), free_port()
+    project.write_services(left=public(first), right=public(second))
+    project.up()
+    assert (ask(first), ask(second)) == ("left", "right")
+    with Asking(first, second) as asking:
+        project.write_services(left=public(second), right=public(first))
+        project.up()
+        until(lambda: (ask(first), ask(second)) == ("right", "left"), "each answers where the other did")
+    asking.assert_nothing_failed()
+    assert project.timeline("port refused") == []
+
+
+def test_a_port_goes_on_under_another_name_of_its_service(project):
+    port = free_port()
+    project.write_services(before=public(port))
+    project.up()
+    with Asking(port) as asking:
+        project.write_services(after=public(port))
+        project.up("--prune")
+        until(lambda: ask(port) == "after", "the other one answers")
+    asking.assert_nothing_failed()
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        words = stat.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_port_that_is_taken_costs_nothing_while_it_is(project):
+    """Also where there are others, which are well."""
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        taken = squatter.getsockname()[1]
+        project.write_services(calm=public(taken), web=public(free_port()) + "    calls: [api, calm]\n",
+                               api="    calls: [calm]\n")
+        project.up("--detach", wanted=1)
+        until(lambda: project.timeline("port refused"), "it is said")
+        pids = [project.role_pid(role) for role in ("keeper", "control")]
+        before = sum(cpu_s(pid) for pid in pids)
+        over = threading.Event()
+        over.wait(REST_S)
+        assert sum(cpu_s(pid) for pid in pids) - before < BUSY_S
+        # Nothing stands before what has to be done.
+        pid = project.instances("api")[0]["pid"]
+        project.kill(pid, signal.SIGKILL)
+        until(lambda: [each["pid"] for each in project.instances("api")] not in ([], [pid]), "it is there again", 5)
+    until(lambda: not is_refused(taken), "the port is open")
+    assert ask(taken) == "calm"
+
+
+def test_a_port_that_was_given_up_while_keeper_stood_still_is_closed(project):
+    before, after = free_port(), free_port()
+    project.write_services(only=public(before))
+    project.up()
+    keeper = project.role_pid("keeper")
+    project.kill(keeper, signal.SIGSTOP)
+    wait_until_still(keeper)
+    project.write_services(only=public(after))
+    project.up()
+    assert project.role_pid("keeper") != keeper
+    until(lambda: is_refused(before), "nobody listens there any more")
+    assert ask(after) == "only"
