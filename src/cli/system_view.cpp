@@ -111,8 +111,11 @@ int verdict_of(const SystemView& system, std::string_view only) {
     int verdict = kServing;
     for (const ServiceView& service : system.services) {
         if (!only.empty() && service.name != only) continue;
+        if (!service.serves()) return kNotReached;
+        // Of `restart` and `scale`: how the last release fared is not what was asked.
+        if (!only.empty()) continue;
         // A broken release never ran: what should be was not reached, though the old one may serve.
-        if (!service.serves() || service.is_broken()) return kNotReached;
+        if (service.is_broken()) return kNotReached;
         if (service.is_reversed()) verdict = kReversed;
     }
     return verdict;

@@ -89,6 +89,7 @@ private:
     // services.cpp: one service's turn.
     void run_service(Service& service);
     void judge(Service& service);
+    void deploy_is_done(Service& service);
     void say_state(Service& service);
 
     // instances.cpp: one instance's life.

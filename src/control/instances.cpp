@@ -94,6 +94,11 @@ bool Control::start_instance(Service& service, model::Version version) {
     made.version = version;
     made.since = made.spawned = env_.clock.now();
     if (spec->port_use == model::PortUse::Given) made.port = choose_port();
+    if (spec->port_use == model::PortUse::Given && made.port == 0) {
+        service.trouble = "no port is free for it";
+        mark_later(service);
+        return false;
+    }
     if (spec->port_use == model::PortUse::Fixed) made.port = spec->port;
     if (const Status written = write_image(service, made); !written) {
         service.trouble = written.error().message;

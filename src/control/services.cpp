@@ -70,7 +70,15 @@ void Control::judge(Service& service) {
     if (!service.deploy && service.row.wanted != service.row.serving)
         service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
     model::ServiceRow& row = service.row;
-    if (row.wanted == row.serving || world_.is_down) return;
+    if (world_.is_down) return;
+    // Asked back to what serves, before another one was done.
+    if (row.wanted == row.serving) {
+        const bool is_back = service.is_settled && service.deploy &&
+                             service.deploy->release == row.wanted &&
+                             service.deploy->status == "rolling";
+        if (is_back) deploy_is_done(service);
+        return;
+    }
     // A newer release may be on its way, or be broken already: what is said is about that one.
     const bool is_newest = service.deploy->release == row.wanted;
     const bool can_turn_back = row.serving != 0 && row.serving != row.wanted &&
@@ -82,13 +90,7 @@ void Control::judge(Service& service) {
     if (std::holds_alternative<deploy::Done>(verdict)) {
         row.serving = row.wanted;
         put(row);
-        if (is_newest) service.deploy->status = "done";
-        const Duration took = env_.clock.now() - service.deploy_began;
-        say({.kind = "deploy done",
-             .service = row.name,
-             .text = service.deploy_began == Time{}
-                         ? fmt::format("v{} serves", row.wanted)
-                         : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
+        deploy_is_done(service);
         remove_old_releases(service);
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
@@ -105,6 +107,17 @@ void Control::judge(Service& service) {
         put(row);
         mark(row.id);
     }
+}
+
+void Control::deploy_is_done(Service& service) {
+    const std::uint32_t release = service.row.serving;
+    if (service.deploy->release == release) service.deploy->status = "done";
+    const Duration took = env_.clock.now() - service.deploy_began;
+    say({.kind = "deploy done",
+         .service = service.row.name,
+         .text = service.deploy_began == Time{}
+                     ? fmt::format("v{} serves", release)
+                     : fmt::format("v{} serves after {}", release, format_duration(took))});
 }
 
 // The moments that matter to its users: all there, and nobody there.

@@ -112,6 +112,27 @@ def test_after_the_acknowledgement_only_the_requests_it_names_reach_an_instance(
     assert [line.split()[0] for line in gates.violations()] == ["too-late"], "and nobody else came"
 
 
+def test_who_is_asked_back_before_the_other_release_was_done_is_done_with_it(make):
+    project = make(THREE, START_MS="300")
+    path = project.folder / "thole.yaml"
+    before = path.read_text(encoding="utf-8")
+    slow = before.replace("'300'", "'60000'")
+    assert slow != before
+    path.write_text(slow, encoding="utf-8")
+    follower = Follower(project, project.last_entry())
+    process = project.start_up()
+    follower.wait("instance starting")
+    path.write_text(before, encoding="utf-8")
+    project.thole("up")
+    follower.close()
+    process.communicate(timeout=30)
+    service = project.service("echo")
+    assert (service["release"], service["deploy"]["status"]) == (1, "done"), service
+    assert project.entries_after(0)[-1]["kind"] in ("deploy done", "instance ended")
+    # What became of another release is not what a restart is asked for.
+    project.thole("restart", "echo")
+
+
 @pytest.mark.parametrize("worker", ["idlest", "busiest"])
 def test_while_one_worker_of_the_edge_stands_still_nothing_is_acknowledged_and_nobody_is_asked_to_end(make, worker):
     """Its connections would lose what they have; after 5 s keeper replaces the edge and the replacement goes on."""
