@@ -257,6 +257,12 @@ TEST(KeepReady, OfASingleServiceAnOldOneThatDiedIsNotStartedBesideTheNewOne) {
     stand.current = kNew;
     EXPECT_EQ(stand.turn().start, std::vector<model::Version>{kNew});
     EXPECT_TRUE(stand.turn().start.empty());
+    // Nor the newest one beside it.
+    stand.current = kNewest;
+    EXPECT_TRUE(stand.turn().start.empty());
+    EXPECT_TRUE(stand.turn().start.empty());
+    stand.instances.clear();
+    EXPECT_EQ(stand.turn().start, std::vector<model::Version>{kNewest});
 }
 
 TEST(KeepReady, OfASingleServiceNeverTwoRun) {
