@@ -23,6 +23,12 @@ constexpr Duration kExplainLimit = 3s;
 
 wire::SlotRef ref(model::InstanceId id) { return {id.slot, id.generation}; }
 
+// Of the release that is wanted and of the one that served last apart: neither holds the other up.
+recovery::Failures* failures_of(Service& service, model::Version version) {
+    if (version == service.wanted()) return &service.failures;
+    return version == service.proven() ? &service.proven_failures : nullptr;
+}
+
 }  // namespace
 
 // nullptr: wait, one is just becoming free.
@@ -447,15 +453,16 @@ void Control::on_end(Instance& instance, const model::End& end) {
          .service = service.row.name,
          .instance = model::name_of(service.row.name, instance.id),
          .text = text});
-    if (!instance.was_asked && instance.version == service.wanted()) {
-        service.failures =
-            recovery::after_end(service.failures,
+    recovery::Failures* const failures = failures_of(service, instance.version);
+    if (!instance.was_asked && failures != nullptr) {
+        *failures =
+            recovery::after_end(*failures,
                                 {.end = end,
                                  .was_ready = was_ready,
                                  .ready_for = was_ready ? now - instance.ready_since : Duration{},
                                  .was_asked = false},
                                 now, env_.random);
-        service.last_failure = text;
+        if (instance.version == service.wanted()) service.last_failure = text;
     }
     if (instance.port != 0) route(instance, wire::kBitControl | wire::kBitGone);
     edge_->flush();

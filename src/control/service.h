@@ -42,7 +42,8 @@ struct Service {
     model::ServiceRow row;
     model::ServiceSpec spec;  // As the manifest that is applied has it.
     std::map<std::uint32_t, model::ReleaseRow> releases;
-    recovery::Failures failures;  // Of the version that is wanted.
+    recovery::Failures failures;         // Of the version that is wanted.
+    recovery::Failures proven_failures;  // Of what served last, while another release is wanted.
     std::string last_failure;
     std::string trouble;       // Why nothing can be started.
     std::string port_trouble;  // Why nobody reaches it: its port is taken, say.
@@ -59,6 +60,7 @@ struct Service {
     std::set<std::uint32_t> asked_commands;            // Being read.
 
     model::Version wanted() const { return {row.wanted, row.restart}; }
+    model::Version proven() const { return {row.serving, row.restart}; }
 };
 
 }  // namespace thole::control

@@ -33,12 +33,14 @@ void Control::run_service(Service& service) {
         service.is_settled = stops;
         return;
     }
+    const bool can_serve = spec_of(world_, service, service.row.serving) != nullptr;
     const recovery::Plan plan =
         recovery::plan({.count = stops ? 0 : count_of(world_, service),
                         .is_single = is_single(world_, service),
                         .current = service.wanted(),
-                        .proven = {service.row.serving, service.row.restart},
+                        .proven = can_serve ? service.proven() : model::Version{},
                         .next_start = service.failures.next_start,
+                        .next_fill = service.proven_failures.next_start,
                         .now = env_.clock.now(),
                         .instances = instances});
     for (const model::InstanceId& leaver : plan.end) {
@@ -53,9 +55,9 @@ void Control::run_service(Service& service) {
     for (const model::Version& version : plan.start) {
         if (!start_instance(service, version)) break;
     }
-    if (plan.waits) {
-        service.again = env_.timers.after(service.failures.next_start - env_.clock.now(),
-                                          [this, id] { mark(id); });
+    if (plan.look_again != Time{}) {
+        service.again =
+            env_.timers.after(plan.look_again - env_.clock.now(), [this, id] { mark(id); });
     }
     const bool was_settled = std::exchange(service.is_settled, plan.is_settled);
     judge(service);
@@ -103,7 +105,7 @@ void Control::judge(Service& service) {
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
                                  back->reason)});
         row.wanted = row.serving;
-        service.failures = {};
+        service.failures = std::exchange(service.proven_failures, {});
         put(row);
         mark(row.id);
     }

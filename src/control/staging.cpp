@@ -453,6 +453,8 @@ void Control::want_when_kept(Service& service, std::uint32_t number) {
 void Control::want_release(Service& service, std::uint32_t number) {
     is_staged(service);
     if (service.row.wanted != number) {
+        // What serves keeps its back-off.
+        if (service.row.wanted == service.row.serving) service.proven_failures = service.failures;
         service.row.wanted = number;
         service.is_settled = false;
         service.failures = {};
@@ -466,7 +468,7 @@ void Control::want_release(Service& service, std::uint32_t number) {
                          : fmt::format("v{} takes the place of v{}", number, service.row.serving)});
     } else {
         // Asked for again: what waited for its next try does not wait any longer.
-        service.failures = {};
+        service.failures = service.proven_failures = {};
         if (service.deploy && service.deploy->status != "rolling") service.deploy.reset();
     }
     mark(service.row.id);

@@ -16,9 +16,23 @@ struct Tallies {
     Tally other;
 };
 
+// What has served may be started again, where it is another release than the current one.
+bool can_fill(const ServiceSeen& seen) {
+    return !seen.is_single && seen.proven.release != 0 &&
+           seen.proven.release != seen.current.release;
+}
+
+// It never served and nobody waits for it any more; it must not keep its place from what has
+// served.
+bool is_useless(const ServiceSeen& seen, const model::InstanceSeen& instance) {
+    return can_fill(seen) && instance.stage == model::Stage::Starting &&
+           instance.version != seen.current && instance.version.release != seen.proven.release;
+}
+
 Tallies tally(const ServiceSeen& seen) {
     Tallies tallies;
     for (const model::InstanceSeen& instance : seen.instances) {
+        if (is_useless(seen, instance)) continue;
         Tally& at = instance.version == seen.current ? tallies.current : tallies.other;
         if (instance.stage == model::Stage::Leaving) {
             ++at.leaving;
@@ -41,11 +55,19 @@ Targets targets_of(const ServiceSeen& seen, const Tallies& at) {
         const bool is_free = at.other.live + at.other.leaving == 0 && at.current.leaving == 0;
         return {is_free ? seen.count : std::min(seen.count, at.current.live), 0};
     }
-    // Nothing old serves: nothing to be careful about.
-    if (at.other.ready == 0) return {seen.count, 0};
+    // Nothing old serves or could: nothing to be careful about.
+    const bool old_serves = at.other.ready > 0;
+    if (!old_serves && !can_fill(seen)) return {seen.count, 0};
     Targets targets;
     targets.other = std::max(0, seen.count - at.current.ready);
     targets.current = std::min(seen.count, at.current.ready + 1);
+    if (old_serves) return targets;
+    // What of the new one starts goes on, however often the old one comes and goes; all of it may
+    // start while the old one only waits for its next try.
+    const bool old_is_held_back = at.other.live == 0 && seen.now < seen.next_fill;
+    targets.current = old_is_held_back
+                          ? seen.count
+                          : std::min(seen.count, std::max(targets.current, at.current.live));
     return targets;
 }
 
@@ -54,7 +76,7 @@ Targets targets_of(const ServiceSeen& seen, const Tallies& at) {
 void end_surplus(const ServiceSeen& seen, bool of_current, int target, Plan& plan) {
     std::vector<const model::InstanceSeen*> live;
     for (const model::InstanceSeen& instance : seen.instances) {
-        if (instance.stage == model::Stage::Leaving) continue;
+        if (instance.stage == model::Stage::Leaving || is_useless(seen, instance)) continue;
         if ((instance.version == seen.current) == of_current) live.push_back(&instance);
     }
     const auto leaves_first = [](const model::InstanceSeen* left,
@@ -76,24 +98,28 @@ Plan plan(const ServiceSeen& seen) {
     // A gap in what served is filled with what has served; where that is the same release, with
     // the current one.
     const int gap = seen.is_single ? 0 : std::max(0, targets.other - at.other.live);
-    const bool same_release = seen.proven.release == seen.current.release;
-    const bool can_fill = seen.proven.release != 0 && !same_release;
-    const int wanted = std::min(seen.count, targets.current + (can_fill ? 0 : gap));
+    const bool fills_with_old = can_fill(seen);
+    const int wanted = std::min(seen.count, targets.current + (fills_with_old ? 0 : gap));
     Plan plan;
+    for (const model::InstanceSeen& instance : seen.instances) {
+        if (is_useless(seen, instance)) plan.end.push_back(instance.id);
+    }
     // What fills the gap is no surplus: it would leave and be started again without end.
     end_surplus(seen, true, wanted, plan);
     end_surplus(seen, false, targets.other, plan);
-    const auto start = [&](int missing, const model::Version& version) {
-        for (int i = 0; i < missing; ++i) plan.start.push_back(version);
+    const auto start = [&](int missing, const model::Version& version, Time not_before) {
+        if (missing <= 0) return;
+        if (seen.now >= not_before) {
+            plan.start.insert(plan.start.end(), static_cast<std::size_t>(missing), version);
+        } else if (plan.look_again == Time{} || not_before < plan.look_again) {
+            plan.look_again = not_before;
+        }
     };
-    if (can_fill) start(gap, seen.proven);
-    const int missing = wanted - at.current.live;
-    if (missing > 0 && seen.now < seen.next_start) {
-        plan.waits = true;
-    } else {
-        start(missing, seen.current);
-    }
-    plan.is_settled = plan.start.empty() && plan.end.empty() && !plan.waits &&
+    // One more than the count, whatever of the new one starts already.
+    const int room = seen.count + 1 - at.other.live - std::min(wanted, at.current.live);
+    if (fills_with_old) start(std::min(gap, room), seen.proven, seen.next_fill);
+    start(wanted - at.current.live, seen.current, seen.next_start);
+    plan.is_settled = plan.start.empty() && plan.end.empty() && plan.look_again == Time{} &&
                       at.current.ready == seen.count && at.current.live == seen.count &&
                       at.other.live + at.other.leaving + at.current.leaving == 0;
     return plan;

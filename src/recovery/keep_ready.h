@@ -22,6 +22,7 @@ struct ServiceSeen {
     model::Version proven = {};  // What served last; what is started to fill a gap while the
                                  // current version has still to show that it can.
     Time next_start{};           // Not before: back-off of the current version.
+    Time next_fill{};            // The same of the proven one: neither waits for the other.
     Time now{};
     std::span<const model::InstanceSeen> instances = {};  // All that have not ended.
 };
@@ -29,7 +30,7 @@ struct ServiceSeen {
 struct Plan {
     std::vector<model::Version> start;
     std::vector<model::InstanceId> end;
-    bool waits = false;  // Something is to start at `next_start`.
+    Time look_again{};  // Something is to start then; not set where no back-off is in the way.
     // Nothing is missing and nothing is too much.
     bool is_settled = false;
 };

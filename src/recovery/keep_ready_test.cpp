@@ -13,6 +13,9 @@ using model::Stage;
 
 constexpr model::Version kOld{1, 0};
 constexpr model::Version kNew{2, 0};
+constexpr model::Version kNewest{3, 0};
+constexpr Time kNow{std::chrono::hours(1)};
+constexpr Time kLater{std::chrono::hours(2)};
 
 // A service whose instances do what the plan says, at moments that are drawn.
 class Stand {
@@ -28,13 +31,19 @@ public:
         return static_cast<int>(std::count_if(instances.begin(), instances.end(),
                                               [&](auto& each) { return each.version == version; }));
     }
+    int staying() const {
+        return static_cast<int>(std::count_if(instances.begin(), instances.end(), [](auto& each) {
+            return each.stage != Stage::Leaving;
+        }));
+    }
     Plan turn() {
         const Plan made = plan({.count = count,
                                 .is_single = is_single,
                                 .current = current,
                                 .proven = proven,
-                                .next_start = {},
-                                .now = Time{std::chrono::hours(1)},
+                                .next_start = next_start,
+                                .next_fill = next_fill,
+                                .now = kNow,
                                 .instances = instances});
         for (const model::InstanceId& id : made.end) {
             for (model::InstanceSeen& each : instances) {
@@ -66,6 +75,8 @@ public:
     bool is_single = false;
     model::Version current = kOld;
     model::Version proven{};
+    Time next_start{};
+    Time next_fill{};
     std::vector<model::InstanceSeen> instances;
 
 private:
@@ -87,7 +98,7 @@ TEST(KeepReady, WaitsForTheBackOff) {
                             .next_start = Time{std::chrono::seconds(5)},
                             .now = Time{std::chrono::seconds(4)}});
     EXPECT_TRUE(made.start.empty());
-    EXPECT_TRUE(made.waits);
+    EXPECT_EQ(made.look_again, Time{std::chrono::seconds(5)});
 }
 
 // A rolling replacement must never serve with fewer than was promised, and must end.
@@ -144,7 +155,116 @@ TEST(KeepReady, ANewReleaseThatNeverGetsReadyTakesNothingAway) {
     }
 }
 
+// A new release may be slow to start, or never do: until it serves, somebody must.
+TEST(KeepReady, WhereAllThatServedDiesInAReplacementItIsStartedAgain) {
+    for (const int count : {1, 3}) {
+        Stand stand(1);
+        stand.count = count;
+        stand.proven = kOld;
+        stand.current = kNew;
+        for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(count); ++i)
+            stand.instances.push_back({{100 + i, 1}, kOld, Stage::Ready, {}});
+        stand.turn();
+        std::erase_if(stand.instances, [](const auto& each) { return each.version == kOld; });
+        stand.turn();
+        EXPECT_EQ(stand.running(kOld), count);
+        EXPECT_EQ(stand.running(kNew), 1);
+        for (model::InstanceSeen& each : stand.instances) {
+            const Plan next = stand.turn();
+            EXPECT_TRUE(next.start.empty() && next.end.empty()) << count;
+            if (each.version == kOld) each.stage = Stage::Ready;
+        }
+    }
+}
+
+// Whoever dies whenever: the new release takes the place of the old one in the end, and meanwhile
+// there is one more than should be at most.
+TEST(KeepReady, AReplacementEndsWhoeverDiesWhileItLasts) {
+    for (std::uint64_t seed = 1; seed <= 500; ++seed) {
+        Stand stand(seed);
+        stand.count = 1 + static_cast<int>(seed % 4);
+        stand.proven = kOld;
+        stand.current = kNew;
+        for (int i = 0; i < stand.count; ++i)
+            stand.instances.push_back(
+                {{100U + static_cast<std::uint32_t>(i), 1}, kOld, Stage::Ready, {}});
+        bool is_settled = false;
+        for (int step = 0; step < 2000; ++step) {
+            stand.next_fill = step % 5 == 2 ? kLater : Time{};
+            is_settled = stand.turn().is_settled;
+            ASSERT_LE(stand.staying(), stand.count + 1) << "seed " << seed << " step " << step;
+            ASSERT_GT(stand.staying(), 0) << "seed " << seed << " step " << step;
+            if (is_settled) break;
+            if (step % 11 == 3)
+                std::erase_if(stand.instances,
+                              [](const auto& each) { return each.version == kOld; });
+            if (step % 13 == 3) stand.one_dies();
+            stand.something_happens(false);
+        }
+        EXPECT_TRUE(is_settled) << "seed " << seed;
+        EXPECT_EQ(stand.running(kNew), stand.count);
+        EXPECT_EQ(stand.running(kOld), 0);
+    }
+}
+
+// An old release that comes and goes must not cost the new one its start, nor the machine its time.
+TEST(KeepReady, WhatServedWaitsForItsOwnBackOffAndTheNewOneForIts) {
+    Stand stand(1);
+    stand.proven = kOld;
+    stand.current = kNew;
+    stand.next_fill = kLater;
+    // One of the old ones serves: what it lacks waits, the new release does not.
+    stand.instances = {{{100, 1}, kOld, Stage::Ready, {}}};
+    const Plan one_serves = stand.turn();
+    EXPECT_EQ(one_serves.start, std::vector<model::Version>{kNew});
+    EXPECT_EQ(one_serves.look_again, kLater);
+    // None serves: all of the new release may start, and goes on when the old one tries again.
+    stand.instances.clear();
+    EXPECT_EQ(stand.turn().start, std::vector<model::Version>(3, kNew));
+    EXPECT_EQ(stand.turn().look_again, kLater);
+    stand.next_fill = {};
+    const Plan tries_again = stand.turn();
+    EXPECT_EQ(tries_again.start, std::vector<model::Version>{kOld});
+    EXPECT_TRUE(tries_again.end.empty());
+    EXPECT_TRUE(stand.turn().end.empty());
+    // The other way round.
+    stand.instances.clear();
+    stand.next_start = kLater;
+    const Plan new_waits = stand.turn();
+    EXPECT_EQ(new_waits.start, std::vector<model::Version>(3, kOld));
+    EXPECT_EQ(new_waits.look_again, kLater);
+}
+
+// A third release is wanted while the second one is still starting: that must not hold the place
+// of the first, which serves.
+TEST(KeepReady, WhatNobodyWaitsForAnyMoreMakesRoomForWhatServed) {
+    Stand stand(1);
+    stand.count = 1;
+    stand.proven = kOld;
+    stand.current = kNewest;
+    stand.instances = {{{100, 1}, kNew, Stage::Starting, {}}};
+    const Plan made = stand.turn();
+    EXPECT_EQ(made.end, (std::vector<model::InstanceId>{{100, 1}}));
+    EXPECT_EQ(made.start, (std::vector<model::Version>{kOld, kNewest}));
+}
+
 // Two copies that share data must never run at once.
+TEST(KeepReady, OfASingleServiceAnOldOneThatDiedIsNotStartedBesideTheNewOne) {
+    Stand stand(1);
+    stand.count = 1;
+    stand.is_single = true;
+    stand.proven = kOld;
+    stand.current = kNew;
+    EXPECT_EQ(stand.turn().start, std::vector<model::Version>{kNew});
+    EXPECT_TRUE(stand.turn().start.empty());
+    // Nor the newest one beside it.
+    stand.current = kNewest;
+    EXPECT_TRUE(stand.turn().start.empty());
+    EXPECT_TRUE(stand.turn().start.empty());
+    stand.instances.clear();
+    EXPECT_EQ(stand.turn().start, std::vector<model::Version>{kNewest});
+}
+
 TEST(KeepReady, OfASingleServiceNeverTwoRun) {
     for (std::uint64_t seed = 1; seed <= 200; ++seed) {
         Stand stand(seed);
