@@ -155,7 +155,9 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
 // Settled: all that is wanted serves, or what does not has said why and is waiting for its next
 // try or for a better release.
 bool is_settled(World& world, const Service& service) {
-    if (service.row.is_removed || world.is_down) return instances_of(world, service.row.id).empty();
+    // One that was removed goes on where what could not be replaced still calls it.
+    if (world.is_down || (service.row.is_removed && may_stop(world, service)))
+        return instances_of(world, service.row.id).empty();
     if (service.staging.step != StagingStep::None) return false;
     if (service.row.wanted == 0) return true;
     return service.is_settled || service.failures.in_row >= 3 || !service.trouble.empty() ||

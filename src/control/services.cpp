@@ -33,6 +33,7 @@ void Control::run_service(Service& service) {
         service.is_settled = stops;
         return;
     }
+    if (stops && service.row.is_removed && instances.empty()) return has_left(service);
     const recovery::Plan plan =
         recovery::plan({.count = stops ? 0 : count_of(world_, service),
                         .is_single = is_single(world_, service),
@@ -66,11 +67,22 @@ void Control::run_service(Service& service) {
     say_state(service);
 }
 
+// One that was removed, and its last instance is gone: by its name it may come back, as a release
+// that is its first again.
+void Control::has_left(Service& service) {
+    service.row.wanted = service.row.serving = 0;
+    put(service.row);
+    service.is_settled = true;
+    ensure_listeners();
+    snapshot_is_stale_ = true;
+    say_state(service);
+}
+
 void Control::judge(Service& service) {
     if (!service.deploy && service.row.wanted != service.row.serving)
         service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
     model::ServiceRow& row = service.row;
-    if (row.wanted == row.serving || world_.is_down) return;
+    if (row.wanted == row.serving || world_.is_down || row.is_removed) return;
     // A newer release may be on its way, or be broken already: what is said is about that one.
     const bool is_newest = service.deploy->release == row.wanted;
     const bool can_turn_back = row.serving != 0 && row.serving != row.wanted &&
@@ -90,6 +102,7 @@ void Control::judge(Service& service) {
                          ? fmt::format("v{} serves", row.wanted)
                          : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
         remove_old_releases(service);
+        mark_all();  // Whom only the release before called.
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
         model::ReleaseRow& release = service.releases[row.wanted];
