@@ -35,6 +35,11 @@ std::string_view state_of(const Instance& instance) {
     return "unknown";
 }
 
+// One that was removed goes on where what could not be replaced still calls it.
+bool is_to_stop(World& world, const Service& service) {
+    return world.is_down || (service.row.is_removed && may_stop(world, service));
+}
+
 struct ServiceState {
     std::string name;
     std::string reason;
@@ -56,7 +61,7 @@ ServiceState state_of(World& world, const Service& service) {
     if (why.empty()) why = service.failures.in_row > 0 ? service.last_failure : starting;
     const bool is_rolling = service.row.wanted != service.row.serving;
     const bool is_staging = service.staging.step != StagingStep::None;
-    if (world.is_down || service.row.is_removed) {
+    if (is_to_stop(world, service)) {
         said.name = instances_of(world, service.row.id).empty() ? "stopped" : "stopping";
     } else if (service.row.wanted == 0) {
         said.name = is_staging ? "staging" : "failing";
@@ -155,9 +160,7 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
 // Settled: all that is wanted serves, or what does not has said why and is waiting for its next
 // try or for a better release.
 bool is_settled(World& world, const Service& service) {
-    // One that was removed goes on where what could not be replaced still calls it.
-    if (world.is_down || (service.row.is_removed && may_stop(world, service)))
-        return instances_of(world, service.row.id).empty();
+    if (is_to_stop(world, service)) return instances_of(world, service.row.id).empty();
     if (service.staging.step != StagingStep::None) return false;
     if (service.row.wanted == 0) return true;
     return service.is_settled || service.failures.in_row >= 3 || !service.trouble.empty() ||
