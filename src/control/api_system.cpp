@@ -35,6 +35,11 @@ std::string_view state_of(const Instance& instance) {
     return "unknown";
 }
 
+// One that was removed goes on where what could not be replaced still calls it.
+bool is_to_stop(World& world, const Service& service) {
+    return world.is_down || (service.row.is_removed && may_stop(world, service));
+}
+
 struct ServiceState {
     std::string name;
     std::string reason;
@@ -56,7 +61,7 @@ ServiceState state_of(World& world, const Service& service) {
     if (why.empty()) why = service.failures.in_row > 0 ? service.last_failure : starting;
     const bool is_rolling = service.row.wanted != service.row.serving;
     const bool is_staging = service.staging.step != StagingStep::None;
-    if (world.is_down || service.row.is_removed) {
+    if (is_to_stop(world, service)) {
         said.name = instances_of(world, service.row.id).empty() ? "stopped" : "stopping";
     } else if (service.row.wanted == 0) {
         said.name = is_staging ? "staging" : "failing";
@@ -165,7 +170,7 @@ bool awaits_port(const World& world, const Service& service) {
 // Settled: all that is wanted serves, or what does not has said why and is waiting for its next
 // try or for a better release.
 bool is_settled(World& world, const Service& service) {
-    if (service.row.is_removed || world.is_down) return instances_of(world, service.row.id).empty();
+    if (is_to_stop(world, service)) return instances_of(world, service.row.id).empty();
     if (service.staging.step != StagingStep::None) return false;
     if (service.row.wanted == 0) return true;
     if (awaits_port(world, service)) return false;

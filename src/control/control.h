@@ -88,6 +88,7 @@ private:
 
     // services.cpp: one service's turn.
     void run_service(Service& service);
+    void has_left(Service& service);
     void judge(Service& service);
     void deploy_is_done(Service& service);
     void say_state(Service& service);
@@ -145,7 +146,9 @@ private:
     // staging.cpp: from a manifest to releases that can run.
     // `notes`: what it leaves as it is, for people.
     Status apply(const Wanted& wanted, std::vector<std::string>& notes);
-    std::uint32_t add_service(const model::ServiceSpec& spec);
+    Service& add_service(const model::ServiceSpec& spec);
+    void bring_back(Service& service);
+    void give_up_staging(Service& service);
     void stage_all();
     void stage(std::uint32_t service);
     void on_digest(std::uint32_t service, std::int64_t revision, const Result<std::string>& digest);

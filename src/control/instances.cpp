@@ -227,7 +227,7 @@ void Control::adopt(const wire::SlotState& state) {
             if (key == "PORT") made.port = static_cast<std::uint16_t>(number(value));
         }
     }
-    Service* const service = find_service(world_, name);
+    Service* const service = find_known(world_, name);  // Removed: it may still have requests.
     Slot& slot = world_.slots[state.at.slot];
     slot.row.slot = state.at.slot;
     slot.row.generation = std::max(slot.row.generation, state.at.generation);

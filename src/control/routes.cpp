@@ -44,16 +44,6 @@ wire::SnapshotLimits default_limits() {
             .held_bytes_max = model::kHeldBytesMax};
 }
 
-// Whoever answers by this name: one that was removed does as long as it runs.
-const Service* find_callee(World& world, const std::string& name) {
-    if (const Service* const service = find_service(world, name); service != nullptr)
-        return service;
-    for (const auto& [id, service] : world.services) {
-        if (service.row.name == name && !instances_of(world, id).empty()) return &service;
-    }
-    return nullptr;
-}
-
 }  // namespace
 
 // Of the services that are there: a row for each public port and each call; rows of others go.
@@ -69,7 +59,7 @@ void Control::ensure_listeners() {
         for (const model::ServiceSpec* const spec : specs_in_use(world_, service))
             calls.insert(spec->calls.begin(), spec->calls.end());
         for (const std::string& name : calls) {
-            if (const Service* const callee = find_callee(world_, name); callee != nullptr)
+            if (const Service* const callee = find_known(world_, name); callee != nullptr)
                 wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
         }
     }
@@ -206,10 +196,13 @@ void Control::publish_snapshot() {
     snapshot.version = ++snapshot_;
     put(model::NumberRow{"snapshot", static_cast<std::int64_t>(snapshot_)});
     for (const auto& [id, service] : world_.services) {
-        const bool is_called = std::any_of(
-            world_.listeners.begin(), world_.listeners.end(),
-            [&, service_id = id](const auto& each) { return each.second.service == service_id; });
-        if (!service.row.is_removed || is_called)
+        // One that was removed is there as long as it is called, or calls.
+        const bool has_calls = std::any_of(world_.listeners.begin(), world_.listeners.end(),
+                                           [&, service_id = id](const auto& each) {
+                                               return each.second.service == service_id ||
+                                                      each.second.caller == service_id;
+                                           });
+        if (!service.row.is_removed || has_calls)
             snapshot.services.push_back({id, service.row.name, default_limits()});
     }
     for (const auto& [id, row] : world_.listeners) {

@@ -33,6 +33,7 @@ void Control::run_service(Service& service) {
         service.is_settled = stops;
         return;
     }
+    if (stops && service.row.is_removed && instances.empty()) return has_left(service);
     const bool can_serve = spec_of(world_, service, service.row.serving) != nullptr;
     const recovery::Plan plan =
         recovery::plan({.count = stops ? 0 : count_of(world_, service),
@@ -68,11 +69,22 @@ void Control::run_service(Service& service) {
     say_state(service);
 }
 
+// One that was removed, and its last instance is gone: by its name it may come back, as a release
+// that is its first again.
+void Control::has_left(Service& service) {
+    service.row.wanted = service.row.serving = 0;
+    put(service.row);
+    service.is_settled = true;
+    ensure_listeners();
+    snapshot_is_stale_ = true;
+    say_state(service);
+}
+
 void Control::judge(Service& service) {
     if (!service.deploy && service.row.wanted != service.row.serving)
         service.deploy = DeploySaid{service.row.wanted, "rolling", {}};
     model::ServiceRow& row = service.row;
-    if (world_.is_down) return;
+    if (world_.is_down || row.is_removed) return;
     // Asked back to what serves, before another one was done.
     if (row.wanted == row.serving) {
         const bool is_back = service.is_settled && service.deploy &&
@@ -94,6 +106,7 @@ void Control::judge(Service& service) {
         put(row);
         deploy_is_done(service);
         remove_old_releases(service);
+        mark_all();  // Whom only the release before called.
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
         model::ReleaseRow& release = service.releases[row.wanted];

@@ -114,7 +114,7 @@ bool Control::owns_state(Service& service, const model::ServiceSpec& spec) {
     return false;
 }
 
-std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
+Service& Control::add_service(const model::ServiceSpec& spec) {
     std::uint32_t id = 1;
     for (const auto& [known, service] : world_.services) id = std::max(id, known + 1);
     Service& service = world_.services[id];
@@ -125,7 +125,27 @@ std::uint32_t Control::add_service(const model::ServiceSpec& spec) {
         const std::uint32_t base = crc32c(options_.id) % kUidCount;
         service.row.uid = kUidFirst + (base + id) % kUidCount;
     }
-    return id;
+    return service;
+}
+
+// A name that was removed is in the manifest again. Its state and its folders go by that name, and
+// some of it may still run: it stays the service that it was, with its user and its numbers.
+void Control::bring_back(Service& service) {
+    service.row.is_removed = false;
+    service.row.scale = -1;
+    service.failures = {};
+    service.deploy.reset();
+    service.is_settled = false;
+    say({.kind = "service back",
+         .service = service.row.name,
+         .text = "it was removed before: what it keeps is its own again"});
+}
+
+// What was under way for a manifest that does not hold any more.
+void Control::give_up_staging(Service& service) {
+    if (service.staging.build_slot != 0)
+        kill_all({service.staging.build_slot, service.staging.build_generation});
+    service.staging = Staging{};
 }
 
 Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
@@ -138,11 +158,12 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
     }
     const model::Manifest& wanted = *reading.manifest;
     for (const model::ServiceSpec& spec : wanted.services) {
-        Service* service = find_service(world_, spec.name);
-        if (service == nullptr) service = &world_.services[add_service(spec)];
-        if (service->spec.scale != spec.scale) service->row.scale = -1;
-        service->spec = spec;
-        put(service->row);
+        Service* const known = find_known(world_, spec.name);
+        Service& service = known == nullptr ? add_service(spec) : *known;
+        if (service.row.is_removed) bring_back(service);
+        if (service.spec.scale != spec.scale) service.row.scale = -1;
+        service.spec = spec;
+        put(service.row);
     }
     for (auto& [id, service] : world_.services) {
         if (service.row.is_removed || find_spec(wanted, service.row.name) != nullptr) continue;
@@ -155,6 +176,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
         }
         service.row.is_removed = true;
         put(service.row);
+        give_up_staging(service);
         say({.kind = "service removed", .service = service.row.name, .text = "by up --prune"});
     }
     const std::int64_t revision = ++world_.revision;
@@ -183,10 +205,7 @@ void Control::stage_all() {
 
 void Control::stage(std::uint32_t id) {
     Service& service = world_.services[id];
-    // One at a time: what was under way for an older revision is given up.
-    if (service.staging.build_slot != 0)
-        kill_all({service.staging.build_slot, service.staging.build_generation});
-    service.staging = Staging{};
+    give_up_staging(service);  // One at a time.
     service.staging.step = StagingStep::Digest;
     service.staging.revision = world_.revision;
     service.staging.began = env_.clock.now();

@@ -16,8 +16,13 @@ const model::Manifest* applied(const World& world) {
 }
 
 Service* find_service(World& world, std::string_view name) {
+    Service* const service = find_known(world, name);
+    return service == nullptr || service->row.is_removed ? nullptr : service;
+}
+
+Service* find_known(World& world, std::string_view name) {
     for (auto& [id, service] : world.services) {
-        if (service.row.name == name && !service.row.is_removed) return &service;
+        if (service.row.name == name) return &service;
     }
     return nullptr;
 }
@@ -51,6 +56,18 @@ const model::ServiceSpec& spec_at(const World& world, const Instance& instance) 
     return spec == nullptr ? service.spec : *spec;
 }
 
+namespace {
+
+std::vector<const model::ServiceSpec*> specs_that_run(const World& world, const Service& service) {
+    std::vector<const model::ServiceSpec*> specs;
+    for (const auto& [slot, instance] : world.instances) {
+        if (instance.service == service.row.id) specs.push_back(&spec_at(world, instance));
+    }
+    return specs;
+}
+
+}  // namespace
+
 std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Service& service) {
     std::vector<const model::ServiceSpec*> specs;
     if (!service.row.is_removed) {
@@ -59,9 +76,8 @@ std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Se
             if (const auto* const spec = spec_of(world, service, release)) specs.push_back(spec);
         }
     }
-    for (const auto& [slot, instance] : world.instances) {
-        if (instance.service == service.row.id) specs.push_back(&spec_at(world, instance));
-    }
+    const std::vector<const model::ServiceSpec*> running = specs_that_run(world, service);
+    specs.insert(specs.end(), running.begin(), running.end());
     return specs;
 }
 
@@ -99,7 +115,7 @@ std::set<std::string> reached_from(World& world, const Service& from) {
         const std::string name = std::move(open.back());
         open.pop_back();
         if (!reached.insert(name).second) continue;
-        const Service* const service = find_service(world, name);
+        const Service* const service = find_known(world, name);
         if (service != nullptr) add(*service);
     }
     return reached;
@@ -109,12 +125,14 @@ std::set<std::string> reached_from(World& world, const Service& from) {
 
 bool may_stop(World& world, const Service& service) {
     const std::set<std::string> reached = reached_from(world, service);
-    for (const auto& [slot, instance] : world.instances) {
-        if (instance.service == service.row.id) continue;
-        const auto caller = world.services.find(instance.service);
-        if (caller == world.services.end()) continue;
-        for (const std::string& called : spec_at(world, instance).calls) {
-            if (called == service.row.name && !reached.contains(caller->second.row.name))
+    for (const auto& [id, caller] : world.services) {
+        if (id == service.row.id) continue;
+        const bool is_to_stop = world.is_down || caller.row.is_removed;
+        if (is_to_stop && reached.contains(caller.row.name)) continue;
+        for (const model::ServiceSpec* const spec :
+             is_to_stop ? specs_that_run(world, caller) : specs_in_use(world, caller)) {
+            const std::vector<std::string>& calls = spec->calls;
+            if (std::find(calls.begin(), calls.end(), service.row.name) != calls.end())
                 return false;
         }
     }

@@ -102,6 +102,8 @@ struct World {
 // The manifest that is applied, or nullptr.
 const model::Manifest* applied(const World& world);
 Service* find_service(World& world, std::string_view name);
+// The same, also where it was removed: it may still run, and has its name for good.
+Service* find_known(World& world, std::string_view name);
 std::vector<Instance*> instances_of(World& world, std::uint32_t service);
 const model::ServiceSpec* find_spec(const model::Manifest& manifest, std::string_view name);
 // What the newest manifest that asks for this release says of its service; nullptr: no such
@@ -117,7 +119,8 @@ std::vector<const model::ServiceSpec*> specs_in_use(const World& world, const Se
 int count_of(const World& world, const Service& service);
 // Two must not run at once: of what is wanted, what has served, or what still runs.
 bool is_single(const World& world, const Service& service);
-// True where nothing that runs and is not itself called by this one calls it: callers end first.
+// True where nobody calls it any more: callers end first, but for those that it calls itself and
+// that are to stop, too. One that goes on calls it also by a release that may be started again.
 bool may_stop(World& world, const Service& service);
 // Makes it of what the store had.
 Status fill(World& world, Stored stored);

@@ -73,7 +73,7 @@ void World::check_count(Wanted& service, int staying) {
     constexpr int kScaledMost = 4;
     if (service.is_changed) service.scale_most = std::max(service.scale_most, kScaledMost);
     const Time now = host_.loop().world_now();
-    if (staying <= service.scale + 1 && service.scale == service.scale_asked)
+    if (staying <= service.scale + 1 && service.scale == service.scale_asked && !service.is_out)
         service.scale_most = service.scale;
     if (staying <= service.scale_most + 1 || now < disturbed_until_) service.too_many_since = now;
     const bool is_far_too_many = staying > 2 * service.scale_most + 2 && now > disturbed_until_;
@@ -86,7 +86,7 @@ void World::check_count(Wanted& service, int staying) {
 void World::check_serving(Wanted& service, int serving) {
     const Time now = host_.loop().world_now();
     if (now < disk_trouble_until_ || now < service.shaken_until || phase_ == Phase::Stopping ||
-        service.scale != service.scale_asked || service.is_changed)
+        service.scale != service.scale_asked || service.is_changed || service.is_out)
         service.is_complete = false;
     else if (serving >= service.scale)
         service.is_complete = true;
@@ -182,7 +182,7 @@ void World::check_shut_down() {
 std::set<std::string> World::callers_of(const std::string& name) const {
     std::set<std::string> callers;
     for (const Wanted& service : services_) {
-        for (const std::string& called : service.calls) {
+        for (const std::string& called : calls_of(service)) {
             if (called == name) callers.insert(service.name);
         }
     }

@@ -197,6 +197,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     slot.was_asked = true;
     slot.was_terminated = slot.was_terminated || request.signal == kSigterm;
     if (request.signal == kKilled) {
+        slot.was_killed = true;
         slot.instance->end(kKilled);
     } else {
         slot.instance->ask_to_end();
@@ -258,9 +259,9 @@ void SimKeeper::on_end(wire::SlotRef at, std::int32_t wait_status) {
     const bool is_known = is_alive() || host_.loop().random().chance(0.5);
     slot.flags = is_known ? wire::kExitKnown : 0U;
     slot.wait_status = is_known ? wait_status : 0;
-    // keeper's SIGKILL is for all of it.
-    slot.has_rest =
-        wait_status != kKilled && !slot.instance->program().is_build && at.generation % 3 == 0;
+    // keeper's SIGKILL is for all of it, also where the first process had just ended by itself.
+    slot.has_rest = wait_status != kKilled && !slot.was_killed &&
+                    !slot.instance->program().is_build && at.generation % 3 == 0;
     ended_.push_back(std::move(slot.instance));
     tell_slot(at.slot);
 }

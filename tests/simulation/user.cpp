@@ -28,12 +28,9 @@ bool serves_well(std::string_view behaviour) {
 void World::plan_services() {
     const int scale = 2 + static_cast<int>(pick(3));
     services_ = {
-        {.name = "web",
-         .keys = "public: 8080, calls: [orders, catalog]",
-         .calls = {"orders", "catalog"},
-         .scale = scale},
+        {.name = "web", .keys = "public: 8080", .calls = {"orders", "catalog"}, .scale = scale},
         {.name = "orders",
-         .keys = "state: 1Mi, build: make, calls: [catalog]",
+         .keys = "state: 1Mi, build: make",
          .calls = {"catalog"},
          .is_single = true,
          .has_build = true},
@@ -60,9 +57,12 @@ void World::plan_services() {
 std::string World::manifest() const {
     std::string text = "name: world\nservices:\n";
     for (const Wanted& service : services_) {
+        if (service.is_pruned) continue;
         text +=
             fmt::format("  {}: {{run: ./serve, stop: {{grace: 2s}}, health: {{startup: 4s}}{}{}",
                         service.name, service.keys.empty() ? "" : ", ", service.keys);
+        if (const std::vector<std::string> calls = calls_of(service); !calls.empty())
+            text += fmt::format(", calls: [{}]", fmt::join(calls, ", "));
         text += service.is_single ? "}\n" : fmt::format(", scale: {}}}\n", service.scale_written);
     }
     return text;
@@ -148,6 +148,8 @@ void World::do_something() {
                                                 "exits", "silent", "crashes", "unbuildable"};
     next_act_ = host_.loop().world_now() + host_.loop().draw({100ms, 5s});
     Wanted& service = services_[pick(services_.size())];
+    if (prunes_ && !ends_badly_ && chance(0.2)) return prune_or_bring_back(service);
+    if (service.is_pruned) return;
     switch (pick(6)) {
         case 0:
         case 1:
@@ -184,8 +186,6 @@ void World::change_keys() {
         const bool calls_it = web.calls.size() > 1;
         web.calls = calls_it ? std::vector<std::string>{"orders"}
                              : std::vector<std::string>{"orders", "catalog"};
-        web.keys =
-            calls_it ? "public: 8080, calls: [orders]" : "public: 8080, calls: [orders, catalog]";
     } else {
         catalog.is_single = !catalog.is_single;
         catalog.keys = catalog.is_single ? "state: 1Mi" : "";
@@ -193,8 +193,36 @@ void World::change_keys() {
         catalog.is_changed = true;
         catalog.is_complete = false;
     }
-    story_.tell(fmt::format("web is to be {{{}}}, catalog {{{}}}", web.keys, catalog.keys));
+    story_.tell(fmt::format("web is to call {}, catalog to be {{{}}}", fmt::join(web.calls, ", "),
+                            catalog.keys));
     put_manifest();
+}
+
+// One that comes back has its name and its state again, and is another release.
+void World::prune_or_bring_back(Wanted& service) {
+    const auto is_in = [](const Wanted& each) { return !each.is_pruned; };
+    if (is_in(service) && std::count_if(services_.begin(), services_.end(), is_in) == 1) return;
+    service.is_pruned = !service.is_pruned;
+    service.is_out = true;
+    service.is_complete = false;
+    story_.tell(
+        fmt::format("{} is {}", service.name, service.is_pruned ? "to be pruned" : "to come back"));
+    if (!service.is_pruned) {
+        // With what its manifest says, whatever `thole scale` said before.
+        if (!service.is_single) service.scale = service.scale_asked = service.scale_written;
+        if (chance(0.5)) edit(service, "good");
+    }
+    put_manifest();
+}
+
+// Those of them that there are.
+std::vector<std::string> World::calls_of(const Wanted& service) const {
+    std::vector<std::string> calls;
+    for (const Wanted& called : services_) {
+        const auto found = std::find(service.calls.begin(), service.calls.end(), called.name);
+        if (found != service.calls.end() && !called.is_pruned) calls.push_back(called.name);
+    }
+    return calls;
 }
 
 void World::put_manifest() {
@@ -205,7 +233,9 @@ void World::put_manifest() {
         .key("files")
         .begin_array();
     for (const Wanted& service : services_) json.value(service.name + "/behaviour");
-    ask("PUT", "/manifest", json.end_array().end_object().take());
+    json.end_array();
+    if (prunes_) json.member("prune", true);
+    ask("PUT", "/manifest", json.end_object().take());
 }
 
 // What the user waited for is asked for again; but for what would count twice.
@@ -257,6 +287,10 @@ void World::heard(const Result<web::Response>& answer) {
     if (path.ends_with("/restart")) ++acknowledged_["restart asked"];
     if (path.ends_with("/scale")) ++acknowledged_["scale asked"];
     for (Wanted& service : services_) {
+        if (path == "/manifest" && service.is_out && !service.is_pruned) {
+            service.is_out = false;
+            service.shaken_until = host_.loop().world_now() + kShaken;
+        }
         if (path == "/services/" + service.name + "/restart") ++service.restarts;
         if (path != "/services/" + service.name + "/scale") continue;
         service.scale = service.scale_asked;
@@ -322,6 +356,7 @@ void World::look_for_reason(const Wanted& service) {
 // earlier one does.
 bool World::is_as_wanted() {
     why_not_.clear();
+    std::size_t there = 0;
     for (Wanted& service : services_) {
         int whole = 0;
         int all = 0;
@@ -335,14 +370,15 @@ bool World::is_as_wanted() {
             const bool serves = !service.listens || edge_->serves({number, slot.generation});
             whole += is_right && is_new && serves && slot.instance->is_listening() ? 1 : 0;
         }
-        if (whole != service.scale || all != whole)
+        const int wanted = service.is_pruned ? 0 : service.scale;
+        if (whole != wanted || all != whole)
             why_not_ += fmt::format("{} ({}): {} of {} as wanted, {} in all; ", service.name,
-                                    service.behaviour, whole, service.scale, all);
+                                    service.behaviour, whole, wanted, all);
         if (!serves_well(service.behaviour)) look_for_reason(service);
-        if (whole == service.scale && all == whole) service.is_changed = false;
+        if (whole == wanted && all == whole) service.is_changed = false;
+        there += service.is_pruned ? 0U : 1U;
     }
-    if (edge_->snapshot().services.size() != services_.size())
-        why_not_ += "the edge's snapshot is old; ";
+    if (edge_->snapshot().services.size() != there) why_not_ += "the edge's snapshot is old; ";
     for (const wire::SnapshotService& served : edge_->snapshot().services) {
         const wire::SnapshotLimits& limits = served.limits;
         if (limits.connect != model::kConnectLimit || limits.hold != model::kHoldLimit ||

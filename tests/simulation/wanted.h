@@ -11,7 +11,7 @@ namespace thole::simulation {
 
 struct Wanted {
     std::string name;
-    std::string keys;  // Of the manifest, but for its scale.
+    std::string keys;  // Of the manifest, but for its calls and its scale.
     std::vector<std::string> calls = {};
     bool is_single = false;
     bool listens = true;
@@ -26,6 +26,10 @@ struct Wanted {
     // Whether it keeps state was changed, and it was not seen whole since: what counts still may be
     // as it was before.
     bool is_changed = false;
+    bool is_pruned = false;  // It is not in the manifest.
+    // It is not, or was not until a manifest that control may not know yet: what was decided before
+    // may still come.
+    bool is_out = false;
     Time cut_off_since{};  // One that runs cannot call somebody; Time{}: all can.
     // It has once had all it should, and nothing has happened since that may take one away: from
     // now on none may be missing.

@@ -27,6 +27,7 @@ World::World(std::uint64_t seed, bool is_loud)
     if (is_loud) story_.be_loud();
     // What the recorded seeds are stays as it was.
     changes_keys_ = seed > 5000 && seed % 3 != 0;
+    prunes_ = seed > 40000 && seed % 4 != 0;
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
     host_.disk().mount_tmpfs("/run");
     boot();

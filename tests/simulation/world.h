@@ -61,6 +61,8 @@ private:
     void make_one_bad();
     void do_something();
     void change_keys();
+    void prune_or_bring_back(Wanted& service);
+    std::vector<std::string> calls_of(const Wanted& service) const;
     void put_manifest();
     void ask_after_boot();
     void ask(const std::string& method, const std::string& path, const std::string& body);
@@ -122,6 +124,7 @@ private:
     bool has_faults_ = false;
     bool is_noisy_from_start_ = false;
     bool changes_keys_ = false;
+    bool prunes_ = false;
     bool ends_badly_ = false;  // The last release of some services never gets ready.
     bool was_told_ = false;    // The request of this phase was answered.
     std::uint32_t starts_[5] = {};
