@@ -25,11 +25,16 @@ void Control::run_service(Service& service) {
         }
     }
     const bool is_to_stop = world_.is_down || service.row.is_removed;
+    if (is_to_stop && service.staging.step != StagingStep::None) {
+        give_up_staging(service);
+        service.deploy.reset();
+    }
     const bool stops = is_to_stop && may_stop(world_, service);
     std::vector<model::InstanceSeen> instances;
     for (const Instance* instance : instances_of(world_, id))
         instances.push_back({instance->id, instance->version, instance->stage, instance->since});
     if (service.row.wanted == 0 && instances.empty()) {
+        if (stops && !service.is_settled) remove_old_releases(service);
         service.is_settled = stops;
         return;
     }
@@ -59,8 +64,9 @@ void Control::run_service(Service& service) {
     }
     const bool was_settled = std::exchange(service.is_settled, plan.is_settled);
     judge(service);
-    // Ports and callers that only what is gone by now had asked for.
+    // Ports, callers and copies that only what is gone by now had asked for.
     if (!service.is_settled || was_settled) return say_state(service);
+    remove_old_releases(service);
     ensure_listeners();
     if (had_another_user(service, service.spec)) snapshot_is_stale_ = true;
     say_state(service);
@@ -89,7 +95,6 @@ void Control::judge(Service& service) {
              .text = service.deploy_began == Time{}
                          ? fmt::format("v{} serves", row.wanted)
                          : fmt::format("v{} serves after {}", row.wanted, format_duration(took))});
-        remove_old_releases(service);
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
         model::ReleaseRow& release = service.releases[row.wanted];
@@ -101,6 +106,7 @@ void Control::judge(Service& service) {
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
                                  back->reason)});
         row.wanted = row.serving;
+        service.is_settled = false;
         service.failures = {};
         put(row);
         mark(row.id);

@@ -117,7 +117,7 @@ int count_of(const World& world, const Service& service);
 bool is_single(const World& world, const Service& service);
 // True where nothing that runs and is not itself called by this one calls it: callers end first.
 bool may_stop(World& world, const Service& service);
-// Makes it of what the store had.
-Status fill(World& world, Stored stored);
+// Makes it of what the store had. In words, what of it cannot be read any more and is left out.
+Result<std::vector<std::string>> fill(World& world, Stored stored);
 
 }  // namespace thole::control
