@@ -1,5 +1,6 @@
 """A build that runs while thole dies or is to end, and what builds and releases leave on the disk."""
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -139,3 +140,18 @@ def test_manifests_that_nothing_refers_to_are_forgotten(project):
     project.up()
     until(lambda: [each.name for each in lists.iterdir()] == ["6"], "one list of files is left")
     assert len(project.instances("web")) == 1
+
+
+def test_an_old_manifest_that_is_refused_now_does_not_stop_control(project):
+    """As a later thole may, of what an earlier one took."""
+    project.have("echo made", b"one")
+    project.up()
+    project.have("echo made", b"two")
+    project.up()
+    project.down()
+    with sqlite3.connect(project.data / "state.db") as rows:
+        assert rows.execute("UPDATE manifests SET text = 'services: 7' WHERE revision = 1").rowcount == 1
+    rows.close()
+    project.up()
+    assert project.service("web")["release"] == 2
+    assert "revision 1 cannot be read any more" in project.timeline("trouble")[0]["text"]
