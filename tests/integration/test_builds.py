@@ -91,6 +91,11 @@ def test_a_pruned_service_leaves_its_build_and_its_copies(project):
     project.has_copies([])
     project.has_copies(["v1"], "other")
     up.wait(60)
+    control = project.role_pid("control")
+    project.kill(control, signal.SIGKILL)
+    project.wait_for_role("control", other_than=control)
+    project.wait_settled()
+    assert project.copies("other") == ["v1"] and project.copies() == []
     project.down()
 
 
