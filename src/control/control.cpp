@@ -15,8 +15,6 @@ using namespace std::chrono_literals;
 
 // Everything is looked at again so often, whatever was heard: the safety net.
 constexpr Duration kResync = 1s;
-// Where keeper has no place for a build yet.
-constexpr Duration kBuildAgain = 100ms;
 // After a start into a system that is down: so long for somebody to say `up`.
 constexpr Duration kDownLinger = 3s;
 
@@ -43,12 +41,13 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
         if (row.name == "broken_lost") control->broken_lost_ = row.value;
     }
-    TRY(fill(control->world_, std::move(stored)));
+    const std::vector<std::string> troubles = TRY(fill(control->world_, std::move(stored)));
     control->recall_notes();
     control->snapshot_written_ = control->snapshot_;
     // Those before have been removed by whoever was control then.
     control->snapshots_from_ = control->snapshot_ - std::min<std::uint64_t>(control->snapshot_, 8);
     control->connect();
+    for (const std::string& text : troubles) control->say({.kind = "trouble", .text = text});
     return control;
 }
 
@@ -167,7 +166,8 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
         const auto known = world_.instances.find(state.at.slot);
         const bool is_known =
             known != world_.instances.end() && known->second.id.generation == state.at.generation;
-        if (!is_known && state.at.slot >= wire::kRoleSlots) adopt(state);
+        const bool is_ours = is_known || builder_at(state.at) != nullptr;
+        if (!is_ours && state.at.slot >= wire::kRoleSlots) adopt(state);
         on_slot(state);
     }
     // What keeper does not name: it never heard of it, or it ended and was forgotten.
@@ -207,6 +207,8 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
         }
         edge_->begin();
         stage_all();
+        // Where a control before us had no time for it.
+        for (auto& [id, service] : world_.services) remove_old_releases(service);
     }
     mark_all();
 }
@@ -236,13 +238,7 @@ void Control::on_role(const wire::RoleState& state) {
 void Control::on_refused(const wire::RefusedEvent& event) {
     Instance* const instance = instance_at(event.at);
     const bool is_spawn = event.request == static_cast<std::uint16_t>(wire::KeeperMessage::Spawn);
-    // The build of a control before us is still there: it is on its way out.
-    if (Service* const builder = builder_at(event.at); is_spawn && builder != nullptr) {
-        builder->staging.again = env_.timers.after(kBuildAgain, [this, at = event.at] {
-            if (Service* const still = builder_at(at); still != nullptr) build(*still);
-        });
-        return;
-    }
+    if (is_spawn && instance == nullptr) return on_build_refused(event.at);
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;
     on_nothing(*instance, {.never_ran = true, .wait_status = 1 << 16});
 }

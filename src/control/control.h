@@ -148,19 +148,13 @@ private:
     Status apply(const Wanted& wanted, std::vector<std::string>& notes);
     Service& add_service(const model::ServiceSpec& spec);
     void bring_back(Service& service);
-    void give_up_staging(Service& service);
     void stage_all();
     void stage(std::uint32_t service);
     void on_digest(std::uint32_t service, std::int64_t revision, const Result<std::string>& digest);
     void begin_release(Service& service, const std::string& digest);
     void on_copied(std::uint32_t service, const Status& copied);
-    void build(Service& service);
-    Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
-    void on_build_end(Service& service, const model::End& end);
-    void sync_build(Service& service);
     void release_is_built(Service& service);
     void release_is_broken(Service& service, std::string reason);
-    void remove_old_releases(Service& service);
     void want_when_kept(Service& service, std::uint32_t number);
     void want_release(Service& service, std::uint32_t number);
     void is_staged(Service& service);
@@ -171,6 +165,29 @@ private:
     env::Owner owner_of(const Service& service, const model::ServiceSpec& spec) const;
     bool had_another_user(const Service& service, const model::ServiceSpec& spec) const;
     bool owns_state(Service& service, const model::ServiceSpec& spec);
+
+    // builds.cpp
+    void build(Service& service);
+    void build_again(Service& service);
+    Slot& build_slot_of(const Service& service);
+    Status write_build_image(const Service& service, const model::ServiceSpec& spec,
+                             model::InstanceId id);
+    Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
+    void on_build_refused(wire::SlotRef at);
+    void on_build_end(Service& service, const model::End& end);
+    void end_late_build(model::InstanceId id);
+    void give_up_staging(Service& service);
+    void sync_build(Service& service);
+
+    // room.cpp: what is not needed any more goes from the disk.
+    bool has_gone(const Service& service);
+    std::set<std::uint32_t> releases_needed(const Service& service);
+    void remove_old_releases(Service& service);
+    void remove_copies(std::uint32_t service, std::uint32_t newest,
+                       const std::set<std::uint32_t>& kept);
+    void remove_copy(Service& service, std::uint32_t number);
+    void remove_folders(std::uint32_t service, std::vector<std::string> folders);
+    void forget_manifests();
 
     env::Env& env_;
     Options options_;

@@ -320,8 +320,10 @@ void Control::on_slot(const wire::SlotState& state) {
     if (state.at.slot < wire::kRoleSlots) return;
     Service* const builder = builder_at(state.at);
     // Nobody's. When it was to be killed it may not have claimed its slot yet.
-    if (state.status == wire::SlotStatus::Running && builder == nullptr)
+    if (state.status == wire::SlotStatus::Running && builder == nullptr) {
+        if (known != world_.slots.end()) known->second.use = SlotUse::Taken;
         return kill_all({state.at.slot, state.at.generation});
+    }
     if (state.status != wire::SlotStatus::Ended) return;
     if (builder != nullptr) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});

@@ -33,8 +33,10 @@ struct Staging {
     std::string digest;
     std::uint32_t build_slot = 0;  // 0: no build runs.
     std::uint32_t build_generation = 0;
-    env::Timer again;  // Where keeper had no place for the build.
-    env::Timer limit;  // Of the build.
+    int builds_unseen = 0;  // Of this release, that ended while nobody could see how.
+    bool is_late = false;   // Over its limit: it is killed.
+    env::Timer again;       // Where there was no place for the build.
+    env::Timer limit;       // Of the build.
     Time began{};
 };
 
@@ -53,6 +55,7 @@ struct Service {
     bool is_settled = false;
     bool was_serving = false;  // Told on the timeline when it changes.
     env::Timer again;
+    env::Timer remove_again;                           // Copies that could not be removed.
     std::optional<std::uint32_t> state_uid;            // Whose all that it keeps is known to be.
     std::optional<std::uint64_t> kept_bytes;           // Measured a while ago.
     bool is_handing_over = false;                      // To another user, at this moment.

@@ -25,11 +25,16 @@ void Control::run_service(Service& service) {
         }
     }
     const bool is_to_stop = world_.is_down || service.row.is_removed;
+    if (is_to_stop && service.staging.step != StagingStep::None) {
+        give_up_staging(service);
+        service.deploy.reset();
+    }
     const bool stops = is_to_stop && may_stop(world_, service);
     std::vector<model::InstanceSeen> instances;
     for (const Instance* instance : instances_of(world_, id))
         instances.push_back({instance->id, instance->version, instance->stage, instance->since});
     if (service.row.wanted == 0 && instances.empty()) {
+        if (stops && !service.is_settled) remove_old_releases(service);
         service.is_settled = stops;
         return;
     }
@@ -62,8 +67,9 @@ void Control::run_service(Service& service) {
     }
     const bool was_settled = std::exchange(service.is_settled, plan.is_settled);
     judge(service);
-    // Ports and callers that only what is gone by now had asked for.
+    // Ports, callers and copies that only what is gone by now had asked for.
     if (!service.is_settled || was_settled) return say_state(service);
+    remove_old_releases(service);
     ensure_listeners();
     if (had_another_user(service, service.spec)) snapshot_is_stale_ = true;
     say_state(service);
@@ -72,6 +78,7 @@ void Control::run_service(Service& service) {
 // One that was removed, and its last instance is gone: by its name it may come back, as a release
 // that is its first again.
 void Control::has_left(Service& service) {
+    remove_old_releases(service);
     service.row.wanted = service.row.serving = 0;
     put(service.row);
     service.is_settled = true;
@@ -105,7 +112,6 @@ void Control::judge(Service& service) {
         row.serving = row.wanted;
         put(row);
         deploy_is_done(service);
-        remove_old_releases(service);
         mark_all();  // Whom only the release before called.
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
         if (is_newest) service.deploy = DeploySaid{row.wanted, "reversed", back->reason};
@@ -118,6 +124,7 @@ void Control::judge(Service& service) {
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
                                  back->reason)});
         row.wanted = row.serving;
+        service.is_settled = false;
         service.failures = std::exchange(service.proven_failures, {});
         put(row);
         mark(row.id);

@@ -1,22 +1,16 @@
-// From a manifest to releases that can run: digest, private copy, build. Begun anew by the next
-// control where this one dies in the middle.
+// From a manifest to releases that can run: digest, private copy, build (builds.cpp). Begun anew by
+// the next control where this one dies in the middle.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "control/command_line.h"
 #include "control/control.h"
 #include "manifest/read.h"
-#include "wire/image.h"
-#include "wire/slots.h"
 
 namespace thole::control {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr Duration kBuildLimit = 15min;
 constexpr std::uint32_t kUidFirst = 61184;  // Debian assigns none of these (policy 9.2.2).
 constexpr std::uint32_t kUidCount = 4336;
 constexpr std::size_t kFilesBytesMax = 64 * 1024 * 1024;
@@ -141,13 +135,6 @@ void Control::bring_back(Service& service) {
          .text = "it was removed before: what it keeps is its own again"});
 }
 
-// What was under way for a manifest that does not hold any more.
-void Control::give_up_staging(Service& service) {
-    if (service.staging.build_slot != 0)
-        kill_all({service.staging.build_slot, service.staging.build_generation});
-    service.staging = Staging{};
-}
-
 Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
     manifest::Reading reading = manifest::read_manifest(asked.text);
     if (!reading.manifest) return manifest::error_of(reading.findings, "thole.yaml");
@@ -194,6 +181,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
 }
 
 void Control::stage_all() {
+    if (world_.is_down) return;
     for (auto& [id, service] : world_.services) {
         if (service.row.is_removed || applied(world_) == nullptr) continue;
         // What was staged already is not looked at again: files may have been edited since.
@@ -254,6 +242,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
         row.status = model::ReleaseStatus::Broken;
         row.reason = "given up for a newer one";
         put(row);
+        remove_copy(service, number);
     }
     if (staging.release == 0) {
         staging.release = service.releases.empty() ? 1 : service.releases.rbegin()->first + 1;
@@ -314,97 +303,6 @@ void Control::on_copied(std::uint32_t id, const Status& copied) {
     build(service);
 }
 
-void Control::build(Service& service) {
-    Staging& staging = service.staging;
-    const model::ServiceSpec& spec = *spec_of(world_, service, staging.release);
-    Slot* slot = nullptr;
-    std::uint32_t highest = wire::kRoleSlots - 1;
-    for (auto& [number, each] : world_.slots) {
-        highest = std::max(highest, number);
-        if (each.row.service == service.row.id && each.row.is_build) slot = &each;
-    }
-    if (slot == nullptr) slot = &add_slot(highest + 1, service.row.id);
-    slot->row.is_build = true;
-    const std::string folder = release_folder(service, staging.release);
-    const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
-    const env::Owner owner = owner_of(service, spec);
-    const std::string spool = spool_of(service, slot->row);
-    wire::ImageSource source;
-    source.cwd = folder;
-    source.cgroup = fmt::format("{}-build", service.row.name);
-    source.out = source.err = spool + ".out";
-    source.argv = command_line(
-        spec.build, [this](const std::string& name) { return env_.processes.find_program(name); });
-    source.environment = environment_of({{"PATH", kSearchPath},
-                                         {"HOME", folder},
-                                         {"LANG", "C.UTF-8"},
-                                         {"XDG_CACHE_HOME", cache},
-                                         {"npm_config_cache", cache + "/npm"},
-                                         {"THOLE_BUILD", service.row.name}});
-    source.uid = owner.uid;
-    source.gid = owner.gid;
-    slot->row.generation += 1;
-    slot->use = SlotUse::Taken;
-    slot->used = env_.clock.now();
-    put(slot->row);
-    const Result<std::string> image = wire::write_image(source);
-    Status written = image ? success() : Status(image.error());
-    if (written)
-        written = env_.files.replace(
-            fmt::format("{}/images/{}.{}", options_.run, slot->row.slot, slot->row.generation),
-            *image, env::Durability::None, 0600);
-    if (!written) return release_is_broken(service, written.error().text());
-    staging.step = StagingStep::Build;
-    staging.build_slot = slot->row.slot;
-    staging.build_generation = slot->row.generation;
-    service.deploy = DeploySaid{staging.release, "building", {}};
-    say({.kind = "build started",
-         .service = service.row.name,
-         .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
-    const model::InstanceId id{staging.build_slot, staging.build_generation};
-    note_slot(id, "building");
-    keeper_->spawn({id.slot, id.generation});
-    staging.limit = env_.timers.after(kBuildLimit, [this, id] { kill_all(id); });
-}
-
-Service* Control::builder_at(wire::SlotRef at) {
-    for (auto& [id, service] : world_.services) {
-        const Staging& staging = service.staging;
-        if (staging.build_slot == at.slot && staging.build_generation == at.generation &&
-            at.slot != 0)
-            return &service;
-    }
-    return nullptr;
-}
-
-void Control::on_build_end(Service& service, const model::End& end) {
-    Staging& staging = service.staging;
-    forget({staging.build_slot, staging.build_generation});
-    staging.build_slot = 0;
-    const bool is_good = end.is_known && !end.never_ran && end.wait_status == 0;
-    if (is_good) return sync_build(service);
-    release_is_broken(service, fmt::format("build: {}; its output: thole logs --build {}",
-                                           model::describe(end), service.row.name));
-}
-
-// What a build wrote is in memory only: with the power all of it may go, and the row that calls it
-// built would stay.
-void Control::sync_build(Service& service) {
-    const auto synced = std::make_shared<Status>(success());
-    env_.errands.run(
-        [&trees = env_.trees, folder = release_folder(service, service.staging.release), synced] {
-            *synced = trees.sync(folder);
-        },
-        [this, alive = alive_, id = service.row.id, revision = service.staging.revision, synced] {
-            if (!*alive) return;
-            Service& staged = world_.services[id];
-            if (staged.staging.revision != revision || staged.staging.step != StagingStep::Build)
-                return;
-            if (!*synced) return release_is_broken(staged, synced->error().text());
-            release_is_built(staged);
-        });
-}
-
 void Control::release_is_built(Service& service) {
     model::ReleaseRow& row = service.releases[service.staging.release];
     row.status = model::ReleaseStatus::Built;
@@ -427,6 +325,10 @@ void Control::release_is_broken(Service& service, std::string reason) {
     say({.kind = "release broken", .service = service.row.name, .text = reason});
     service.deploy = DeploySaid{number, "broken", std::move(reason)};
     is_staged(service);
+    // At once: where it is what fills the disk no commit comes before it is gone. Whoever comes
+    // after us and does not know that it is broken makes its copy anew.
+    if (number != 0) remove_copy(service, number);
+    remove_old_releases(service);
     mark(service.row.id);
 }
 
@@ -434,28 +336,6 @@ void Control::is_staged(Service& service) {
     service.staging.step = StagingStep::None;
     world_.staged[service.row.id] = service.staging.revision;
     put(model::NumberRow{fmt::format("staged {}", service.row.id), service.staging.revision});
-}
-
-// Copies that nothing runs from and nobody will go back to; after the commit that says so.
-void Control::remove_old_releases(Service& service) {
-    int kept = 0;
-    for (auto at = service.releases.rbegin(); at != service.releases.rend(); ++at) {
-        model::ReleaseRow& row = at->second;
-        const bool is_used = row.number == service.row.serving ||
-                             row.number == service.row.wanted ||
-                             row.number == service.staging.release;
-        const bool could_run = row.status == model::ReleaseStatus::Built;
-        kept += could_run ? 1 : 0;
-        if (is_used || row.status == model::ReleaseStatus::Removed) continue;
-        if (could_run && kept <= model::kReleasesKept) continue;
-        row.status = model::ReleaseStatus::Removed;
-        service.commands.erase(row.number);
-        put(row);
-        after_commit([this, folder = release_folder(service, row.number)] {
-            env_.errands.run(
-                [&trees = env_.trees, folder] { static_cast<void>(trees.remove(folder)); }, [] {});
-        });
-    }
 }
 
 // Nothing runs of a release that is not on the disk: whoever comes after us would give its number
@@ -489,6 +369,7 @@ void Control::want_release(Service& service, std::uint32_t number) {
         // Asked for again: what waited for its next try does not wait any longer.
         service.failures = service.proven_failures = {};
         if (service.deploy && service.deploy->status != "rolling") service.deploy.reset();
+        remove_old_releases(service);
     }
     mark(service.row.id);
 }

@@ -27,9 +27,13 @@ struct RemoveIntent {
 struct RemoveListener {
     std::uint32_t id = 0;
 };
-using Change = std::variant<model::ManifestRow, model::ServiceRow, model::ReleaseRow,
-                            model::SlotRow, model::IntentRow, model::ListenerRow,
-                            model::TimelineRow, model::NumberRow, RemoveIntent, RemoveListener>;
+struct RemoveManifest {
+    std::int64_t revision = 0;
+};
+using Change =
+    std::variant<model::ManifestRow, model::ServiceRow, model::ReleaseRow, model::SlotRow,
+                 model::IntentRow, model::ListenerRow, model::TimelineRow, model::NumberRow,
+                 RemoveIntent, RemoveListener, RemoveManifest>;
 using Batch = std::vector<Change>;
 
 // All rows but the timeline, each kind in the order of its key.

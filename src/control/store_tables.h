@@ -92,5 +92,10 @@ struct TableOf<RemoveListener> {
     static constexpr const char* kWrite = "DELETE FROM listeners WHERE id = ?";
     static constexpr std::tuple kMembers{&RemoveListener::id};
 };
+template <>
+struct TableOf<RemoveManifest> {
+    static constexpr const char* kWrite = "DELETE FROM manifests WHERE revision = ?";
+    static constexpr std::tuple kMembers{&RemoveManifest::revision};
+};
 
 }  // namespace thole::control

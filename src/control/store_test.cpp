@@ -118,12 +118,16 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
 TEST_F(StoreTest, ARowReplacesItsOlderSelfAndARemovedOneIsGone) {
     open();
     commit({model::SlotRow{2, 1, 1}, model::SlotRow{1, 1, 1}, model::IntentRow{1, 1, "a"},
-            model::IntentRow{1, 2, "b"}, model::ListenerRow{5, 1, 1, 1, 1}});
-    commit({model::SlotRow{2, 1, 8}, RemoveIntent{1, 1}, RemoveListener{5}, RemoveListener{6}});
+            model::IntentRow{1, 2, "b"}, model::ListenerRow{5, 1, 1, 1, 1},
+            model::ManifestRow{1, "/a", "x"}, model::ManifestRow{2, "/a", "y"}});
+    commit({model::SlotRow{2, 1, 8}, RemoveIntent{1, 1}, RemoveListener{5}, RemoveListener{6},
+            RemoveManifest{1}});
     const Stored stored = open();
     EXPECT_EQ(stored.slots, (std::vector<model::SlotRow>{{1, 1, 1}, {2, 1, 8}}));
     EXPECT_EQ(stored.intents, (std::vector<model::IntentRow>{{1, 2, "b"}}));
     EXPECT_TRUE(stored.listeners.empty());
+    ASSERT_EQ(stored.manifests.size(), 1U);
+    EXPECT_EQ(stored.manifests[0].revision, 2);
 }
 
 TEST_F(StoreTest, DoneComesInTheOrderOfTheCallsAndNeverFromInside) {

@@ -156,15 +156,34 @@ void recall_deploy(Service& service) {
 
 }  // namespace
 
-Status fill(World& world, Stored stored) {
-    for (model::ManifestRow& row : stored.manifests) {
+namespace {
+
+// Each was accepted once; a later thole may refuse it. Without the one that is applied nothing is
+// known; without an older one the releases that go by it cannot be started.
+Result<std::vector<std::string>> read_manifests(World& world,
+                                                std::vector<model::ManifestRow> rows) {
+    std::vector<std::string> troubles;
+    if (!rows.empty()) world.revision = rows.back().revision;
+    for (model::ManifestRow& row : rows) {
         manifest::Reading reading = manifest::read_manifest(row.text);
-        // It was accepted once; a later thole that refuses it says so instead of forgetting it.
-        if (!reading.manifest) return manifest::error_of(reading.findings, row.folder);
-        world.parsed.emplace(row.revision, std::move(*reading.manifest));
-        world.revision = row.revision;
+        if (reading.manifest) {
+            world.parsed.emplace(row.revision, std::move(*reading.manifest));
+        } else {
+            const Error error = manifest::error_of(reading.findings, row.folder);
+            if (row.revision == world.revision) return error;
+            troubles.push_back(
+                fmt::format("the manifest of revision {} cannot be read any more: {}", row.revision,
+                            error.text()));
+        }
         world.manifests.emplace(row.revision, std::move(row));
     }
+    return troubles;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> fill(World& world, Stored stored) {
+    std::vector<std::string> troubles = TRY(read_manifests(world, std::move(stored.manifests)));
     for (const model::ServiceRow& row : stored.services) world.services[row.id].row = row;
     for (const model::ReleaseRow& row : stored.releases)
         world.services[row.service].releases[row.number] = row;
@@ -193,7 +212,7 @@ Status fill(World& world, Stored stored) {
         if (spec != nullptr) service.spec = *spec;
         recall_deploy(service);
     }
-    return success();
+    return troubles;
 }
 
 }  // namespace thole::control

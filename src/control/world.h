@@ -122,7 +122,7 @@ bool is_single(const World& world, const Service& service);
 // True where nobody calls it any more: callers end first, but for those that it calls itself and
 // that are to stop, too. One that goes on calls it also by a release that may be started again.
 bool may_stop(World& world, const Service& service);
-// Makes it of what the store had.
-Status fill(World& world, Stored stored);
+// Makes it of what the store had. In words, what of it cannot be read any more and is left out.
+Result<std::vector<std::string>> fill(World& world, Stored stored);
 
 }  // namespace thole::control

@@ -109,3 +109,17 @@ def test_what_needs_the_disk_is_refused_with_a_reason_and_done_once_there_is_roo
     until(lambda: small.seen()["trouble"] == "", "the trouble is over by itself")
     small.up("--detach")
     assert small.service("other")["release_wanted"] == small.service("other")["release"] > 1
+
+
+def test_a_build_that_fills_the_disk_gives_the_room_back(small):
+    small.up("--detach")
+    manifest = (small.folder / "thole.yaml").read_text(encoding="utf-8")
+    small.write(manifest.replace("  other:\n", "  other:\n    build: cat /dev/zero > all\n"))
+    done = small.up("--detach", wanted=1)
+    assert "No space left" in done.stdout + done.stderr
+    until(lambda: small.seen()["trouble"] == "", "the trouble is over by itself")
+    assert shutil.disk_usage(small.data).free > 32 << 20
+    small.write(manifest)
+    (small.folder / "other" / "text").write_bytes(b"new")
+    small.up("--detach")
+    assert small.service("other")["release"] > 1

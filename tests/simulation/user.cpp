@@ -352,6 +352,14 @@ void World::look_for_reason(const Wanted& service) {
     }
 }
 
+// On the disk is what serves and what one may go back to; nothing of what came to nothing.
+void World::look_for_copies(const Wanted& service) {
+    const auto copies = user_->env().files.list(fmt::format("{}/releases/{}", kData, service.name));
+    const std::size_t count = copies ? copies->size() : 0;
+    if (count > model::kReleasesKept + 1)
+        why_not_ += fmt::format("{} copies of {} are left; ", count, service.name);
+}
+
 // All that the user wants runs and has its requests; where the last release is a bad one, an
 // earlier one does.
 bool World::is_as_wanted() {
@@ -375,6 +383,7 @@ bool World::is_as_wanted() {
             why_not_ += fmt::format("{} ({}): {} of {} as wanted, {} in all; ", service.name,
                                     service.behaviour, whole, wanted, all);
         if (!serves_well(service.behaviour)) look_for_reason(service);
+        look_for_copies(service);
         if (whole == wanted && all == whole) service.is_changed = false;
         there += service.is_pruned ? 0U : 1U;
     }

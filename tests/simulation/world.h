@@ -70,6 +70,7 @@ private:
     void look_at_system(const std::string& body);
     void look_at_timeline(const std::string& body);
     void look_for_reason(const Wanted& service);
+    void look_for_copies(const Wanted& service);
     bool is_as_wanted();
 
     // faults.cpp
