@@ -196,6 +196,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     if (!slot.was_asked) slot.asked = host_.loop().world_now();
     slot.was_asked = true;
     slot.was_terminated = slot.was_terminated || request.signal == kSigterm;
+    slot.was_killed = slot.was_killed || request.signal == kKilled;
     if (request.signal == kKilled) {
         slot.instance->end(kKilled);
     } else {
@@ -258,9 +259,9 @@ void SimKeeper::on_end(wire::SlotRef at, std::int32_t wait_status) {
     const bool is_known = is_alive() || host_.loop().random().chance(0.5);
     slot.flags = is_known ? wire::kExitKnown : 0U;
     slot.wait_status = is_known ? wait_status : 0;
-    // keeper's SIGKILL is for all of it.
-    slot.has_rest =
-        wait_status != kKilled && !slot.instance->program().is_build && at.generation % 3 == 0;
+    // keeper's SIGKILL is for all of it, also where its first process has just ended by itself.
+    slot.has_rest = wait_status != kKilled && !slot.was_killed &&
+                    !slot.instance->program().is_build && at.generation % 3 == 0;
     ended_.push_back(std::move(slot.instance));
     tell_slot(at.slot);
 }

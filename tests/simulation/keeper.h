@@ -26,6 +26,7 @@ struct Slot {
     std::unique_ptr<Instance> instance;  // Running.
     bool was_asked = false;              // SIGTERM, or SIGKILL by control.
     bool was_terminated = false;         // SIGTERM.
+    bool was_killed = false;             // SIGKILL by control, to all of it.
     Time asked{};
     // Ended only. Every third leaves something behind, as a shell does; half of these ignore
     // SIGTERM.
