@@ -222,7 +222,6 @@ int WatchRole::run() {
     } else if (!start_keeper()) {
         return kKeeperCannotStart;
     }
-    const pid_t former_parent = options_.has_link() ? keeper_ : 0;
     while (!leaves_) {
         pollfd waits[3] = {{signals, POLLIN, 0}, {link_, POLLIN, 0}, {keeper_pidfd_, POLLIN, 0}};
         ::poll(waits, 3, static_cast<int>(kTurnNs / 1'000'000));
@@ -231,9 +230,9 @@ int WatchRole::run() {
         // What keeper said before it died counts.
         read_link();
         reap();
-        if (keeper_ != 0 && keeper_ == former_parent && (waits[2].revents & POLLIN) != 0) {
-            // A keeper that was not our child: nobody tells how it ended. Killed is the likely
-            // thing.
+        if (keeper_ != 0 && (waits[2].revents & POLLIN) != 0) {
+            // A keeper that was not our child, or it would be reaped by now: nobody tells how it
+            // ended. Killed is the likely thing.
             after_keeper({.wait_status = SIGKILL,
                           .oom_kills = 0,
                           .lived_ns = now_nanoseconds() - keeper_started_ns_});
