@@ -27,7 +27,10 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
         is_open_ = true;
         // How long ago it was is not known: what takes over from the edge has its time from here
         // on.
-        for (Row& row : rows_) row.changed_ns = now_ns;
+        for (Row& row : rows_) {
+            row.changed_ns = now_ns;
+            row.heir.restart(now_ns);
+        }
         rows_[kWatch].wanted = true;
         rows_[kControl].wanted = options_.runs_control;
         rows_[kEdge].wanted = options_.runs_edge;
@@ -53,7 +56,8 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
         }
         if (status == wire::SlotStatus::Ended && row.event == wire::RoleEvent::Running)
             ended(role, now_ns);
-        if (now_ns >= row.next_ns && !successor_lives(role, now_ns)) start(role);
+        const std::int64_t waited_ns = row.heir.observe(now_ns);
+        if (now_ns >= row.next_ns && !successor_lives(role, waited_ns)) start(role);
     }
     return std::exchange(changed_, 0);
 }
@@ -68,6 +72,7 @@ void RoleTable::ended(std::uint32_t role, std::int64_t now_ns) {
     row.wait_status = end.wait_status;
     row.event = wire::RoleEvent::Ended;
     row.changed_ns = now_ns;
+    row.heir.restart(now_ns);
     row.next_ns = now_ns + restart_delay_ns(row.crashes);
     changed_ |= 1U << role;
 }
@@ -84,10 +89,9 @@ std::uint32_t RoleTable::holder_of(std::uint32_t role) {
 
 // The edge's holder is becoming the edge: it will claim the slot itself. If it does not, it is
 // killed, too.
-bool RoleTable::successor_lives(std::uint32_t role, std::int64_t now_ns) {
+bool RoleTable::successor_lives(std::uint32_t role, std::int64_t waited_ns) {
     const std::uint32_t holder = holder_of(role);
     if (holder == 0) return false;
-    const std::int64_t waited_ns = now_ns - rows_[role].changed_ns;
     // One that wants to run and gets no processor is not hung: another edge would get none either.
     if (waited_ns < kSuccessorNs || (waited_ns < kStarvedNs && is_runnable(holder))) return true;
     ::kill(static_cast<pid_t>(holder), SIGKILL);

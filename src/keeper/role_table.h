@@ -39,10 +39,11 @@ private:
         std::int32_t wait_status = 0;
         wire::RoleEvent event = wire::RoleEvent::Waiting;
         Silence silence;
+        HeirWait heir;
     };
     bool start(std::uint32_t role);
     std::uint32_t holder_of(std::uint32_t role);
-    bool successor_lives(std::uint32_t role, std::int64_t now_ns);
+    bool successor_lives(std::uint32_t role, std::int64_t waited_ns);
 
     const Options& options_;
     Slots& slots_;

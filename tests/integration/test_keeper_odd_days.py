@@ -1,11 +1,14 @@
 """keeper where it was started oddly, was held up at a bad moment, or is short of something."""
+import os
 import signal
+import struct
 import subprocess
 
 import pytest
 
 import wire
-from conftest import System, start_time, strike, until
+from conftest import System, assert_own, start_time, strike, until, wait_until_still
+from judged import Judged, pause
 from project import Project
 
 SLOT = 20
@@ -68,3 +71,35 @@ def test_keeper_and_watch_see_ends_also_where_their_starter_ignored_them(system)
         strike(system, before, signal.SIGKILL)
         until(lambda before=before: start_time(before) is None, "keeper's death")
         keeper.connect()
+
+
+def ended_generation(project, slot):
+    """Which generation of a slot keeper has recorded the end of, and which there is."""
+    with open(project.run / "slots", "rb") as table:
+        table.seek(128 + 64 * slot)
+        generation, _, _, ended = struct.unpack("<IIQI", table.read(20))
+        return ended, generation
+
+
+def stop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    wait_until_still(pid)
+
+
+def test_an_heir_that_keeper_was_too_late_to_hear_goes_on():
+    """keeper saw the edge die, was stopped itself, and comes back when the heir has long been serving."""
+    with Judged() as judged:
+        judged.load(rate=100)
+        keeper, edge, heir = judged.role_pid("keeper"), judged.role_pid("edge"), judged.holder()
+        assert_own(judged, [keeper, edge, heir])  # Once: each look takes a part of the second that keeper gives the heir.
+        stop(heir)
+        os.kill(edge, signal.SIGKILL)
+        until(lambda: len(set(ended_generation(judged, 3))) == 1, "keeper has reaped it", 0.9)
+        stop(keeper)
+        os.kill(heir, signal.SIGCONT)
+        pause(1.5)  # It serves, and has told keeper, who has not read it.
+        os.kill(keeper, signal.SIGCONT)
+        until(lambda: judged.role_pid("edge") == heir or start_time(heir) is None, "keeper has looked")
+        pause(0.5)
+        assert judged.role_pid("edge") == heir, judged.told()
+        judged.assert_nothing_failed()
