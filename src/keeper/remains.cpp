@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 
@@ -41,17 +42,25 @@ private:
     alignas(dirent64) char bytes_[8192];
 };
 
-// How many living processes `belongs` is true of, each signalled; 0 signals nobody.
+// How many living processes `belongs` is true of, each signalled; 0 signals nobody. One that could
+// not be looked at counts: it may be one of them.
 template <typename Belongs>
 int signal_all(int signal, Belongs belongs) {
     int count = 0;
     Names names("/proc");
+    if (names.fd() < 0) return 1;
     while (const char* const name = names.next()) {
         const auto pid = static_cast<std::uint32_t>(std::strtoul(name, nullptr, 10));
-        if (pid <= 1 || !belongs(facts_of(pid))) continue;
+        if (pid <= 1) continue;
+        const ProcessFacts facts = facts_of(pid);
+        count += facts.is_unknown ? 1 : 0;
+        if (!belongs(facts)) continue;
         // Held first, then looked at again: what is signalled is what was looked at.
         const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-        if (pidfd < 0) continue;
+        if (pidfd < 0) {
+            count += errno == ESRCH ? 0 : 1;
+            continue;
+        }
         if (belongs(facts_of(pid))) {
             ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
             ++count;

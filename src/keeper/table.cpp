@@ -1,6 +1,7 @@
 #include "keeper/table.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -84,8 +85,12 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at) {
 ProcessFacts facts_of(std::uint32_t pid) {
     ProcessFacts facts;
     char text[1024];
+    errno = 0;
     const char* const state = read_stat(pid, text, sizeof(text));
-    if (state == nullptr) return facts;
+    if (state == nullptr) {
+        facts.is_unknown = errno != 0 && errno != ENOENT && errno != ESRCH;
+        return facts;
+    }
     // Fields 4 (parent) to 22 (start time); 3 is the state's letter.
     std::uint64_t fields[19] = {};
     char* at = const_cast<char*>(state) + 1;
@@ -111,8 +116,10 @@ bool is_runnable(std::uint32_t pid) { return facts_of(pid).is_runnable; }
 std::uint32_t parent_of(std::uint32_t pid) { return facts_of(pid).parent; }
 
 bool is_alive(const wire::SlotClaim& claim) {
-    return claim.pid != 0 && claim.pid != wire::kNobody && claim.start_time != 0 &&
-           start_time_of(claim.pid) == claim.start_time;
+    if (claim.pid == 0 || claim.pid == wire::kNobody || claim.start_time == 0) return false;
+    const ProcessFacts facts = facts_of(claim.pid);
+    if (facts.is_unknown) return ::kill(static_cast<pid_t>(claim.pid), 0) == 0 || errno == EPERM;
+    return !facts.has_ended && facts.start_time == claim.start_time;
 }
 
 void claim_for(wire::SlotRecord& record, pid_t process) {

@@ -3,6 +3,7 @@ import os
 import signal
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -33,6 +34,18 @@ def sleeper(system, **more):
 
 def keeper_pid(keeper):
     return keeper.synced[5]
+
+
+def kill_keeper(system, keeper):
+    before = keeper_pid(keeper)
+    strike(system, before, signal.SIGKILL)
+    until(lambda: start_time(before) is None, "keeper's death")
+    keeper.connect()
+
+
+def wait_s(keeper, span_s):
+    deadline = time.monotonic() + span_s
+    keeper.until(lambda: time.monotonic() > deadline, span_s + 10)
 
 
 @pytest.fixture
@@ -67,10 +80,7 @@ def test_keeper_and_watch_see_ends_also_where_their_starter_ignored_them(system)
         assert keeper.wait_ended(SLOT, generation).wait_status == signal.SIGKILL
         keeper.forget(SLOT, generation)
         keeper.until(lambda: keeper.states[SLOT].status == wire.FREE)
-        before = keeper_pid(keeper)
-        strike(system, before, signal.SIGKILL)
-        until(lambda before=before: start_time(before) is None, "keeper's death")
-        keeper.connect()
+        kill_keeper(system, keeper)
 
 
 def ended_generation(project, slot):
@@ -103,3 +113,18 @@ def test_an_heir_that_keeper_was_too_late_to_hear_goes_on():
         pause(0.5)
         assert judged.role_pid("edge") == heir, judged.told()
         judged.assert_nothing_failed()
+
+
+def test_short_of_descriptors_the_next_keeper_takes_nobody_for_dead(system):
+    subprocess.run(["prlimit", "--nofile=200:200", *system.command()], check=True, timeout=20)
+    keeper = wire.Keeper(system.run)
+    for slot in range(SLOT, SLOT + 80):
+        keeper.start(slot, 1, sleeper(system, out=str(system.data / f"{slot}.out"), err=str(system.data / f"{slot}.err")))
+    before = {slot: state.pid for slot, state in keeper.states.items()}
+    for _ in range(2):
+        kill_keeper(system, keeper)
+        wait_s(keeper, 1.5)  # It gives watch a second to tell how those ended of whom it has no descriptor.
+        assert {slot: state.pid for slot, state in keeper.states.items() if state.status == wire.RUNNING} == before
+    strike(system, before[SLOT], signal.SIGKILL)
+    keeper.wait_ended(SLOT, 1)
+    assert keeper.start(SLOT + 80, 1, sleeper(system)) > 0, "another one can be started"
