@@ -1,5 +1,6 @@
 #include "keeper/clients.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -125,7 +126,7 @@ bool Clients::flush_rest(Client& client) {
 
 void Clients::watch(std::uint32_t index) {
     epoll_event event{};
-    event.events = EPOLLIN | (clients_[index].wants_room ? EPOLLOUT : 0U);
+    event.events = clients_[index].wants_room ? EPOLLOUT : EPOLLIN;
     event.data.u64 = tag_ | index;
     ::epoll_ctl(epoll_, EPOLL_CTL_MOD, clients_[index].fd, &event);
 }
@@ -143,14 +144,24 @@ void Clients::flush_all() {
     }
 }
 
-bool Clients::answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
+bool Clients::has_room(std::uint32_t index) {
+    Client& client = clients_[index];
+    pollfd room{client.fd, POLLOUT, 0};
+    // Who has gone is read to its end: nobody waits for answers.
+    if (::poll(&room, 1, 0) > 0) return !client.wants_room || (room.revents & POLLHUP) != 0;
+    if (!std::exchange(client.wants_room, true)) watch(index);
+    return false;
+}
+
+void Clients::answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
                      int descriptor) {
     const wire::FrameHeader header = wire::frame_header(static_cast<std::uint16_t>(type), body);
     char frame[256];
     std::memcpy(frame, &header, sizeof(header));
     std::memcpy(frame + sizeof(header), body.data(), body.size());
-    return send_with_descriptor(clients_[index].fd, frame, sizeof(header) + body.size(),
-                                descriptor) >= 0;
+    if (send_with_descriptor(clients_[index].fd, frame, sizeof(header) + body.size(), descriptor) <
+        0)
+        close(index);
 }
 
 }  // namespace thole::keeper

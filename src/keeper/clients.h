@@ -51,8 +51,10 @@ public:
     // Tells what is to be told, as far as there is room.
     void flush(std::uint32_t index);
     void flush_all();
-    // At once or not at all: answers to a request.
-    bool answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
+    // Whether what it asks can be answered; where not, it is not read before there is room.
+    bool has_room(std::uint32_t index);
+    // Answers a request, at once; who has no room for it all the same is closed, and knows by that.
+    void answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
                 int descriptor);
 
 private:

@@ -223,7 +223,7 @@ void Keeper::handle(const epoll_event& event) {
     } else if (tag == kTagClaims) {
         slots_.read_claims();
     } else if (tag == kTagClient) {
-        serve(index, event.events);
+        serve(index);
     } else if (tag == kTagPidfd) {
         slots_.adopted_ended(index);
     }

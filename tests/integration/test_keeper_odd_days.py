@@ -1,6 +1,7 @@
 """keeper where it was started oddly, was held up at a bad moment, or is short of something."""
 import os
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -128,3 +129,34 @@ def test_short_of_descriptors_the_next_keeper_takes_nobody_for_dead(system):
     strike(system, before[SLOT], signal.SIGKILL)
     keeper.wait_ended(SLOT, 1)
     assert keeper.start(SLOT + 80, 1, sleeper(system)) > 0, "another one can be started"
+
+
+def read_all(link, wanted):
+    """Messages by kind until the one that is wanted; with its descriptors."""
+    seen = []
+    while not seen or seen[-1][0] != wanted:
+        data, descriptors, _, _ = socket.recv_fds(link, 256 * 1024, 4)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        seen.append((wire.open_frame(data)[0], len(descriptors)))
+    return seen
+
+
+def test_who_asks_before_reading_all_the_news_is_answered_when_they_do(system):
+    """An edge that starts beside hundreds of listeners: its segment must not count as gone because its socket was full."""
+    keeper = system.start()
+    for number in range(400):
+        keeper.ensure_listener(number)
+    segment = os.memfd_create("segment")
+    socket.send_fds(keeper.link, [wire.seal(wire.PARK_SEGMENT)], [segment])
+    os.close(segment)
+    keeper.until(lambda: keeper.handed)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        link.settimeout(5)
+        link.connect(str(system.run / "keeper.sock"))
+        link.send(wire.seal(wire.HELLO, struct.pack("<II32s", 3, os.getpid(), b"test")))
+        link.send(wire.seal(wire.TAKE_SEGMENT))
+        wait_s(keeper, 0.3)
+        seen = read_all(link, wire.HANDED)
+        assert seen[-1] == (wire.HANDED, 1)
+        assert sum(kind == wire.LISTENER_READY for kind, _ in seen) == 400
