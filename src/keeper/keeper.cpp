@@ -120,9 +120,9 @@ bool Keeper::open_socket(const RoleSocket& wanted) {
     ParkedEntry entry;
     entry.kind = wanted.kind;
     const auto role = static_cast<std::uint32_t>(wanted.role);
-    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
-    if (wanted.role != wire::Role::Keeper && is_alive(claim)) {
-        entry.fd = take_back(claim, path.text);
+    const wire::SlotClaim listening = roles_.who_listens(role);
+    if (listening.pid != 0) {
+        entry.fd = take_back(listening, path.text);
         // It listens where nobody will come any more.
         if (entry.fd < 0) roles_.replace(role);
     }

@@ -49,8 +49,7 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
                 row.event = wire::RoleEvent::KilledForSilence;
                 row.changed_ns = now_ns;
                 changed_ |= 1U << role;
-                if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-                    ::kill(static_cast<pid_t>(pid), SIGKILL);
+                signal(role, SIGKILL);
             }
             continue;
         }
@@ -98,12 +97,25 @@ bool RoleTable::successor_lives(std::uint32_t role, std::int64_t waited_ns) {
     return false;
 }
 
+// One that is not our child may have ended without our knowing yet: then its number is another's.
+void RoleTable::signal(std::uint32_t role, int signal) {
+    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
+    if (slots_.status(role) == wire::SlotStatus::Running && is_alive(claim))
+        ::kill(static_cast<pid_t>(claim.pid), signal);
+}
+
 void RoleTable::replace(std::uint32_t role) {
     if (const std::uint32_t holder = holder_of(role); holder != 0)
         ::kill(static_cast<pid_t>(holder), SIGKILL);
-    if (slots_.status(role) != wire::SlotStatus::Running) return;
-    if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-        ::kill(static_cast<pid_t>(pid), SIGKILL);
+    signal(role, SIGKILL);
+}
+
+wire::SlotClaim RoleTable::who_listens(std::uint32_t role) {
+    if (role == static_cast<std::uint32_t>(wire::Role::Keeper)) return {};
+    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
+    if (is_alive(claim)) return claim;
+    const std::uint32_t holder = holder_of(role);
+    return holder == 0 ? wire::SlotClaim{} : wire::SlotClaim{0, holder, start_time_of(holder)};
 }
 
 bool RoleTable::start(std::uint32_t role) {
