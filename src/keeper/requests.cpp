@@ -178,7 +178,8 @@ void Keeper::serve_as_edge(std::uint32_t index, const wire::Frame& frame,
     const wire::SlotClaim claim = read_claim(record.claim);
     if (claim.pid != static_cast<std::uint32_t>(peer.pid)) {
         if (is_alive(claim)) return refuse(index, frame, {}, "another edge lives");
-        claim_for(record, peer.pid);
+        // It comes again.
+        if (!claim_for(record, peer.pid)) return clients_.close(index);
         slots_.adopt_one(kEdge);
     }
     record.successor = request.holder_pid;

@@ -174,13 +174,13 @@ bool RoleTable::stop(Stop how) {
         const wire::SlotStatus status = slots_.status(role);
         // One that was just forked counts: it would run on after us.
         if (status == wire::SlotStatus::Starting) none = false;
-        if (status != wire::SlotStatus::Running) continue;
+        // The heir of one that has ended may be about to serve.
+        const std::uint32_t holder = holder_of(role);
+        if (status != wire::SlotStatus::Running && holder == 0) continue;
         none = false;
         if (!asks && how == Stop::Ask) continue;
-        if (const std::uint32_t holder = holder_of(role); holder != 0)
-            ::kill(static_cast<pid_t>(holder), SIGKILL);
-        if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-            ::kill(static_cast<pid_t>(pid), how == Stop::Ask ? SIGTERM : SIGKILL);
+        if (holder != 0) ::kill(static_cast<pid_t>(holder), SIGKILL);
+        signal(role, how == Stop::Ask ? SIGTERM : SIGKILL);
     }
     return none;
 }

@@ -379,6 +379,8 @@ void Slots::adopted_ended(std::uint32_t slot) {
 void Slots::lost(std::uint32_t slot) {
     Private& own = private_[slot];
     mark(slot);
+    // Its successor is our own child, which is reaped.
+    if (own.child != 0) return;
     const wire::SlotClaim claim = read_claim(record(slot).claim);
     if (is_over(record(slot), claim)) return;
     if (claim.generation != own.watched.generation) return adopt_one(slot);

@@ -56,8 +56,13 @@ void* map_file(const char* folder, const char* name, std::size_t size, MakeTable
     if (fd < 0) return nullptr;
     struct stat info {};
     const bool is_short = ::fstat(fd, &info) != 0 || static_cast<std::size_t>(info.st_size) < size;
-    if (is_short && (make == MakeTable::No || ::ftruncate(fd, static_cast<off_t>(size)) != 0)) {
+    // Not ftruncate: where the file system is full, whoever writes to the mapping would be killed.
+    const int error = !is_short               ? 0
+                      : make == MakeTable::No ? EINVAL
+                                              : ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+    if (error != 0) {
         ::close(fd);
+        errno = error;
         return nullptr;
     }
     void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -122,13 +127,14 @@ bool is_alive(const wire::SlotClaim& claim) {
     return !facts.has_ended && facts.start_time == claim.start_time;
 }
 
-void claim_for(wire::SlotRecord& record, pid_t process) {
+bool claim_for(wire::SlotRecord& record, pid_t process) {
     const auto pid = static_cast<std::uint32_t>(process);
     const std::uint64_t start_time = start_time_of(pid);
+    if (start_time == 0) return false;
     while (true) {
         const wire::SlotClaim seen = read_claim(record.claim);
-        if (seen.pid == pid && seen.start_time == start_time) return;
-        if (exchange_claim(record.claim, seen, {seen.generation + 1, pid, start_time})) return;
+        if (seen.pid == pid && seen.start_time == start_time) return true;
+        if (exchange_claim(record.claim, seen, {seen.generation + 1, pid, start_time})) return true;
     }
 }
 

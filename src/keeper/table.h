@@ -39,8 +39,8 @@ bool is_runnable(std::uint32_t pid);
 bool is_alive(const wire::SlotClaim& claim);
 
 // Claims the slot for this process, whatever stood there. For keeper and watch only, whom the lock
-// keeps single.
-void claim_for(wire::SlotRecord& record, pid_t process);
+// keeps single. False where the process cannot be looked at: the claim would name nobody.
+bool claim_for(wire::SlotRecord& record, pid_t process);
 
 // What became of a generation. Status and flags first, `ended_generation` last: a reader sees all
 // or nothing.
