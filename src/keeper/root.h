@@ -39,6 +39,7 @@ public:
 
 private:
     bool take_lock();
+    bool stands_alone();
     void take_over();
     struct RoleSocket {
         ParkedKind kind;

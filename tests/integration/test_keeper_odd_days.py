@@ -1,5 +1,7 @@
 """keeper where it was started oddly, was held up at a bad moment, or is short of something."""
 import os
+import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -9,7 +11,7 @@ import time
 import pytest
 
 import wire
-from conftest import System, assert_own, start_time, strike, until, wait_until_still
+from conftest import System, assert_own, start_time, strike, until, wait_until_still, words_of
 from judged import Judged, pause
 from project import Project
 
@@ -160,3 +162,48 @@ def test_who_asks_before_reading_all_the_news_is_answered_when_they_do(system):
         seen = read_all(link, wire.HANDED)
         assert seen[-1] == (wire.HANDED, 1)
         assert sum(kind == wire.LISTENER_READY for kind, _ in seen) == 400
+
+
+def controls_of(project):
+    return [pid for pid in project.pids() if b"\0control\0--run\0" in words_of(pid)]
+
+
+def test_no_second_control_comes_where_the_run_folder_was_deleted_and_keeper_died(project):
+    """The next keeper knows of nobody: with a table of its own it would start everything beside what still runs."""
+    project.up()
+    control, watch = project.role_pid("control"), project.role_pid("watch")
+    keeper = project.role_pid("keeper")
+    shutil.rmtree(project.run)
+    os.kill(keeper, signal.SIGKILL)
+    until(lambda: project.log().count("was deleted") >= 2, "keeper tried again")
+    assert controls_of(project) == [control] and start_time(watch) is not None
+    said = project.up(wanted=5).stderr
+    command = f"pkill -KILL -f -- '--run {project.run} --data'"
+    assert f"its run folder ({project.run}) was deleted" in said and f"try: {command}, and again" in said
+    assert controls_of(project) == [control]
+    subprocess.run(shlex.split(command), check=True)
+    project.up()
+    assert control not in controls_of(project) and len(controls_of(project)) == 1
+    project.down()
+
+
+def test_keeper_says_that_its_lock_cannot_be_opened(system):
+    (system.data / "lock").mkdir()
+    done = subprocess.run(system.command(), check=False, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "ended at once" in done.stderr
+    assert "keeper: cannot open its lock in" in (system.data / "keeper.log").read_text(encoding="utf-8")
+
+
+def test_keeper_says_that_the_file_system_of_its_run_folder_is_full(system):
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    system.run.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(system.run)], check=True)
+    try:
+        done = subprocess.run(system.command(), check=False, capture_output=True, text=True, timeout=20)
+        assert done.returncode == 1 and "ended at once" in done.stderr
+        log = (system.data / "keeper.log").read_text(encoding="utf-8")
+        assert "keeper: cannot map its tables in" in log and "No space left on device" in log
+    finally:
+        until(lambda: not system.pids(), "nobody is left")
+        subprocess.run(["umount", str(system.run)], check=True)
