@@ -253,7 +253,7 @@ void Keeper::handle(const epoll_event& event) {
     } else if (tag == kTagClaims) {
         slots_.read_claims();
     } else if (tag == kTagClient) {
-        serve(index);
+        serve(index, event.events);
     } else if (tag == kTagPidfd) {
         slots_.adopted_ended(index);
     }

@@ -10,15 +10,18 @@
 
 namespace thole::keeper {
 
-void Keeper::serve(std::uint32_t index) {
+void Keeper::serve(std::uint32_t index, std::uint32_t events) {
     Client& client = clients_.at(index);
     if (client.fd < 0) return;
-    if (client.wants_room) clients_.flush(index);
-    if (!clients_.has_room(index)) return;
+    if (!clients_.is_answered(index)) clients_.flush(index);
+    if (client.fd < 0 || !clients_.is_answered(index)) return;
     static char bytes[wire::kFrameBytesMax];
     int descriptor = -1;
     const long got = receive_with_descriptor(client.fd, bytes, sizeof(bytes), descriptor);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if ((events & EPOLLOUT) != 0) clients_.flush(index);
+        return;
+    }
     const auto frame =
         got <= 0 ? std::nullopt : wire::open_frame({bytes, static_cast<std::size_t>(got)});
     // A peer that does not speak our version, or does not greet first, is not listened to.

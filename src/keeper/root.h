@@ -57,7 +57,7 @@ private:
     }
     void handle(const epoll_event& event);
     void reap();
-    void serve(std::uint32_t index);
+    void serve(std::uint32_t index, std::uint32_t events);
     void obey(std::uint32_t index, const wire::Frame& frame);
     void obey_slot(std::uint32_t index, const wire::Frame& frame);
     void obey_descriptor(std::uint32_t index, const wire::Frame& frame, int descriptor);
