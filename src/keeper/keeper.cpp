@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "keeper/open_files.h"
 #include "keeper/remains.h"
@@ -81,17 +82,33 @@ bool Keeper::take_lock() {
 void Keeper::take_over() {
     const std::int64_t deadline = now_nanoseconds() + kHandOverNs;
     LinkFrame frame{};
-    while (now_nanoseconds() < deadline) {
+    while (true) {
         const Received received = receive_link(kLink, frame);
         if (received == Received::Closed) return;
         if (received == Received::Nothing) {
+            // Not before: who was stopped, or slept, meanwhile still takes what is there.
+            if (now_nanoseconds() >= deadline) break;
+            tick(*ticks_, wire::Role::Keeper);
             ::usleep(500);
             continue;
         }
         if (frame.message == LinkMessage::End) break;
-        if (frame.message == LinkMessage::Park && frame.entry.fd >= 0) parked_.put(frame.entry);
+        take(frame);
     }
     set_link(kLink);
+}
+
+// From watch. What we have ourselves by now is newer.
+void Keeper::take(const LinkFrame& frame) {
+    if (frame.entry.fd < 0) return;
+    const bool is_new = frame.message == LinkMessage::Park &&
+                        parked_.find(frame.entry.kind, frame.entry.id) == nullptr;
+    if (!is_new) {
+        ::close(frame.entry.fd);
+    } else if (parked_.put(frame.entry)) {
+        const ParkedEntry* const placed = parked_.find(frame.entry.kind, frame.entry.id);
+        clients_.listener_changed(static_cast<std::uint32_t>(placed - parked_.begin()));
+    }
 }
 
 void Keeper::set_link(int link) {
@@ -199,8 +216,8 @@ int Keeper::run() {
     images.set("%s/images", options_.run.text);
     ::mkdir(images.text, 0700);
     const char* const slash = std::strrchr(options_.run.text, '/');
-    const Slots::Setting setting{options_.run.text, slash + 1, lock_, epoll_, kTagPidfd};
     ticks_ = map_ticks(options_.run.text, MakeTable::Yes);
+    const Slots::Setting setting{options_.run.text, slash + 1, lock_, epoll_, kTagPidfd, ticks_};
     if (ticks_ == nullptr || !slots_.open(setting))
         return cannot("map its tables in", options_.run);
     tick(*ticks_, wire::Role::Keeper);
@@ -245,11 +262,11 @@ void Keeper::handle(const epoll_event& event) {
         if (listener != nullptr) clients_.accept(listener->fd);
     } else if (tag == kTagLink) {
         LinkFrame frame{};
-        // watch says nothing once it has handed over; an end of file is its death.
-        if (link_ >= 0 && receive_link(link_, frame) == Received::Closed) {
-            ::close(link_);
-            link_ = -1;
-        }
+        if (link_ < 0) return;
+        // watch says little once it has handed over; an end of file is its death.
+        const Received received = receive_link(link_, frame);
+        if (received == Received::Frame) take(frame);
+        if (received == Received::Closed) ::close(std::exchange(link_, -1));
     } else if (tag == kTagClaims) {
         slots_.read_claims();
     } else if (tag == kTagClient) {

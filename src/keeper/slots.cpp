@@ -341,6 +341,7 @@ bool Slots::hold(std::uint32_t slot) {
 
 void Slots::adopt() {
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        tick(*setting_.ticks, wire::Role::Keeper);
         adopt_one(slot);
         // The keeper before us may have died between the end of an instance and its cgroup's.
         const bool is_free = status(slot) == wire::SlotStatus::Free;
@@ -349,8 +350,10 @@ void Slots::adopt() {
         private_[slot].cleans = true;
     }
     // Where descriptors are short, the living come first.
-    for (std::uint32_t slot = wire::kRoleSlots; slot < wire::kSlotsMax; ++slot)
+    for (std::uint32_t slot = wire::kRoleSlots; slot < wire::kSlotsMax; ++slot) {
+        tick(*setting_.ticks, wire::Role::Keeper);
         adopt_spools({slot, read_claim(record(slot).claim).generation});
+    }
 }
 
 // A role's successor claims the slot itself, whoever its parent is.
@@ -450,6 +453,7 @@ void Slots::turn(std::int64_t now_ns) {
     int scans_left = kScansMax;
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         Private& own = private_[slot];
+        tick(*setting_.ticks, wire::Role::Keeper);
         if (own.is_unheld && !hold(slot)) lost(slot);
         if (own.asked_ns != 0) await_end(slot, now_ns);
         if (own.remains == wire::Remains::Some || own.forgotten_ns != 0)

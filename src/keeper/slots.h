@@ -25,6 +25,7 @@ public:
         int lock;
         int epoll;  // pidfds of adopted processes are added with `pidfd_tag | slot`.
         std::uint64_t pidfd_tag;
+        wire::TicksPage* ticks;  // keeper's own goes on where a disk is slow at each of many slots.
     };
     // Maps or makes the table; false with errno set.
     bool open(const Setting& setting);

@@ -95,7 +95,8 @@ bool WatchRole::start_keeper() {
     keeper_started_ns_ = now_nanoseconds();
     silence_.restart(keeper_started_ns_);
     FAULT_POINT("watch, nothing handed over");
-    send_all(link_, parked_);
+    // One that does not take it is of no use: the next one gets everything anew.
+    if (!send_all(link_, parked_)) ::kill(keeper_, SIGKILL);
     return true;
 }
 
