@@ -1,5 +1,7 @@
 // The program lib/thole/keeper: `start`, and what it starts, `watch` and `run`. Static, and links
 // nothing of thole that it does not call.
+#include <signal.h>
+
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -32,6 +34,8 @@ void* __wrap_realloc(void* at, std::size_t size) {
 #endif
 
 int main(int count, char** arguments) {
+    // Whoever started us may have ignored it (that outlives exec): then no end of a child is told.
+    ::signal(SIGCHLD, SIG_DFL);
     static thole::keeper::Options options;
     const char* const verb = count > 1 ? arguments[1] : "";
     if (!thole::keeper::read_options(count > 2 ? count - 2 : 0, arguments + 2, options)) return 2;

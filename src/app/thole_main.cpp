@@ -1,4 +1,6 @@
 // The program `thole`: the command line, and the role control, which keeper starts from it.
+#include <signal.h>
+
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -27,6 +29,8 @@ int run_as_control(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int count, char** arguments) {
+    // Whoever started us may have ignored it (that outlives exec): then no child can be waited for.
+    ::signal(SIGCHLD, SIG_DFL);
     const std::vector<std::string> words(arguments + (count > 0 ? 1 : 0), arguments + count);
     if (!words.empty() && words[0] == "control") return run_as_control(words);
     thole::app::OutsideLinux outside;

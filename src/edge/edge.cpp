@@ -47,14 +47,14 @@ void forget_listeners(Segment& segment) {
 }
 
 // A new segment, parked with keeper; or the parked one, whose connections died with the last holder
-// and whose endpoint table and counters go on.
+// and whose endpoint table and counters go on. Where keeper does not say which of the two, neither:
+// a new one beside the old would forget all that the edge has counted.
 Result<Segment*> open_segment(KeeperLink& keeper) {
     Result<os::FileDescriptor> parked = keeper.take_segment();
+    if (!parked.ok() && parked.error().code != Code::NotFound) return parked.error();
     if (parked.ok()) {
-        const Result<Segment*> mapped = map_segment(parked->get());
-        if (mapped.ok() && (*mapped)->magic == kSegmentMagic &&
-            (*mapped)->layout == kLayoutVersion) {
-            Segment* const segment = *mapped;
+        Segment* const segment = TRY(map_segment(parked->get()));
+        if (segment->magic == kSegmentMagic && segment->layout == kLayoutVersion) {
             segment->memory = parked->release();
             segment->lineage.fetch_add(1);
             end_others_on(segment->memory);

@@ -34,6 +34,8 @@ void claim(const ChildPlan& plan) {
     const auto pid = static_cast<std::uint32_t>(::getpid());
     const wire::SlotClaim armed{plan.at.generation, 0, 0};
     const wire::SlotClaim mine{plan.at.generation, pid, start_time_of(pid)};
+    // It would be taken for dead, and another started beside us.
+    if (mine.start_time == 0) ::_exit(kSpawnFailedStatus);
     // Lost: a later keeper has taken the slot for somebody else. Not a word in the table, which is
     // theirs.
     if (!exchange_claim(plan.record->claim, armed, mine)) ::_exit(kSpawnFailedStatus);

@@ -1,10 +1,12 @@
 #include "keeper/clients.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -39,6 +41,8 @@ void Clients::close(std::uint32_t index) {
         ::epoll_ctl(epoll_, EPOLL_CTL_DEL, clients_[index].fd, nullptr);
         ::close(std::exchange(clients_[index].fd, -1));
     }
+    if (clients_[index].answer_fd >= 0) ::close(std::exchange(clients_[index].answer_fd, -1));
+    clients_[index].answer_bytes = 0;
     clients_[index].greeted = false;
 }
 
@@ -125,7 +129,8 @@ bool Clients::flush_rest(Client& client) {
 
 void Clients::watch(std::uint32_t index) {
     epoll_event event{};
-    event.events = EPOLLIN | (clients_[index].wants_room ? EPOLLOUT : 0U);
+    event.events = (clients_[index].answer_bytes == 0 ? EPOLLIN : 0U) |
+                   (clients_[index].wants_room ? EPOLLOUT : 0U);
     event.data.u64 = tag_ | index;
     ::epoll_ctl(epoll_, EPOLL_CTL_MOD, clients_[index].fd, &event);
 }
@@ -133,8 +138,12 @@ void Clients::watch(std::uint32_t index) {
 void Clients::flush(std::uint32_t index) {
     Client& client = clients_[index];
     if (client.fd < 0 || !client.greeted) return;
-    const bool waits = !(flush_slots(client) && flush_rest(client));
-    if (std::exchange(client.wants_room, waits) != waits) watch(index);
+    const bool owed = client.answer_bytes != 0;
+    send_answer(index);
+    if (client.fd < 0) return;
+    const bool owes = client.answer_bytes != 0;
+    const bool waits = owes || !(flush_slots(client) && flush_rest(client));
+    if (std::exchange(client.wants_room, waits) != waits || owed != owes) watch(index);
 }
 
 void Clients::flush_all() {
@@ -143,14 +152,36 @@ void Clients::flush_all() {
     }
 }
 
-bool Clients::answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
+// Sends what waits; who cannot be sent it at all is closed, and asks anew.
+void Clients::send_answer(std::uint32_t index) {
+    Client& client = clients_[index];
+    if (client.answer_bytes == 0) return;
+    if (send_with_descriptor(client.fd, client.answer, client.answer_bytes, client.answer_fd) < 0) {
+        if (errno != EAGAIN && errno != EINTR) close(index);
+        return;
+    }
+    client.answer_bytes = 0;
+    if (client.answer_fd >= 0) ::close(std::exchange(client.answer_fd, -1));
+}
+
+void Clients::answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
                      int descriptor) {
+    Client& client = clients_[index];
     const wire::FrameHeader header = wire::frame_header(static_cast<std::uint16_t>(type), body);
-    char frame[256];
-    std::memcpy(frame, &header, sizeof(header));
-    std::memcpy(frame + sizeof(header), body.data(), body.size());
-    return send_with_descriptor(clients_[index].fd, frame, sizeof(header) + body.size(),
-                                descriptor) >= 0;
+    const std::size_t size = sizeof(header) + body.size();
+    std::memcpy(client.answer, &header, sizeof(header));
+    std::memcpy(client.answer + sizeof(header), body.data(), body.size());
+    if (send_with_descriptor(client.fd, client.answer, size, descriptor) >= 0) return;
+    // Whoever has gone is read to the end: of what they asked, not all wants an answer.
+    if (errno == EPIPE || errno == ECONNRESET) return;
+    if (errno != EAGAIN && errno != EINTR) return close(index);
+    // A copy: what is parked may be dropped meanwhile.
+    const int copy = descriptor < 0 ? -1 : ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    if (descriptor >= 0 && copy < 0) return close(index);
+    client.answer_bytes = static_cast<std::uint32_t>(size);
+    client.answer_fd = copy;
+    client.wants_room = true;
+    watch(index);
 }
 
 }  // namespace thole::keeper

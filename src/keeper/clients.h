@@ -13,12 +13,16 @@
 namespace thole::keeper {
 
 constexpr std::uint32_t kClientsMax = 32;
+constexpr std::uint32_t kAnswerBytesMax = 256;
 
 struct Client {
     int fd = -1;
     bool greeted = false;
     bool wants_room = false;  // Its socket is full.
     bool is_synced = false;
+    std::uint32_t answer_bytes = 0;  // Of an answer that waits for room.
+    int answer_fd = -1;              // What goes with it; our own copy.
+    char answer[kAnswerBytesMax];
     SlotBits slots{};
     std::uint64_t listeners[16]{};  // By place in the parked table.
     std::uint32_t roles = 0;
@@ -51,11 +55,13 @@ public:
     // Tells what is to be told, as far as there is room.
     void flush(std::uint32_t index);
     void flush_all();
-    // At once or not at all: answers to a request.
-    bool answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
+    // Answers a request. What finds no room waits for it, and until then no more is read.
+    bool is_answered(std::uint32_t index) const { return clients_[index].answer_bytes == 0; }
+    void answer(std::uint32_t index, wire::KeeperMessage type, std::string_view body,
                 int descriptor);
 
 private:
+    void send_answer(std::uint32_t index);
     bool send(Client& client, wire::KeeperMessage type, std::string_view body);
     bool flush_slots(Client& client);
     bool flush_rest(Client& client);

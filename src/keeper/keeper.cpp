@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "keeper/open_files.h"
 #include "keeper/remains.h"
@@ -34,11 +36,25 @@ constexpr std::uint64_t kTagLink = 3ULL << 32;
 constexpr std::uint64_t kTagClaims = 4ULL << 32;
 constexpr std::int64_t kLockNs = 2'000'000'000;
 constexpr std::int64_t kHandOverNs = 2'000'000'000;
+constexpr std::int64_t kLeaveNs = 1'000'000'000;
 constexpr std::int64_t kStopAllNs = 10'000'000'000;
 constexpr std::int64_t kStopRolesNs = 2'000'000'000;
 constexpr int kLink = 3;
 
+int cannot(const char* what, const Path& where) {
+    std::fprintf(stderr, "keeper: cannot %s %s: %s\n", what, where.text, std::strerror(errno));
+    return kKeeperCannotStart;
+}
+
 }  // namespace
+
+void tell_of_deleted_folder(const Options& options) {
+    std::fprintf(
+        stderr,
+        "keeper: the one of this data folder (%s) cannot be reached: its run folder (%s) was "
+        "deleted\n  try: pkill -KILL -f -- '--run %s --data', and again\n",
+        options.data.text, options.run.text, options.run.text);
+}
 
 void Keeper::add(int fd, std::uint64_t tag) {
     epoll_event event{};
@@ -66,17 +82,33 @@ bool Keeper::take_lock() {
 void Keeper::take_over() {
     const std::int64_t deadline = now_nanoseconds() + kHandOverNs;
     LinkFrame frame{};
-    while (now_nanoseconds() < deadline) {
+    while (true) {
         const Received received = receive_link(kLink, frame);
         if (received == Received::Closed) return;
         if (received == Received::Nothing) {
+            // Not before: who was stopped, or slept, meanwhile still takes what is there.
+            if (now_nanoseconds() >= deadline) break;
+            tick(*ticks_, wire::Role::Keeper);
             ::usleep(500);
             continue;
         }
         if (frame.message == LinkMessage::End) break;
-        if (frame.message == LinkMessage::Park && frame.entry.fd >= 0) parked_.put(frame.entry);
+        take(frame);
     }
     set_link(kLink);
+}
+
+// From watch. What we have ourselves by now is newer.
+void Keeper::take(const LinkFrame& frame) {
+    if (frame.entry.fd < 0) return;
+    const bool is_new = frame.message == LinkMessage::Park &&
+                        parked_.find(frame.entry.kind, frame.entry.id) == nullptr;
+    if (!is_new) {
+        ::close(frame.entry.fd);
+    } else if (parked_.put(frame.entry)) {
+        const ParkedEntry* const placed = parked_.find(frame.entry.kind, frame.entry.id);
+        clients_.listener_changed(static_cast<std::uint32_t>(placed - parked_.begin()));
+    }
 }
 
 void Keeper::set_link(int link) {
@@ -120,9 +152,9 @@ bool Keeper::open_socket(const RoleSocket& wanted) {
     ParkedEntry entry;
     entry.kind = wanted.kind;
     const auto role = static_cast<std::uint32_t>(wanted.role);
-    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
-    if (wanted.role != wire::Role::Keeper && is_alive(claim)) {
-        entry.fd = take_back(claim, path.text);
+    const wire::SlotClaim listening = roles_.who_listens(role);
+    if (listening.pid != 0) {
+        entry.fd = take_back(listening, path.text);
         // It listens where nobody will come any more.
         if (entry.fd < 0) roles_.replace(role);
     }
@@ -145,6 +177,25 @@ bool Keeper::open_sockets() {
     return true;
 }
 
+// A table that is missing while its roles live was deleted with the run folder: with a new one they
+// would be started a second time, beside the first. Those that were just killed are gone at once.
+bool Keeper::stands_alone() {
+    wire::SlotTable* const table = map_table(options_.run.text, MakeTable::No);
+    if (table != nullptr) {
+        ::munmap(table, sizeof(*table));
+        return true;
+    }
+    const std::int64_t deadline = now_nanoseconds() + kLeaveNs;
+    while (role_lives(options_.run.text)) {
+        if (now_nanoseconds() > deadline) {
+            tell_of_deleted_folder(options_);
+            return false;
+        }
+        ::usleep(10'000);
+    }
+    return true;
+}
+
 int Keeper::run() {
     ::prctl(PR_SET_NAME, "keeper");
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -154,24 +205,24 @@ int Keeper::run() {
     sigaddset(&taken, SIGCHLD);
     ::sigprocmask(SIG_SETMASK, &taken, nullptr);
     signals_ = ::signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (!take_lock()) return kKeeperIsNotNeeded;
+    if (!take_lock())
+        return lock_ < 0 ? cannot("open its lock in", options_.data) : kKeeperIsNotNeeded;
     FAULT_POINT("start, locked");
     raise_open_files();
+    if (!stands_alone()) return kKeeperCannotStart;
     // Whoever held the lock before us may have just deleted it.
     ::mkdir(options_.run.text, 0700);
     Path images;
     images.set("%s/images", options_.run.text);
     ::mkdir(images.text, 0700);
     const char* const slash = std::strrchr(options_.run.text, '/');
-    const Slots::Setting setting{options_.run.text, slash + 1, lock_, epoll_, kTagPidfd};
     ticks_ = map_ticks(options_.run.text, MakeTable::Yes);
-    if (ticks_ == nullptr || !slots_.open(setting)) {
-        std::fprintf(stderr, "keeper: cannot map its tables in %s: %s\n", options_.run.text,
-                     std::strerror(errno));
-        return kKeeperCannotStart;
-    }
+    const Slots::Setting setting{options_.run.text, slash + 1, lock_, epoll_, kTagPidfd, ticks_};
+    if (ticks_ == nullptr || !slots_.open(setting))
+        return cannot("map its tables in", options_.run);
     tick(*ticks_, wire::Role::Keeper);
-    claim_for(slots_.record(static_cast<std::uint32_t>(wire::Role::Keeper)), ::getpid());
+    if (!claim_for(slots_.record(static_cast<std::uint32_t>(wire::Role::Keeper)), ::getpid()))
+        return cannot("look at itself from", options_.run);
     if (options_.has_link()) {
         // Whoever started us is watch; it stands in its slot from our first moment, or we would
         // start another.
@@ -183,11 +234,7 @@ int Keeper::run() {
     FAULT_POINT("start, nothing adopted");
     slots_.adopt();
     FAULT_POINT("start, adopted");
-    if (!open_sockets()) {
-        std::fprintf(stderr, "keeper: cannot listen in %s: %s\n", options_.run.text,
-                     std::strerror(errno));
-        return kKeeperCannotStart;
-    }
+    if (!open_sockets()) return cannot("listen in", options_.run);
     add(signals_, kTagSignals);
     add(parked_.find(ParkedKind::KeeperSocket, 0)->fd, kTagListener);
     add(slots_.claims_pipe(), kTagClaims);
@@ -215,11 +262,11 @@ void Keeper::handle(const epoll_event& event) {
         if (listener != nullptr) clients_.accept(listener->fd);
     } else if (tag == kTagLink) {
         LinkFrame frame{};
-        // watch says nothing once it has handed over; an end of file is its death.
-        if (link_ >= 0 && receive_link(link_, frame) == Received::Closed) {
-            ::close(link_);
-            link_ = -1;
-        }
+        if (link_ < 0) return;
+        // watch says little once it has handed over; an end of file is its death.
+        const Received received = receive_link(link_, frame);
+        if (received == Received::Frame) take(frame);
+        if (received == Received::Closed) ::close(std::exchange(link_, -1));
     } else if (tag == kTagClaims) {
         slots_.read_claims();
     } else if (tag == kTagClient) {
@@ -286,7 +333,9 @@ wire::SyncedEvent Keeper::synced_news() {
 // Roles first, so that nobody starts anything; then what they left; then our own traces.
 void Keeper::shut_down() {
     const std::int64_t since = now_ns_ - stopping_since_ns_;
-    if (!roles_.stop(since < kStopRolesNs ? RoleTable::Stop::Ask : RoleTable::Stop::Force)) return;
+    const auto how = since < kStopRolesNs ? RoleTable::Stop::Ask : RoleTable::Stop::Force;
+    // One that the kernel holds (a disk that hangs) does not hold up the end.
+    if (!roles_.stop(how) && since < kStopAllNs) return;
     if (!slots_.kill_everything() && since < kStopAllNs) return;
     FAULT_POINT("stop, instances gone");
     // Whoever left its session came to us, or to watch, when its parent died.

@@ -16,6 +16,9 @@ constexpr int kKeeperCannotStart = 78;  // What it needs is not there; the reaso
 // Runs until Shutdown. Descriptor 3 is the link to watch.
 int run_keeper(const Options& options);
 
+// On stderr: that nobody reaches the living any more, and what helps.
+void tell_of_deleted_folder(const Options& options);
+
 // Allocations since the loop began; counted by the program that links us (keeper_main.cpp).
 extern std::uint64_t (*count_allocations)();
 

@@ -9,7 +9,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "keeper/table.h"
+
 namespace thole::keeper {
+namespace {
+
+constexpr std::int64_t kRoomNs = 1'000'000'000;
+
+}  // namespace
 
 ParkedEntry* Parked::find(ParkedKind kind, std::uint32_t id) {
     for (ParkedEntry& entry : entries_) {
@@ -89,12 +96,15 @@ long receive_with_descriptor(int socket, void* bytes, std::uint64_t size, int& f
 bool send_link(int link, LinkMessage message, const ParkedEntry& entry) {
     const LinkFrame frame{message, entry};
     const int fd = message == LinkMessage::Park ? entry.fd : -1;
+    const std::int64_t deadline = now_nanoseconds() + kRoomNs;
     while (send_with_descriptor(link, &frame, sizeof(frame), fd) < 0) {
         if (errno == EINTR) continue;
+        // Too many descriptors in flight for an unprivileged user; the reader takes them. The link
+        // has room meanwhile: it has no event for that.
+        const bool are_too_many = errno == ETOOMANYREFS;
+        if ((errno != EAGAIN && !are_too_many) || now_nanoseconds() > deadline) return false;
         pollfd room{link, POLLOUT, 0};
-        // ETOOMANYREFS: too many descriptors in flight for an unprivileged user; the reader takes
-        // them.
-        if ((errno != EAGAIN && errno != ETOOMANYREFS) || ::poll(&room, 1, 1000) <= 0) return false;
+        ::poll(&room, are_too_many ? 0 : 1, are_too_many ? 1 : 1000);
     }
     return true;
 }

@@ -6,8 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <climits>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "keeper/table.h"
 
@@ -41,17 +45,25 @@ private:
     alignas(dirent64) char bytes_[8192];
 };
 
-// How many living processes `belongs` is true of, each signalled; 0 signals nobody.
+// How many living processes `belongs` is true of, each signalled; 0 signals nobody. One that could
+// not be looked at counts: it may be one of them.
 template <typename Belongs>
 int signal_all(int signal, Belongs belongs) {
     int count = 0;
     Names names("/proc");
+    if (names.fd() < 0) return 1;
     while (const char* const name = names.next()) {
         const auto pid = static_cast<std::uint32_t>(std::strtoul(name, nullptr, 10));
-        if (pid <= 1 || !belongs(facts_of(pid))) continue;
+        if (pid <= 1) continue;
+        const ProcessFacts facts = facts_of(pid);
+        count += facts.is_unknown ? 1 : 0;
+        if (!belongs(facts)) continue;
         // Held first, then looked at again: what is signalled is what was looked at.
         const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
-        if (pidfd < 0) continue;
+        if (pidfd < 0) {
+            count += errno == ESRCH ? 0 : 1;
+            continue;
+        }
         if (belongs(facts_of(pid))) {
             ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
             ++count;
@@ -72,6 +84,40 @@ bool is_anothers(const wire::SlotClaim& leader) {
 bool belongs_to(const wire::SlotClaim& leader, const ProcessFacts& facts) {
     return facts.is_there && !facts.has_ended && facts.start_time >= leader.start_time &&
            (facts.session == leader.pid || facts.group == leader.pid);
+}
+
+// Walks through words that each end with a zero; an empty one at the end.
+class Words {
+public:
+    Words(const char* at, const char* end) : at_(at), end_(end) {}
+    const char* next() {
+        if (at_ >= end_) return "";
+        const char* const word = at_;
+        at_ += std::strlen(word) + 1;
+        return word;
+    }
+
+private:
+    const char* at_;
+    const char* end_;
+};
+
+// What keeper starts besides watch: `thole control --run R …`, `edge --run R …`.
+bool is_role_of(std::uint32_t pid, const char* run_folder) {
+    static char bytes[3 * PATH_MAX];
+    char path[64];
+    std::snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno != ENOENT && errno != ESRCH;
+    const ssize_t got = ::read(fd, bytes, sizeof(bytes) - 1);
+    ::close(fd);
+    if (got <= 0) return false;
+    bytes[got] = '\0';
+    Words words(bytes, bytes + got);
+    words.next();
+    const char* word = words.next();
+    if (std::strcmp(word, "control") == 0) word = words.next();
+    return std::strcmp(word, "--run") == 0 && std::strcmp(words.next(), run_folder) == 0;
 }
 
 }  // namespace
@@ -98,6 +144,16 @@ bool kill_children(pid_t parent, pid_t spared) {
                               return facts.is_there && !facts.has_ended && facts.parent == from &&
                                      facts.pid != left_out;
                           }) == 0;
+}
+
+bool role_lives(const char* run_folder) {
+    Names names("/proc");
+    if (names.fd() < 0) return true;
+    while (const char* const name = names.next()) {
+        const auto pid = static_cast<std::uint32_t>(std::strtoul(name, nullptr, 10));
+        if (pid > 1 && is_role_of(pid, run_folder)) return true;
+    }
+    return false;
 }
 
 void delete_folder(const char* path) {

@@ -13,6 +13,8 @@ namespace thole::keeper {
 void Keeper::serve(std::uint32_t index, std::uint32_t events) {
     Client& client = clients_.at(index);
     if (client.fd < 0) return;
+    if (!clients_.is_answered(index)) clients_.flush(index);
+    if (client.fd < 0 || !clients_.is_answered(index)) return;
     static char bytes[wire::kFrameBytesMax];
     int descriptor = -1;
     const long got = receive_with_descriptor(client.fd, bytes, sizeof(bytes), descriptor);
@@ -179,7 +181,8 @@ void Keeper::serve_as_edge(std::uint32_t index, const wire::Frame& frame,
     const wire::SlotClaim claim = read_claim(record.claim);
     if (claim.pid != static_cast<std::uint32_t>(peer.pid)) {
         if (is_alive(claim)) return refuse(index, frame, {}, "another edge lives");
-        claim_for(record, peer.pid);
+        // It comes again.
+        if (!claim_for(record, peer.pid)) return clients_.close(index);
         slots_.adopt_one(kEdge);
     }
     record.successor = request.holder_pid;

@@ -27,7 +27,10 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
         is_open_ = true;
         // How long ago it was is not known: what takes over from the edge has its time from here
         // on.
-        for (Row& row : rows_) row.changed_ns = now_ns;
+        for (Row& row : rows_) {
+            row.changed_ns = now_ns;
+            row.heir.restart(now_ns);
+        }
         rows_[kWatch].wanted = true;
         rows_[kControl].wanted = options_.runs_control;
         rows_[kEdge].wanted = options_.runs_edge;
@@ -46,14 +49,14 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
                 row.event = wire::RoleEvent::KilledForSilence;
                 row.changed_ns = now_ns;
                 changed_ |= 1U << role;
-                if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-                    ::kill(static_cast<pid_t>(pid), SIGKILL);
+                signal(role, SIGKILL);
             }
             continue;
         }
         if (status == wire::SlotStatus::Ended && row.event == wire::RoleEvent::Running)
             ended(role, now_ns);
-        if (now_ns >= row.next_ns && !successor_lives(role, now_ns)) start(role);
+        const std::int64_t waited_ns = row.heir.observe(now_ns);
+        if (now_ns >= row.next_ns && !successor_lives(role, waited_ns)) start(role);
     }
     return std::exchange(changed_, 0);
 }
@@ -68,6 +71,7 @@ void RoleTable::ended(std::uint32_t role, std::int64_t now_ns) {
     row.wait_status = end.wait_status;
     row.event = wire::RoleEvent::Ended;
     row.changed_ns = now_ns;
+    row.heir.restart(now_ns);
     row.next_ns = now_ns + restart_delay_ns(row.crashes);
     changed_ |= 1U << role;
 }
@@ -84,22 +88,34 @@ std::uint32_t RoleTable::holder_of(std::uint32_t role) {
 
 // The edge's holder is becoming the edge: it will claim the slot itself. If it does not, it is
 // killed, too.
-bool RoleTable::successor_lives(std::uint32_t role, std::int64_t now_ns) {
+bool RoleTable::successor_lives(std::uint32_t role, std::int64_t waited_ns) {
     const std::uint32_t holder = holder_of(role);
     if (holder == 0) return false;
-    const std::int64_t waited_ns = now_ns - rows_[role].changed_ns;
     // One that wants to run and gets no processor is not hung: another edge would get none either.
     if (waited_ns < kSuccessorNs || (waited_ns < kStarvedNs && is_runnable(holder))) return true;
     ::kill(static_cast<pid_t>(holder), SIGKILL);
     return false;
 }
 
+// One that is not our child may have ended without our knowing yet: then its number is another's.
+void RoleTable::signal(std::uint32_t role, int signal) {
+    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
+    if (slots_.status(role) == wire::SlotStatus::Running && is_alive(claim))
+        ::kill(static_cast<pid_t>(claim.pid), signal);
+}
+
 void RoleTable::replace(std::uint32_t role) {
     if (const std::uint32_t holder = holder_of(role); holder != 0)
         ::kill(static_cast<pid_t>(holder), SIGKILL);
-    if (slots_.status(role) != wire::SlotStatus::Running) return;
-    if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-        ::kill(static_cast<pid_t>(pid), SIGKILL);
+    signal(role, SIGKILL);
+}
+
+wire::SlotClaim RoleTable::who_listens(std::uint32_t role) {
+    if (role == static_cast<std::uint32_t>(wire::Role::Keeper)) return {};
+    const wire::SlotClaim claim = read_claim(slots_.record(role).claim);
+    if (is_alive(claim)) return claim;
+    const std::uint32_t holder = holder_of(role);
+    return holder == 0 ? wire::SlotClaim{} : wire::SlotClaim{0, holder, start_time_of(holder)};
 }
 
 bool RoleTable::start(std::uint32_t role) {
@@ -158,13 +174,13 @@ bool RoleTable::stop(Stop how) {
         const wire::SlotStatus status = slots_.status(role);
         // One that was just forked counts: it would run on after us.
         if (status == wire::SlotStatus::Starting) none = false;
-        if (status != wire::SlotStatus::Running) continue;
+        // The heir of one that has ended may be about to serve.
+        const std::uint32_t holder = holder_of(role);
+        if (status != wire::SlotStatus::Running && holder == 0) continue;
         none = false;
         if (!asks && how == Stop::Ask) continue;
-        if (const std::uint32_t holder = holder_of(role); holder != 0)
-            ::kill(static_cast<pid_t>(holder), SIGKILL);
-        if (const std::uint32_t pid = slots_.state(role).pid; pid > 1)
-            ::kill(static_cast<pid_t>(pid), how == Stop::Ask ? SIGTERM : SIGKILL);
+        if (holder != 0) ::kill(static_cast<pid_t>(holder), SIGKILL);
+        signal(role, how == Stop::Ask ? SIGTERM : SIGKILL);
     }
     return none;
 }

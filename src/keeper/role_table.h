@@ -23,6 +23,9 @@ public:
     bool stop(Stop how);
     // Killed, and its successor; the next one starts as after any death from outside.
     void replace(std::uint32_t role);
+    // Who has the role's socket: its process, or, where that is dead, who becomes it; pid 0:
+    // nobody.
+    wire::SlotClaim who_listens(std::uint32_t role);
     // Since the last turn; nothing where this role is not keeper's to run.
     bool state(std::uint32_t role, wire::RoleState& state) const;
     // The link to a watch that was just started, or -1.
@@ -39,10 +42,12 @@ private:
         std::int32_t wait_status = 0;
         wire::RoleEvent event = wire::RoleEvent::Waiting;
         Silence silence;
+        HeirWait heir;
     };
     bool start(std::uint32_t role);
     std::uint32_t holder_of(std::uint32_t role);
-    bool successor_lives(std::uint32_t role, std::int64_t now_ns);
+    void signal(std::uint32_t role, int signal);
+    bool successor_lives(std::uint32_t role, std::int64_t waited_ns);
 
     const Options& options_;
     Slots& slots_;

@@ -41,4 +41,16 @@ void Silence::restart(std::int64_t now_ns) {
     silent_ns_ = 0;
 }
 
+void HeirWait::restart(std::int64_t now_ns) {
+    turn_ns_ = now_ns;
+    waited_ns_ = 0;
+}
+
+std::int64_t HeirWait::observe(std::int64_t now_ns) {
+    const std::int64_t since = now_ns - turn_ns_;
+    turn_ns_ = now_ns;
+    waited_ns_ = since > 2 * kTurnNs ? 0 : waited_ns_ + since;
+    return waited_ns_;
+}
+
 }  // namespace thole::keeper

@@ -40,6 +40,19 @@ private:
     std::uint64_t tick_ = 0;
 };
 
+// Counts how long the edge's heir has been waited for, in turns that came on time only: what a
+// watcher that was held up has to read may well be the heir's word.
+class HeirWait {
+public:
+    void restart(std::int64_t now_ns);
+    // Called each turn: how long it has been by now. After a late turn the count starts again.
+    std::int64_t observe(std::int64_t now_ns);
+
+private:
+    std::int64_t turn_ns_ = 0;
+    std::int64_t waited_ns_ = 0;
+};
+
 constexpr std::int64_t kTurnNs = 250'000'000;    // The watcher looks this often.
 constexpr std::int64_t kLateNs = 1'000'000'000;  // A turn this late proves nothing.
 constexpr std::int64_t kSilentNs = 5'000'000'000;

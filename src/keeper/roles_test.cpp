@@ -64,5 +64,23 @@ TEST(Silence, ALateTurnOfTheWatcherProvesNothing) {
     }
 }
 
+TEST(HeirWait, CountsTheTurnsThatCome) {
+    HeirWait wait;
+    wait.restart(5 * kSecond);
+    std::int64_t now = 5 * kSecond;
+    while (wait.observe(now += kTurnNs) < kSecond) {}
+    EXPECT_EQ(now, 6 * kSecond);
+}
+
+TEST(HeirWait, ALateTurnProvesNothing) {
+    HeirWait wait;
+    wait.restart(0);
+    std::int64_t now = 0;
+    for (int turn = 0; turn < 100; ++turn) {
+        now += turn % 4 == 3 ? 3 * kTurnNs : kTurnNs;
+        EXPECT_LT(wait.observe(now), kSecond) << turn;
+    }
+}
+
 }  // namespace
 }  // namespace thole::keeper

@@ -39,7 +39,9 @@ public:
 
 private:
     bool take_lock();
+    bool stands_alone();
     void take_over();
+    void take(const LinkFrame& frame);
     struct RoleSocket {
         ParkedKind kind;
         const char* name;

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,6 +27,7 @@ constexpr std::int64_t kAskWatchNs = 1'000'000'000;
 
 constexpr std::int64_t kAwaitingNs = 5'000'000;
 constexpr std::int64_t kFloodNs = 50'000'000;
+constexpr int kDescriptorsSpared = 64;  // By spools; for clients, children, and looks at /proc.
 constexpr int kScansMax = 16;  // Of all processes in one turn, or keeper itself would be silent.
 
 // An image in memory, for as long as a spawn takes. Read, not mapped: a file that is cut short
@@ -71,6 +73,10 @@ bool Slots::open(const Setting& setting) {
     if (table_ == nullptr) return false;
     cgroups_.open(setting.cgroup_name);
     table_->header.keepers += 1;
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    spools_below_ =
+        static_cast<int>(std::min<rlim_t>(files.rlim_cur, 1U << 30U)) - kDescriptorsSpared;
     return ::pipe2(claims_, O_CLOEXEC | O_NONBLOCK) == 0;
 }
 
@@ -167,6 +173,7 @@ const char* Slots::spawn(wire::SlotRef at) {
     private_[at.slot].cleans = plan.cgroups == nullptr && cgroups_.has(at.slot);
     FAULT_POINT("spawn, about to fork");
     start(at.slot, plan);
+    keep_spools(at.slot);
     return nullptr;
 }
 
@@ -186,6 +193,19 @@ void Slots::open_spools(std::uint32_t slot, const wire::ImageView& image) {
         if (::geteuid() != 0) continue;
         [[maybe_unused]] const int owned =
             ::fchown(own.spools[i].fd, image.header().uid, image.header().gid);
+    }
+}
+
+// Where descriptors are short, what services print is not trimmed; it is written all the same.
+void Slots::keep_spools(std::uint32_t slot) {
+    for (Spool& spool : private_[slot].spools) {
+        if (spool.fd < spools_below_) continue;
+        close_spool(spool);
+        if (!std::exchange(has_told_descriptors_, true))
+            std::fprintf(stderr,
+                         "keeper: only %d files may be open: what some services print is not "
+                         "trimmed\n  try: ulimit -Hn 524288\n",
+                         spools_below_ + kDescriptorsSpared);
     }
 }
 
@@ -257,15 +277,15 @@ void Slots::adopt_spools(wire::SlotRef at) {
     Path path;
     image_path(at, path);
     const LoadedImage image(path.text);
-    if (image.view() != nullptr) open_spools(at.slot, *image.view());
+    if (image.view() == nullptr) return;
+    open_spools(at.slot, *image.view());
+    keep_spools(at.slot);
 }
 
 void Slots::adopt_one(std::uint32_t slot) {
     wire::SlotRecord& slot_record = record(slot);
     wire::SlotClaim claim = read_claim(slot_record.claim);
     if (claim.generation == 0) return;
-    const wire::SlotRef at{slot, claim.generation};
-    adopt_spools(at);
     if (is_over(slot_record, claim)) {
         if (status(slot) == wire::SlotStatus::Ended)
             note_oom_kills(slot, slot_record.oom_kills, slot_record.flags);
@@ -290,30 +310,49 @@ void Slots::adopt_one(std::uint32_t slot) {
     if (own.pidfd >= 0) ::close(std::exchange(own.pidfd, -1));
     own.watched = claim;
     own.asked_ns = 0;  // How the one before ended is nobody's question any more.
-    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, claim.pid, 0));
+    if (hold(slot)) return mark(slot);
+    own.asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
+}
+
+// Watches whom `watched` names; false where nobody of that name lives. Where no descriptor is left
+// for it, each turn asks again: one that was taken for dead would be started a second time.
+bool Slots::hold(std::uint32_t slot) {
+    Private& own = private_[slot];
+    own.is_unheld = false;
+    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, own.watched.pid, 0));
+    const bool is_gone = pidfd < 0 && errno == ESRCH;
     // The start time is looked at after the pidfd is held: from then on the pid cannot be
     // another's.
-    if (pidfd < 0 || !is_alive(claim)) {
+    if (is_gone || !is_alive(own.watched)) {
         if (pidfd >= 0) ::close(pidfd);
-        own.asked_ns = now_nanoseconds();  // watch may be about to say how it ended.
-        return;
+        return false;
     }
-    own.pidfd = pidfd;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = setting_.pidfd_tag | slot;
-    ::epoll_ctl(setting_.epoll, EPOLL_CTL_ADD, pidfd, &event);
-    mark(slot);
+    if (pidfd >= 0 && ::epoll_ctl(setting_.epoll, EPOLL_CTL_ADD, pidfd, &event) == 0) {
+        own.pidfd = pidfd;
+        return true;
+    }
+    if (pidfd >= 0) ::close(pidfd);
+    own.is_unheld = true;
+    return true;
 }
 
 void Slots::adopt() {
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        tick(*setting_.ticks, wire::Role::Keeper);
         adopt_one(slot);
         // The keeper before us may have died between the end of an instance and its cgroup's.
         const bool is_free = status(slot) == wire::SlotStatus::Free;
         if (slot < wire::kRoleSlots || !is_free || !cgroups_.has(slot)) continue;
         cgroups_.kill_all(slot);
         private_[slot].cleans = true;
+    }
+    // Where descriptors are short, the living come first.
+    for (std::uint32_t slot = wire::kRoleSlots; slot < wire::kSlotsMax; ++slot) {
+        tick(*setting_.ticks, wire::Role::Keeper);
+        adopt_spools({slot, read_claim(record(slot).claim).generation});
     }
 }
 
@@ -335,7 +374,16 @@ void Slots::adopted_ended(std::uint32_t slot) {
     // was adopted meanwhile. Taken for dead, it would go on beside another edge.
     if (is_alive(own.watched)) return;
     ::close(std::exchange(own.pidfd, -1));
+    lost(slot);
+    if (own.asked_ns != 0) turn(own.asked_ns);
+}
+
+// Whom `watched` names has ended.
+void Slots::lost(std::uint32_t slot) {
+    Private& own = private_[slot];
     mark(slot);
+    // Its successor is our own child, which is reaped.
+    if (own.child != 0) return;
     const wire::SlotClaim claim = read_claim(record(slot).claim);
     if (is_over(record(slot), claim)) return;
     if (claim.generation != own.watched.generation) return adopt_one(slot);
@@ -349,7 +397,6 @@ void Slots::adopted_ended(std::uint32_t slot) {
         return;
     }
     own.asked_ns = now_nanoseconds();
-    turn(own.asked_ns);
 }
 
 // Adopted and ended: watch may still write how; after a while nobody will.
@@ -395,6 +442,8 @@ const char* Slots::signal(const wire::SignalRequest& request) {
         ::syscall(SYS_pidfd_send_signal, own.pidfd, request.signal, nullptr, 0);
     } else if (own.child != 0) {
         ::kill(own.child, request.signal);
+    } else if (own.is_unheld && is_alive(own.watched)) {
+        ::kill(static_cast<pid_t>(own.watched.pid), request.signal);
     }
     return nullptr;
 }
@@ -404,6 +453,8 @@ void Slots::turn(std::int64_t now_ns) {
     int scans_left = kScansMax;
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         Private& own = private_[slot];
+        tick(*setting_.ticks, wire::Role::Keeper);
+        if (own.is_unheld && !hold(slot)) lost(slot);
         if (own.asked_ns != 0) await_end(slot, now_ns);
         if (own.remains == wire::Remains::Some || own.forgotten_ns != 0)
             look_again(slot, now_ns, scans_left);

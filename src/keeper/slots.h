@@ -25,6 +25,7 @@ public:
         int lock;
         int epoll;  // pidfds of adopted processes are added with `pidfd_tag | slot`.
         std::uint64_t pidfd_tag;
+        wire::TicksPage* ticks;  // keeper's own goes on where a disk is slow at each of many slots.
     };
     // Maps or makes the table; false with errno set.
     bool open(const Setting& setting);
@@ -63,6 +64,7 @@ private:
     struct Private {
         pid_t child = 0;            // Ours, not yet reaped.
         int pidfd = -1;             // Adopted ones.
+        bool is_unheld = false;     // Adopted, and no pidfd was to be had: asked for each turn.
         wire::SlotClaim watched{};  // Whose pidfd that is, or was.
         std::int64_t asked_ns = 0;  // Adopted and ended; waiting for watch to write how. 0: not.
         wire::Remains remains = wire::Remains::Unknown;  // Of one that has ended.
@@ -77,7 +79,10 @@ private:
     void adopt_spools(wire::SlotRef at);
     void note_oom_kills(std::uint32_t slot, std::uint32_t& count, std::uint32_t& flags) const;
     void mark(std::uint32_t slot) { changed_[slot / 64] |= std::uint64_t{1} << (slot % 64); }
+    void keep_spools(std::uint32_t slot);
     void adopt_successor(std::uint32_t role);
+    bool hold(std::uint32_t slot);
+    void lost(std::uint32_t slot);
     void await_end(std::uint32_t slot, std::int64_t now_ns);
     void signal_group(std::uint32_t slot, int signal);
     bool has_remains(std::uint32_t slot) const;
@@ -94,6 +99,8 @@ private:
     SlotBits changed_{};
     std::int64_t next_turn_ns_ = 0;
     bool has_told_holes_ = false;
+    bool has_told_descriptors_ = false;
+    int spools_below_ = 0;  // Descriptors from here on are for what cannot wait.
     Private private_[wire::kSlotsMax];
 };
 

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "keeper/keeper.h"
+#include "keeper/remains.h"
 #include "keeper/table.h"
 #include "os/sync.h"
 #include "wire/frame.h"
@@ -125,11 +126,7 @@ int explain_silence(const Options& options, pid_t watch) {
         return 1;
     }
     if (watch > 0) ::kill(watch, SIGKILL);
-    std::fprintf(
-        stderr,
-        "keeper: the one of this data folder (%s) cannot be reached: its run folder (%s) was "
-        "deleted\n  try: pkill -KILL -f -- '--run %s --data', and again\n",
-        options.data.text, options.run.text, options.run.text);
+    tell_of_deleted_folder(options);
     return 1;
 }
 
@@ -177,6 +174,11 @@ int run_start(const Options& options) {
         if (child > 0 && ::waitpid(child, &status, WNOHANG) == child) {
             // Another keeper may be starting at this very moment; then that one answers soon.
             const bool rival = WIFEXITED(status) && WEXITSTATUS(status) == kKeeperIsNotNeeded;
+            if (!rival && WIFEXITED(status) && WEXITSTATUS(status) == kKeeperCannotStart &&
+                !watch_lives(options) && role_lives(options.run.text)) {
+                tell_of_deleted_folder(options);
+                return 1;
+            }
             if (!rival) {
                 std::fprintf(stderr,
                              "keeper: it ended at once (status %d)\n  try: cat %s/keeper.log\n",

@@ -1,6 +1,7 @@
 #include "keeper/table.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -55,8 +56,13 @@ void* map_file(const char* folder, const char* name, std::size_t size, MakeTable
     if (fd < 0) return nullptr;
     struct stat info {};
     const bool is_short = ::fstat(fd, &info) != 0 || static_cast<std::size_t>(info.st_size) < size;
-    if (is_short && (make == MakeTable::No || ::ftruncate(fd, static_cast<off_t>(size)) != 0)) {
+    // Not ftruncate: where the file system is full, whoever writes to the mapping would be killed.
+    const int error = !is_short               ? 0
+                      : make == MakeTable::No ? EINVAL
+                                              : ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+    if (error != 0) {
         ::close(fd);
+        errno = error;
         return nullptr;
     }
     void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -84,8 +90,12 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at) {
 ProcessFacts facts_of(std::uint32_t pid) {
     ProcessFacts facts;
     char text[1024];
+    errno = 0;
     const char* const state = read_stat(pid, text, sizeof(text));
-    if (state == nullptr) return facts;
+    if (state == nullptr) {
+        facts.is_unknown = errno != 0 && errno != ENOENT && errno != ESRCH;
+        return facts;
+    }
     // Fields 4 (parent) to 22 (start time); 3 is the state's letter.
     std::uint64_t fields[19] = {};
     char* at = const_cast<char*>(state) + 1;
@@ -111,17 +121,20 @@ bool is_runnable(std::uint32_t pid) { return facts_of(pid).is_runnable; }
 std::uint32_t parent_of(std::uint32_t pid) { return facts_of(pid).parent; }
 
 bool is_alive(const wire::SlotClaim& claim) {
-    return claim.pid != 0 && claim.pid != wire::kNobody && claim.start_time != 0 &&
-           start_time_of(claim.pid) == claim.start_time;
+    if (claim.pid == 0 || claim.pid == wire::kNobody || claim.start_time == 0) return false;
+    const ProcessFacts facts = facts_of(claim.pid);
+    if (facts.is_unknown) return ::kill(static_cast<pid_t>(claim.pid), 0) == 0 || errno == EPERM;
+    return !facts.has_ended && facts.start_time == claim.start_time;
 }
 
-void claim_for(wire::SlotRecord& record, pid_t process) {
+bool claim_for(wire::SlotRecord& record, pid_t process) {
     const auto pid = static_cast<std::uint32_t>(process);
     const std::uint64_t start_time = start_time_of(pid);
+    if (start_time == 0) return false;
     while (true) {
         const wire::SlotClaim seen = read_claim(record.claim);
-        if (seen.pid == pid && seen.start_time == start_time) return;
-        if (exchange_claim(record.claim, seen, {seen.generation + 1, pid, start_time})) return;
+        if (seen.pid == pid && seen.start_time == start_time) return true;
+        if (exchange_claim(record.claim, seen, {seen.generation + 1, pid, start_time})) return true;
     }
 }
 

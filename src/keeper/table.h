@@ -19,6 +19,7 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at);
 // One process as /proc/<pid>/stat has it. All zero where there is none.
 struct ProcessFacts {
     bool is_there = false;
+    bool is_unknown = false;   // It could not be read, for want of a descriptor or of memory.
     bool has_ended = false;    // A zombie: still named, no longer running.
     bool is_runnable = false;  // It has a processor, or waits for one.
     std::uint32_t pid = 0;
@@ -34,11 +35,12 @@ std::uint64_t start_time_of(std::uint32_t pid);
 // The parent's pid, 0 where there is no such process.
 std::uint32_t parent_of(std::uint32_t pid);
 bool is_runnable(std::uint32_t pid);
+// Where nobody can look, whoever has the number counts as it: nothing is started beside the living.
 bool is_alive(const wire::SlotClaim& claim);
 
 // Claims the slot for this process, whatever stood there. For keeper and watch only, whom the lock
-// keeps single.
-void claim_for(wire::SlotRecord& record, pid_t process);
+// keeps single. False where the process cannot be looked at: the claim would name nobody.
+bool claim_for(wire::SlotRecord& record, pid_t process);
 
 // What became of a generation. Status and flags first, `ended_generation` last: a reader sees all
 // or nothing.

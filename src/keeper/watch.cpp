@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "keeper/keeper.h"
 #include "keeper/open_files.h"
@@ -30,6 +31,8 @@ public:
 
 private:
     bool start_keeper();
+    void hold_keeper();
+    bool keeper_is_gone(const pollfd& pidfd) const;
     void reap();
     void read_link();
     void look_at_keeper();
@@ -42,6 +45,7 @@ private:
     wire::SlotTable* table_ = nullptr;
     wire::TicksPage* ticks_ = nullptr;
     ino_t ticks_inode_ = 0;
+    bool is_adopted_ = false;  // keeper is the one that started us, not our child.
     bool had_keeper_ = false;  // One that got as far as its sockets.
     int link_ = -1;
     int keeper_pidfd_ = -1;
@@ -86,12 +90,30 @@ bool WatchRole::start_keeper() {
     if (link_ >= 0) ::close(link_);
     link_ = ends[0];
     keeper_ = child;
-    keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, child, 0));
+    is_adopted_ = false;
+    hold_keeper();
     keeper_started_ns_ = now_nanoseconds();
     silence_.restart(keeper_started_ns_);
     FAULT_POINT("watch, nothing handed over");
-    send_all(link_, parked_);
+    // One that does not take it is of no use: the next one gets everything anew.
+    if (!send_all(link_, parked_)) ::kill(keeper_, SIGKILL);
     return true;
+}
+
+// Again each turn, where there was no descriptor left for it.
+void WatchRole::hold_keeper() {
+    if (keeper_ == 0 || keeper_pidfd_ >= 0) return;
+    keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, keeper_, 0));
+    // Asked afterwards: the pidfd is keeper's only if keeper is still there now. A child is there
+    // until we reap it.
+    if (keeper_pidfd_ >= 0 && is_adopted_ && options_.living_parent() == 0)
+        ::close(std::exchange(keeper_pidfd_, -1));
+}
+
+// Asked after what can be reaped was.
+bool WatchRole::keeper_is_gone(const pollfd& pidfd) const {
+    return keeper_ != 0 && ((pidfd.revents & POLLIN) != 0 ||
+                            (is_adopted_ && pidfd.fd < 0 && options_.living_parent() == 0));
 }
 
 // A run folder that was deleted and made again has other files of the same names.
@@ -195,7 +217,11 @@ void WatchRole::look_at_keeper() {
     if (keeper_ == 0) return;
     const std::uint64_t last = ticks_->last[static_cast<std::uint32_t>(wire::Role::Keeper)];
     if (silence_.observe(now_nanoseconds(), last)) {
-        ::syscall(SYS_pidfd_send_signal, keeper_pidfd_, SIGKILL, nullptr, 0);
+        if (keeper_pidfd_ >= 0) {
+            ::syscall(SYS_pidfd_send_signal, keeper_pidfd_, SIGKILL, nullptr, 0);
+        } else if (!is_adopted_ || options_.living_parent() != 0) {
+            ::kill(keeper_, SIGKILL);
+        }
         silence_.restart(now_nanoseconds());
     }
 }
@@ -216,14 +242,12 @@ int WatchRole::run() {
         keeper_ = options_.living_parent();
         keeper_started_ns_ = now_nanoseconds();
         silence_.restart(keeper_started_ns_);
-        if (keeper_ != 0) keeper_pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, keeper_, 0));
-        // Asked again: the pidfd is keeper's only if keeper is still there now.
-        if (options_.living_parent() == 0) keeper_ = 0;
+        is_adopted_ = true;
     } else if (!start_keeper()) {
         return kKeeperCannotStart;
     }
-    const pid_t former_parent = options_.has_link() ? keeper_ : 0;
     while (!leaves_) {
+        hold_keeper();
         pollfd waits[3] = {{signals, POLLIN, 0}, {link_, POLLIN, 0}, {keeper_pidfd_, POLLIN, 0}};
         ::poll(waits, 3, static_cast<int>(kTurnNs / 1'000'000));
         signalfd_siginfo info{};
@@ -231,9 +255,9 @@ int WatchRole::run() {
         // What keeper said before it died counts.
         read_link();
         reap();
-        if (keeper_ != 0 && keeper_ == former_parent && (waits[2].revents & POLLIN) != 0) {
-            // A keeper that was not our child: nobody tells how it ended. Killed is the likely
-            // thing.
+        if (keeper_is_gone(waits[2])) {
+            // A keeper that was not our child, or it would be reaped by now: nobody tells how it
+            // ended. Killed is the likely thing.
             after_keeper({.wait_status = SIGKILL,
                           .oom_kills = 0,
                           .lived_ns = now_nanoseconds() - keeper_started_ns_});

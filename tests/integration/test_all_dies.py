@@ -135,3 +135,23 @@ def test_keeper_watch_and_control_die_together_and_up_finds_who_still_runs():
         judged.wait_settled()
         assert not set(before) & set(judged.instance_pids())
         judged.down()
+
+
+def test_keeper_watch_and_edge_die_together_and_the_holder_is_reached_by_control():
+    """It serves at once; whoever is keeper next must not bind another socket than the one that it listens on."""
+    with Judged() as judged:
+        heir, victims = judged.holder(), [judged.role_pid(role) for role in ("keeper", "watch", "edge")]
+        judged.kill_together(victims)
+        judged.wait_for_role("keeper", victims[0])
+        judged.wait_for_role("watch", victims[1])
+        judged.wait_for_role("edge", victims[2])
+        assert judged.role_pid("edge") == heir
+        until(lambda: judged.holder() not in (None, heir), "it has a holder of its own")
+        # The one before reached it while there was no keeper; the next has to come by the name.
+        judged.kill_role("control")
+        before = judged.instance_pids()
+        judged.thole("restart", "echo")
+        judged.wait_settled()
+        assert not set(before) & set(judged.instance_pids()), "the edge has heard of them"
+        assert all(asked(judged, "/get/1") for _ in range(20))
+        judged.down()
