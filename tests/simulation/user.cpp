@@ -354,10 +354,16 @@ void World::look_for_reason(const Wanted& service) {
 
 // On the disk is what serves and what one may go back to; nothing of what came to nothing.
 void World::look_for_copies(const Wanted& service) {
-    const auto copies = user_->env().files.list(fmt::format("{}/releases/{}", kData, service.name));
-    const std::size_t count = copies ? copies->size() : 0;
-    if (count > model::kReleasesKept + 1)
-        why_not_ += fmt::format("{} copies of {} are left; ", count, service.name);
+    env::Files& files = user_->env().files;
+    const std::string folder = fmt::format("{}/releases/{}", kData, service.name);
+    const auto copies = files.list(folder);
+    for (const env::FileInfo& copy : copies ? *copies : std::vector<env::FileInfo>{}) {
+        const auto what = files.read(folder + "/" + copy.name + "/behaviour", 1024);
+        const bool is_bad = !serves_well(service.behaviour) && what && *what == service.behaviour;
+        if (is_bad) why_not_ += fmt::format("{} of {} is still there; ", copy.name, service.name);
+    }
+    if (copies && copies->size() > model::kReleasesKept + 1)
+        why_not_ += fmt::format("{} copies of {} are left; ", copies->size(), service.name);
 }
 
 // All that the user wants runs and has its requests; where the last release is a bad one, an
