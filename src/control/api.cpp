@@ -144,7 +144,7 @@ void Api::post_service(const web::ServerRequest& request, const web::Responder& 
         return to.refuse(conflict("the system is stopping").with_hint("thole up"));
     if (verb == "restart") {
         service->row.restart += 1;
-        service->failures = {};
+        service->failures = service->proven_failures = {};
         control_.say({.kind = "restart asked", .service = name, .text = "by thole restart"});
     } else if (verb == "scale") {
         const Result<Json> body = parse_json(request.body);

@@ -108,7 +108,7 @@ bool is_role_of(std::uint32_t pid, const char* run_folder) {
     char path[64];
     std::snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
     const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return errno != ENOENT && errno != ESRCH;
+    if (fd < 0) return is_shortage(errno);
     const ssize_t got = ::read(fd, bytes, sizeof(bytes) - 1);
     ::close(fd);
     if (got <= 0) return false;

@@ -87,13 +87,15 @@ wire::SlotClaim read_claim(const wire::SlotClaim& at) {
     return claim;
 }
 
+bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM; }
+
 ProcessFacts facts_of(std::uint32_t pid) {
     ProcessFacts facts;
     char text[1024];
     errno = 0;
     const char* const state = read_stat(pid, text, sizeof(text));
     if (state == nullptr) {
-        facts.is_unknown = errno != 0 && errno != ENOENT && errno != ESRCH;
+        facts.is_unknown = is_shortage(errno);
         return facts;
     }
     // Fields 4 (parent) to 22 (start time); 3 is the state's letter.

@@ -16,6 +16,10 @@ bool exchange_claim(wire::SlotClaim& at, const wire::SlotClaim& expected,
                     const wire::SlotClaim& wanted);
 wire::SlotClaim read_claim(const wire::SlotClaim& at);
 
+// An errno that says nothing of what was asked for: descriptors or memory are short. A process that
+// is hidden from us (hidepid) is another thing: it is none of ours.
+bool is_shortage(int error);
+
 // One process as /proc/<pid>/stat has it. All zero where there is none.
 struct ProcessFacts {
     bool is_there = false;
