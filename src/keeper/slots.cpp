@@ -153,7 +153,10 @@ const char* Slots::spawn(wire::SlotRef at) {
         return nullptr;
     }
     if (at.generation < seen.generation) return "this generation is over";
-    if (status(at.slot) != wire::SlotStatus::Free) return "the slot is taken";
+    if (status(at.slot) != wire::SlotStatus::Free) {
+        mark(at.slot);  // Who asks does not know by whom.
+        return "the slot is taken";
+    }
     Path path;
     image_path(at, path);
     const LoadedImage image(path.text);

@@ -141,11 +141,15 @@ bool claim_for(wire::SlotRecord& record, pid_t process) {
 }
 
 void record_end(wire::SlotRecord& record, std::uint32_t generation, const Ending& ending) {
+    // Whoever looked a while ago may be late: the slot is another's, or its end is told already.
+    std::uint32_t ended = __atomic_load_n(&record.ended_generation, __ATOMIC_ACQUIRE);
+    if (ended == generation || read_claim(record.claim).generation != generation) return;
     record.wait_status = ending.wait_status;
     record.flags = ending.flags;
     record.oom_kills = ending.oom_kills;
     record.ended_time = now_nanoseconds();
-    __atomic_store_n(&record.ended_generation, generation, __ATOMIC_RELEASE);
+    __atomic_compare_exchange_n(&record.ended_generation, &ended, generation, false,
+                                __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 wire::SlotTable* map_table(const char* run_folder, MakeTable make) {

@@ -47,7 +47,7 @@ bool is_alive(const wire::SlotClaim& claim);
 bool claim_for(wire::SlotRecord& record, pid_t process);
 
 // What became of a generation. Status and flags first, `ended_generation` last: a reader sees all
-// or nothing.
+// or nothing. Nothing is written where the slot is another generation's by now.
 struct Ending {
     std::int32_t wait_status = 0;
     std::uint32_t flags = 0;
