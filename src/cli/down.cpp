@@ -33,14 +33,16 @@ std::vector<std::string> last_to_leave(Client& client) {
     const Result<SystemView> system = read_system(*body);
     for (const RoleView& role : system.ok() ? system->roles : std::vector<RoleView>{}) {
         const bool is_last = role.role == "keeper" || role.role == "watch";
-        if (is_last && role.pid > 1) processes.push_back(fmt::format("/proc/{}", role.pid));
+        if (is_last && role.pid > 1) processes.push_back(fmt::format("/proc/{}/stat", role.pid));
     }
     return processes;
 }
 
+// A zombie has ended; in a container there may be nobody who takes it.
 bool any_is_there(Client& client, const std::vector<std::string>& paths) {
     return std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
-        return client.outside().env().files.exists(path);
+        const auto stat = client.outside().env().files.read(path, 4096);
+        return stat && stat->find(") Z ") == std::string::npos;
     });
 }
 
