@@ -177,8 +177,8 @@ bool Keeper::open_sockets() {
     return true;
 }
 
-// A table that is missing while its roles live was deleted with the run folder: with a new one they
-// would be started a second time, beside the first. Those that were just killed are gone at once.
+// A table that is missing while its control lives was deleted with the run folder: with a new one
+// another would be started beside it. Those that were just killed are gone at once.
 bool Keeper::stands_alone() {
     wire::SlotTable* const table = map_table(options_.run.text, MakeTable::No);
     if (table != nullptr) {
@@ -186,7 +186,7 @@ bool Keeper::stands_alone() {
         return true;
     }
     const std::int64_t deadline = now_nanoseconds() + kLeaveNs;
-    while (role_lives(options_.run.text)) {
+    while (control_lives(options_.run.text)) {
         if (now_nanoseconds() > deadline) {
             tell_of_deleted_folder(options_);
             return false;

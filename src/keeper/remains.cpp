@@ -102,8 +102,9 @@ private:
     const char* end_;
 };
 
-// What keeper starts besides watch: `thole control --run R …`, `edge --run R …`.
-bool is_role_of(std::uint32_t pid, const char* run_folder) {
+// `thole control --run R …`. Not the edge: one cloned while the others were killed may be left
+// over.
+bool is_control_of(std::uint32_t pid, const char* run_folder) {
     static char bytes[3 * PATH_MAX];
     char path[64];
     std::snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
@@ -115,9 +116,8 @@ bool is_role_of(std::uint32_t pid, const char* run_folder) {
     bytes[got] = '\0';
     Words words(bytes, bytes + got);
     words.next();
-    const char* word = words.next();
-    if (std::strcmp(word, "control") == 0) word = words.next();
-    return std::strcmp(word, "--run") == 0 && std::strcmp(words.next(), run_folder) == 0;
+    return std::strcmp(words.next(), "control") == 0 && std::strcmp(words.next(), "--run") == 0 &&
+           std::strcmp(words.next(), run_folder) == 0;
 }
 
 }  // namespace
@@ -146,12 +146,12 @@ bool kill_children(pid_t parent, pid_t spared) {
                           }) == 0;
 }
 
-bool role_lives(const char* run_folder) {
+bool control_lives(const char* run_folder) {
     Names names("/proc");
     if (names.fd() < 0) return true;
     while (const char* const name = names.next()) {
         const auto pid = static_cast<std::uint32_t>(std::strtoul(name, nullptr, 10));
-        if (pid > 1 && is_role_of(pid, run_folder)) return true;
+        if (pid > 1 && is_control_of(pid, run_folder)) return true;
     }
     return false;
 }

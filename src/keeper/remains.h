@@ -18,8 +18,8 @@ bool session_lives(const wire::SlotClaim& leader);
 // SIGKILLs every child of `parent` but `spared`. True where there was none.
 bool kill_children(pid_t parent, pid_t spared);
 
-// A control, an edge or its holder of this run folder lives; also where nobody can look.
-bool role_lives(const char* run_folder);
+// A control of this run folder lives; also where nobody can look.
+bool control_lives(const char* run_folder);
 
 // Deletes every file in this folder, and the folder.
 void delete_folder(const char* path);

@@ -175,7 +175,7 @@ int run_start(const Options& options) {
             // Another keeper may be starting at this very moment; then that one answers soon.
             const bool rival = WIFEXITED(status) && WEXITSTATUS(status) == kKeeperIsNotNeeded;
             if (!rival && WIFEXITED(status) && WEXITSTATUS(status) == kKeeperCannotStart &&
-                !watch_lives(options) && role_lives(options.run.text)) {
+                !watch_lives(options) && control_lives(options.run.text)) {
                 tell_of_deleted_folder(options);
                 return 1;
             }
