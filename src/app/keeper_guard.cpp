@@ -117,14 +117,23 @@ void KeeperGuard::start_keeper() {
     ::posix_spawn_file_actions_destroy(&files);
     if (error == 0) return;
     starting_ = 0;
-    say_("trouble", "cannot start " + program + ": " + std::strerror(error));
+    say_once("cannot start " + program + ": " + std::strerror(error));
 }
 
 void KeeperGuard::reap() {
     int status = 0;
     if (starting_ == 0 || ::waitpid(starting_, &status, WNOHANG) == 0) return;
     starting_ = 0;
-    if (status != 0) say_("trouble", "keeper did not start; keeper.log says why");
+    if (status == 0) {
+        told_.clear();
+    } else {
+        say_once("keeper did not start; keeper.log says why");
+    }
+}
+
+// It is tried again each second, for as long as it takes.
+void KeeperGuard::say_once(std::string text) {
+    if (std::exchange(told_, text) != text) say_("trouble", std::move(text));
 }
 
 }  // namespace thole::app

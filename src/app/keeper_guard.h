@@ -48,6 +48,7 @@ public:
 private:
     void start_keeper();
     void reap();
+    void say_once(std::string text);
     void wake(wire::Role role);
 
     Folders folders_;
@@ -56,6 +57,7 @@ private:
     const wire::TicksPage* ticks_;
     Stillness stillness_;
     pid_t starting_ = 0;  // `keeper start`, until it has ended.
+    std::string told_;    // Why it cannot be started, as was said last.
 };
 
 }  // namespace thole::app

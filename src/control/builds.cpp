@@ -27,21 +27,25 @@ bool is_unseen(const model::End& end) {
 
 }  // namespace
 
-// All builds of a service run in one slot: its spool is what `logs --build` shows.
-Slot& Control::build_slot_of(const Service& service) {
+// All builds of a service run in one slot: its spool is what `logs --build` shows. nullptr: all are
+// used up.
+Slot* Control::build_slot_of(const Service& service) {
     std::uint32_t highest = wire::kRoleSlots - 1;
     for (auto& [number, each] : world_.slots) {
         highest = std::max(highest, number);
-        if (each.row.service == service.row.id && each.row.is_build) return each;
+        if (each.row.service == service.row.id && each.row.is_build) return &each;
     }
+    if (highest + 1 >= wire::kSlotsMax) return nullptr;
     Slot& made = add_slot(highest + 1, service.row.id);
     made.row.is_build = true;
-    return made;
+    return &made;
 }
 
 void Control::build(Service& service) {
     Staging& staging = service.staging;
-    Slot& slot = build_slot_of(service);
+    Slot* const place = build_slot_of(service);
+    if (place == nullptr) return release_is_broken(service, "no slot is left for its build");
+    Slot& slot = *place;
     // The one before it, which was given up, is on its way out.
     if (slot.use != SlotUse::Free) return build_again(service);
     const model::ServiceSpec& spec = *spec_of(world_, service, staging.release);

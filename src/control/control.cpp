@@ -189,8 +189,8 @@ void Control::on_synced(const wire::SyncedEvent& event, const std::vector<wire::
             on_nothing(instance->second, {.is_known = false});
         }
     }
-    ensure_listeners();
     drop_left_open();
+    ensure_listeners();
     if (!was_adopted_) {
         for (const auto& [slot, intent] : world_.intents) {
             if (instance_at({slot, intent.generation}) == nullptr)

@@ -133,6 +133,8 @@ private:
 
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
+    void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
+    bool is_doubled(const model::ListenerRow& row) const;
     void ensure_refused();
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
@@ -169,7 +171,7 @@ private:
     // builds.cpp
     void build(Service& service);
     void build_again(Service& service);
-    Slot& build_slot_of(const Service& service);
+    Slot* build_slot_of(const Service& service);
     Status write_build_image(const Service& service, const model::ServiceSpec& spec,
                              model::InstanceId id);
     Service* builder_at(wire::SlotRef at);  // nullptr: it is no build.
@@ -203,7 +205,7 @@ private:
     env::Timer resync_;
     env::Timer end_;
     env::Timer again_;  // The snapshot.
-    env::Timer listen_again_;
+    env::Timer listen_again_, refused_again_;
     Time synced_{};              // When keeper told the whole picture last.
     std::int64_t sequence_ = 0;  // Of the timeline.
     std::uint16_t next_port_ = 0;

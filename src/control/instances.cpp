@@ -324,6 +324,9 @@ void Control::on_slot(const wire::SlotState& state) {
         if (known != world_.slots.end()) known->second.use = SlotUse::Taken;
         return kill_all({state.at.slot, state.at.generation});
     }
+    // keeper will never run this one.
+    if (state.status == wire::SlotStatus::Free && builder != nullptr)
+        return on_build_refused(state.at);
     if (state.status != wire::SlotStatus::Ended) return;
     if (builder != nullptr) return on_build_end(*builder, end);
     forget({state.at.slot, state.at.generation});

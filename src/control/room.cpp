@@ -82,8 +82,7 @@ void Control::remove_copies(std::uint32_t id, std::uint32_t newest,
                             const std::set<std::uint32_t>& kept) {
     const Service& service = world_.services[id];
     // Another one has its name by now, and its folder.
-    const Service* const named = find_service(world_, service.row.name);
-    if (named != nullptr && named != &service) return;
+    if (find_known(world_, service.row.name) != &service) return;
     const std::string folder = fmt::format("{}/releases/{}", options_.data, service.row.name);
     const auto found = std::make_shared<std::vector<std::string>>();
     env_.errands.run(

@@ -44,7 +44,42 @@ wire::SnapshotLimits default_limits() {
             .held_bytes_max = model::kHeldBytesMax};
 }
 
+bool is_same(const model::ListenerRow& have, const model::ListenerRow& want) {
+    return have.service == want.service && have.caller == want.caller &&
+           have.address == want.address && (want.port == 0 || have.port == want.port);
+}
+
+bool is_among(const std::vector<model::ListenerRow>& wanted, const model::ListenerRow& have) {
+    return std::any_of(wanted.begin(), wanted.end(),
+                       [&](const auto& want) { return is_same(have, want); });
+}
+
 }  // namespace
+
+// A public port that is another service's now goes on as it is: opened anew it would have to be
+// closed first.
+void Control::pass_ports_on(const std::vector<model::ListenerRow>& wanted) {
+    for (auto& [id, row] : world_.listeners) {
+        if (row.caller != kPublic || is_among(wanted, row) || world_.listener_errors.contains(id))
+            continue;
+        const auto heir = std::find_if(wanted.begin(), wanted.end(), [&](const auto& want) {
+            return want.caller == kPublic && row.port == want.port && row.address == want.address;
+        });
+        if (heir == wanted.end()) continue;
+        row.service = heir->service;
+        put(row);
+        snapshot_is_stale_ = true;
+    }
+}
+
+// One that was refused, and its service has the port by another row now.
+bool Control::is_doubled(const model::ListenerRow& row) const {
+    return world_.listener_errors.contains(row.id) &&
+           std::any_of(world_.listeners.begin(), world_.listeners.end(), [&](const auto& each) {
+               return each.first != row.id && is_same(each.second, row) &&
+                      !world_.listener_errors.contains(each.first);
+           });
+}
 
 // Of the services that are there: a row for each public port and each call; rows of others go.
 void Control::ensure_listeners() {
@@ -65,26 +100,9 @@ void Control::ensure_listeners() {
     }
     for (const auto& [id, row] : world_.listeners)
         world_.listener_last = std::max(world_.listener_last, id);
-    const auto same = [](const model::ListenerRow& have, const model::ListenerRow& want) {
-        return have.service == want.service && have.caller == want.caller &&
-               have.address == want.address && (want.port == 0 || have.port == want.port);
-    };
-    // A public port that is another service's now goes on as it is: opened anew it would have to be
-    // closed first.
-    for (auto& [id, row] : world_.listeners) {
-        const auto heir = std::find_if(wanted.begin(), wanted.end(), [&](const auto& want) {
-            return row.caller == kPublic && want.caller == kPublic && row.port == want.port &&
-                   row.address == want.address;
-        });
-        if (heir == wanted.end() || heir->service == row.service) continue;
-        if (world_.listener_errors.contains(id)) continue;
-        row.service = heir->service;
-        put(row);
-        snapshot_is_stale_ = true;
-    }
+    pass_ports_on(wanted);
     for (auto at = world_.listeners.begin(); at != world_.listeners.end();) {
-        const bool stays = std::any_of(wanted.begin(), wanted.end(),
-                                       [&](const auto& want) { return same(at->second, want); });
+        const bool stays = is_among(wanted, at->second) && !is_doubled(at->second);
         if (!stays) {
             keeper_->drop_listener(at->first);
             put(RemoveListener{at->first});
@@ -97,7 +115,7 @@ void Control::ensure_listeners() {
     for (model::ListenerRow& want : wanted) {
         const bool is_there =
             std::any_of(world_.listeners.begin(), world_.listeners.end(),
-                        [&](const auto& have) { return same(have.second, want); });
+                        [&](const auto& have) { return is_same(have.second, want); });
         if (is_there) continue;
         // Never one of before: the edge and keeper may have that one still.
         want.id = ++world_.listener_last;
@@ -127,6 +145,7 @@ void Control::on_listener(const wire::ListenerState& state) {
     if (found == world_.listeners.end()) {
         // Dropped while there was no keeper to hear it.
         if (state.error == 0) world_.left_open.insert(state.id);
+        world_.listener_last = std::max(world_.listener_last, state.id);
         if (keeper_->is_synced()) drop_left_open();
         return;
     }
@@ -151,7 +170,7 @@ void Control::on_listener(const wire::ListenerState& state) {
                  .text = service.port_trouble});
         // A port for calls was ours before the machine's last start; somebody else has it now.
         if (row.caller != kPublic) row.port = 0;
-        listen_again_ = env_.timers.after(kListenAgainPause, [this] { ensure_refused(); });
+        refused_again_ = env_.timers.after(kListenAgainPause, [this] { ensure_refused(); });
         return;
     }
     const bool was_closed = world_.listener_errors.erase(state.id) > 0;

@@ -127,7 +127,9 @@ Service& Control::add_service(const model::ServiceSpec& spec) {
 void Control::bring_back(Service& service) {
     service.row.is_removed = false;
     service.row.scale = -1;
-    service.failures = {};
+    service.failures = service.proven_failures = {};
+    service.last_failure.clear();
+    service.trouble.clear();
     service.deploy.reset();
     service.is_settled = false;
     say({.kind = "service back",
@@ -150,6 +152,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
         if (service.row.is_removed) bring_back(service);
         if (service.spec.scale != spec.scale) service.row.scale = -1;
         service.spec = spec;
+        give_up_staging(service);  // What was under way went by the one before.
         put(service.row);
     }
     for (auto& [id, service] : world_.services) {
@@ -344,6 +347,12 @@ void Control::want_when_kept(Service& service, std::uint32_t number) {
     after_commit([this, id = service.row.id, revision = service.staging.revision, number] {
         Service& staged = world_.services[id];
         const bool is_under_way = staged.staging.step != StagingStep::None;
+        // Taken back meanwhile, and asked for once more.
+        model::ReleaseRow& release = staged.releases[number];
+        if (is_under_way && release.status == model::ReleaseStatus::Reversed) {
+            release.status = model::ReleaseStatus::Built;
+            put(release);
+        }
         if (is_under_way && staged.staging.revision == revision) want_release(staged, number);
     });
     mark(service.row.id);

@@ -21,10 +21,12 @@ Service* find_service(World& world, std::string_view name) {
 }
 
 Service* find_known(World& world, std::string_view name) {
+    Service* found = nullptr;
     for (auto& [id, service] : world.services) {
-        if (service.row.name == name) return &service;
+        if (service.row.name == name && (found == nullptr || found->row.is_removed))
+            found = &service;
     }
-    return nullptr;
+    return found;
 }
 
 std::vector<Instance*> instances_of(World& world, std::uint32_t service) {

@@ -99,19 +99,33 @@ def stop(pid):
     wait_until_still(pid)
 
 
+def stop_keeper_with_an_heir_to_come(judged):
+    """keeper has seen the edge die and stands still before the heir's one second is over; the heir's pid. None: it was too late."""
+    keeper, edge, heir = judged.role_pid("keeper"), judged.role_pid("edge"), judged.holder()
+    assert_own(judged, [keeper, edge, heir])  # Once: each look takes a part of that second.
+    stop(heir)
+    began = time.monotonic()
+    os.kill(edge, signal.SIGKILL)
+    until(lambda: len(set(ended_generation(judged, 3))) == 1 or time.monotonic() - began > 0.5, "keeper has reaped it")
+    stop(keeper)
+    is_early = time.monotonic() - began < 0.9 and len(set(ended_generation(judged, 3))) == 1
+    for pid in (heir,) if is_early else (heir, keeper):
+        os.kill(pid, signal.SIGCONT)
+    if not is_early:
+        judged.wait_for_role("edge", edge)
+        until(judged.holder, "a holder")
+    return heir if is_early else None
+
+
 def test_an_heir_that_keeper_was_too_late_to_hear_goes_on():
     """keeper saw the edge die, was stopped itself, and comes back when the heir has long been serving."""
     with Judged() as judged:
-        judged.load(rate=100)
-        keeper, edge, heir = judged.role_pid("keeper"), judged.role_pid("edge"), judged.holder()
-        assert_own(judged, [keeper, edge, heir])  # Once: each look takes a part of the second that keeper gives the heir.
-        stop(heir)
-        os.kill(edge, signal.SIGKILL)
-        until(lambda: len(set(ended_generation(judged, 3))) == 1, "keeper has reaped it", 0.9)
-        stop(keeper)
-        os.kill(heir, signal.SIGCONT)
-        pause(1.5)  # It serves, and has told keeper, who has not read it.
-        os.kill(keeper, signal.SIGCONT)
+        heir = None
+        while heir is None:  # On a busy machine that second is soon over.
+            heir = stop_keeper_with_an_heir_to_come(judged)
+        judged.load(rate=100)  # The heir serves.
+        pause(0.5)  # It has told keeper, who has not read it.
+        os.kill(judged.role_pid("keeper"), signal.SIGCONT)
         until(lambda: judged.role_pid("edge") == heir or start_time(heir) is None, "keeper has looked")
         pause(0.5)
         assert judged.role_pid("edge") == heir, judged.told()
@@ -175,7 +189,7 @@ def test_no_second_control_comes_where_the_run_folder_was_deleted_and_keeper_die
     keeper = project.role_pid("keeper")
     shutil.rmtree(project.run)
     os.kill(keeper, signal.SIGKILL)
-    until(lambda: project.log().count("was deleted") >= 2, "keeper tried again")
+    until(lambda: project.log().count("was deleted") >= 2, "keeper tried again", 30)
     assert controls_of(project) == [control] and start_time(watch) is not None
     said = project.up(wanted=5).stderr
     command = f"pkill -KILL -f -- '--run {project.run} --data'"

@@ -115,6 +115,19 @@ def test_a_port_goes_on_under_another_name_of_its_service(project):
     asking.assert_nothing_failed()
 
 
+def test_the_port_goes_on_also_where_both_wanted_it_before(project):
+    """The other one was refused it, until the first was removed."""
+    port = free_port()
+    project.write_services(before=public(port))
+    project.up()
+    project.write_services(after=public(port))
+    project.up(wanted=1)
+    project.up("--prune")
+    until(lambda: ask(port) == "after", "the other one answers")
+    service = project.service("after")
+    assert (service["state"], service["reason"]) == ("serving", ""), service
+
+
 def cpu_s(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
         words = stat.read().rpartition(")")[2].split()
