@@ -203,6 +203,24 @@ void Control::on_applied(std::uint64_t sequence, const std::vector<wire::InFligh
     }
 }
 
+// An instance that keeper has not: there is nothing to forget, and nobody would say that it is.
+void Control::on_nothing(Instance& instance, const model::End& end) {
+    Slot& slot = world_.slots[instance.id.slot];
+    on_end(instance, end);
+    slot.use = SlotUse::Free;
+    slot.forget = {};
+}
+
+void Control::forget(model::InstanceId id) {
+    Slot& slot = world_.slots[id.slot];
+    slot.use = SlotUse::Forgetting;
+    const auto act = [this, id] { keeper_->forget({id.slot, id.generation}); };
+    after_commit(act);
+    // A full or hung disk must not stop recovery.
+    slot.forget = env_.timers.after(options_.forget_limit, act);
+    turn_soon_ = env_.timers.after(Duration::zero(), [this] { turn(); });
+}
+
 void Control::on_stats(const wire::StatsHeader& header,
                        const std::vector<wire::EndpointStats>& rows) {
     world_.traffic = header;
