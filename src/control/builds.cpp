@@ -44,7 +44,11 @@ Slot* Control::build_slot_of(const Service& service) {
 void Control::build(Service& service) {
     Staging& staging = service.staging;
     Slot* const place = build_slot_of(service);
-    if (place == nullptr) return release_is_broken(service, "no slot is left for its build");
+    if (place == nullptr)
+        return release_is_broken(
+            service, fmt::format("no slot is left for its build: all {} were used\n  try: a new "
+                                 "system, under another name",
+                                 wire::kSlotsMax));
     Slot& slot = *place;
     // The one before it, which was given up, is on its way out.
     if (slot.use != SlotUse::Free) return build_again(service);

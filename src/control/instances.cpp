@@ -101,7 +101,9 @@ bool Control::start_instance(Service& service, model::Version version) {
     made.since = made.spawned = env_.clock.now();
     if (spec->port_use == model::PortUse::Given) made.port = choose_port();
     if (spec->port_use == model::PortUse::Given && made.port == 0) {
-        service.trouble = "no port is free for it";
+        service.trouble =
+            fmt::format("no port of {} to {} is free for it; try: ss -ltnp, to see who has them",
+                        kPortFirst, kPortFirst + kPortCount - 1);
         mark_later(service);
         return false;
     }

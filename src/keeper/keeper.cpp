@@ -42,7 +42,8 @@ constexpr std::int64_t kStopRolesNs = 2'000'000'000;
 constexpr int kLink = 3;
 
 int cannot(const char* what, const Path& where) {
-    std::fprintf(stderr, "keeper: cannot %s %s: %s\n", what, where.text, std::strerror(errno));
+    std::fprintf(stderr, "keeper: cannot %s %s: %s\n  try: ls -ld %s; df %s\n", what, where.text,
+                 std::strerror(errno), where.text, where.text);
     return kKeeperCannotStart;
 }
 

@@ -88,6 +88,13 @@ def ask(project, path="/"):
         return answer.read()
 
 
+def begin_prune(project):
+    """`up --prune`, whatever its exit status, in a thread to be joined."""
+    up = threading.Thread(target=project.up, args=("--prune",), kwargs={"wanted": None})
+    up.start()
+    return up
+
+
 def apis(project):
     return [pid for pid in processes_of(str(project.base)) if b"api.py" in words(pid)]
 
@@ -130,8 +137,7 @@ def test_a_service_that_comes_back_before_it_has_ended_never_runs_beside_itself(
     project.up()
     status = begin_slow(project)
     project.write(OTHER_ALONE)
-    up = threading.Thread(target=project.up, args=("--prune",), kwargs={"wanted": None})
-    up.start()
+    up = begin_prune(project)
     until(lambda: project.timeline("instance leaving"), "api is to end")
     project.write(API_ALONE)
     project.place("api", {"api.py": API + b"# again\n"})
@@ -152,8 +158,7 @@ def test_a_request_to_a_pruned_service_is_answered_though_control_dies(project):
     project.up()
     status = begin_slow(project)
     project.write(OTHER_ALONE)
-    up = threading.Thread(target=project.up, args=("--prune",), kwargs={"wanted": None})
-    up.start()
+    up = begin_prune(project)
     until(lambda: project.timeline("instance draining"), "api is draining")
     project.kill(project.role_pid("control"), 9)
     assert status() == 200

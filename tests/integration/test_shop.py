@@ -99,9 +99,11 @@ def test_a_roles_death_breaks_nothing_in_the_shop(shop, role):
 
 @pytest.mark.full
 def test_down_ends_the_shop_and_up_finds_what_it_had(shop):
+    order = json.dumps({"id": "before-down", "items": {"mug": 1}}).encode()
+    assert shop.ask("/api/orders", order)[0] == 201
     before = shop.paid()
     shop.thole("down")
     assert shop.pids() == []
     shop.thole("up", limit_s=BUILD_WITHIN_S)
     assert shop.paid() == before
-    assert json.loads(shop.ask("/api/orders/pressed-often")[2])["status"] == "paid"
+    assert json.loads(shop.ask("/api/orders/before-down")[2])["status"] == "paid"
