@@ -69,7 +69,7 @@ Result<int> restart(const Arguments& arguments, Client& client, Console& console
 
 Result<int> scale(const Arguments& arguments, Client& client, Console& console) {
     const std::string& service = arguments.positionals[0];
-    Result<std::int64_t> count = parse_integer(arguments.positionals[1], 0, model::kScaleMax);
+    Result<std::int64_t> count = parse_integer(arguments.positionals[1], 1, model::kScaleMax);
     if (!count.ok()) {
         return std::move(count)
             .error()

@@ -44,6 +44,7 @@ void tell_service(Console& console, const ServiceView& service) {
                                     printable(service.deploy_reason)));
     }
     for (const std::string& last : service.last_lines) console.problem("  | " + printable(last));
+    if (service.reason.find("try: ") != std::string::npos) return;
     const bool is_of_build = service.is_broken() && service.deploy_reason.starts_with("build:");
     console.problem(fmt::format("  try: thole logs {}{}", is_of_build ? "--build " : "",
                                 printable(service.name)));

@@ -141,7 +141,7 @@ void CliTest::answer(const web::ServerRequest& request, const web::Responder& re
 std::string system_json(const std::string& state, const std::string& more) {
     return fmt::format(
         R"({{"name":"shop","id":"0123456789ab","folder":"","revision":7,"phase":"running",)"
-        R"("settled":true,"trouble":"","notes":["a uid per service: we are not root"],)"
+        R"("settled":true,"trouble":"","notes":["no cgroup rights here"],)"
         R"("roles":[{{"role":"keeper","pid":11,"state":"running","starts":1,)"
         R"("since":"2026-11-24T05:12:03.120Z"}}],)"
         R"("services":[{{"name":"web","calls":[],"state":"{}",{})"

@@ -91,7 +91,8 @@ void Api::put_manifest(const web::ServerRequest& request, const web::Responder& 
         if (name.text() == nullptr) return to.refuse(invalid("files: must be a list of names"));
         list += *name.text() + '\0';
     }
-    if (is_applying_) return to.refuse(conflict("another manifest is just being applied"));
+    if (is_applying_)
+        return to.refuse(conflict("another manifest is just being applied").with_hint("thole up"));
     is_applying_ = true;
     const Prune prunes = prune != nullptr && prune->boolean() != nullptr && *prune->boolean()
                              ? Prune::Yes

@@ -89,6 +89,7 @@ private:
 struct SystemSaid {
     std::string id;
     std::string trouble;
+    bool is_root = true;
     Time now{};
     WallTime wall{};
     // By name, of services that fail: what they said last.

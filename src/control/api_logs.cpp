@@ -66,6 +66,7 @@ void Api::get_system(const web::Responder& to) {
         if (!*alive || std::exchange(*is_answered, true)) return;
         all->id = control_.options_.id;
         all->trouble = control_.store_->trouble();
+        all->is_root = control_.env_.processes.self().uid == 0;
         all->now = control_.env_.clock.now();
         all->wall = control_.env_.clock.wall();
         to.answer(200, system_json(control_.world_, *all));

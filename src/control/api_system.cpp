@@ -195,6 +195,22 @@ void write_roles(JsonWriter& json, const World& world, const SystemSaid& said) {
     json.end_array();
 }
 
+// What this machine's rights do not let us promise.
+void write_notes(JsonWriter& json, const World& world, const SystemSaid& said) {
+    const bool lacks_cgroups = world.keeper.pid != 0 && world.keeper.has_cgroups == 0;
+    if (lacks_cgroups) {
+        json.value(
+            "no cgroup rights here: processes that a service detaches may outlive it, memory and "
+            "number of processes are not limited, and who calls whom is not checked");
+    }
+    if (said.is_root) return;
+    std::string users =
+        "thole is not root here: its services have no users of their own, so that each can read "
+        "what the others keep, and end them";
+    if (lacks_cgroups) users += "; each can say `thole down`";
+    json.value(users);
+}
+
 }  // namespace
 
 std::string system_json(World& world, const SystemSaid& said) {
@@ -214,11 +230,7 @@ std::string system_json(World& world, const SystemSaid& said) {
         .member("trouble", said.trouble)
         .key("notes")
         .begin_array();
-    if (world.keeper.pid != 0 && world.keeper.has_cgroups == 0) {
-        json.value(
-            "no cgroup rights here: processes that a service detaches may outlive it, memory and "
-            "number of processes are not limited, and who calls whom is not checked");
-    }
+    write_notes(json, world, said);
     json.end_array();
     write_roles(json, world, said);
     json.key("traffic")

@@ -164,6 +164,8 @@ void Control::on_listener(const wire::ListenerState& state) {
         world_.listener_errors[state.id] = state.error;
         const std::string why = from_errno(state.error, "").message.substr(2);
         service.port_trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
+        if (state.error == EADDRINUSE)
+            service.port_trouble += fmt::format("; try: ss -ltnp 'sport = :{}'", row.port);
         if (is_new)
             say({.kind = "port refused",
                  .service = service.row.name,

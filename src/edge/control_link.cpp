@@ -75,14 +75,19 @@ void ControlLink::tick() {
     std::int64_t oldest_ns = now_ns();
     for (const std::unique_ptr<Worker>& worker : runtime_.workers)
         oldest_ns = std::min(oldest_ns, worker->turned_ns());
-    if (ticks_ == nullptr) return;
-    __atomic_store_n(&ticks_->last[static_cast<std::uint32_t>(wire::Role::Edge)],
-                     static_cast<std::uint64_t>(oldest_ns), __ATOMIC_RELAXED);
+    ticks_.tell(oldest_ns);
 }
 
 void ControlLink::replace_holder() {
     if (!holder_.replace(runtime_)) return;
     if (keeper_ && !keeper_->serve_as_edge(holder_.pid()).ok()) keeper_.reset();
+}
+
+// keeper would take us for its edge, but control has no way to us, and our ticks are nobody's: its
+// own edge is to serve. The holder sees that its lineage has ended.
+void ControlLink::leave() {
+    runtime_.segment.lineage.fetch_add(1);
+    ::_exit(0);
 }
 
 // Tells keeper who carries the traffic, and gives it what a keeper before it may have had. One that
@@ -91,6 +96,7 @@ void ControlLink::announce() {
     if (keeper_) return;
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;
+    if (ticks_.is_out_of_date(folders_.run)) leave();
     keeper_.emplace(std::move(*keeper));
     if (!keeper_->serve_as_edge(holder_.pid()).ok()) return keeper_.reset();
     park_what_keeper_lost();

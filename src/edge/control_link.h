@@ -14,6 +14,7 @@
 #include "edge/reports.h"
 #include "edge/runtime.h"
 #include "edge/snapshots.h"
+#include "edge/ticks.h"
 #include "os/fd.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
@@ -22,8 +23,7 @@ namespace thole::edge {
 
 class ControlLink {
 public:
-    // `ticks` may be null (no keeper is watching).
-    ControlLink(Runtime& runtime, EdgeFolders folders, wire::TicksPage* ticks, Holder& holder)
+    ControlLink(Runtime& runtime, EdgeFolders folders, const Ticks& ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
           folders_(std::move(folders)),
@@ -43,6 +43,7 @@ private:
     void tick();
     void replace_holder();
     void announce();
+    [[noreturn]] void leave();
     void park_what_keeper_lost();
     void hear_keeper();
     void accept();
@@ -69,7 +70,7 @@ private:
     Runtime& runtime_;
     Reports reports_;
     EdgeFolders folders_;
-    wire::TicksPage* ticks_;
+    const Ticks& ticks_;
     Holder& holder_;
     DiskThread disk_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.

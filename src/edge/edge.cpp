@@ -23,6 +23,7 @@
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/lineage.h"
+#include "edge/ticks.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
@@ -79,18 +80,10 @@ Result<Segment*> open_segment(KeeperLink& keeper) {
     return segment;
 }
 
-wire::TicksPage* map_ticks(const std::string& run_folder) {
-    const os::FileDescriptor fd(::open((run_folder + "/ticks").c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd.is_open()) return nullptr;
-    void* const at =
-        ::mmap(nullptr, sizeof(wire::TicksPage), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-    return at == MAP_FAILED ? nullptr : static_cast<wire::TicksPage*>(at);
-}
-
 struct Life {
     Segment* segment;
     EdgeOptions options;
-    wire::TicksPage* ticks;
+    Ticks ticks;
     std::uint32_t lineage;
 };
 
@@ -184,7 +177,7 @@ Status run_edge(const EdgeOptions& options) {
         segment = TRY(open_segment(keeper));
     }
     segment->control_listener = kControlListener;
-    live({segment, options, map_ticks(options.run_folder), segment->lineage.load()});
+    live({segment, options, Ticks(options.run_folder), segment->lineage.load()});
 }
 
 }  // namespace thole::edge

@@ -13,10 +13,10 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 3;
+constexpr std::uint32_t kLayoutVersion = 4;
 constexpr std::uint32_t kDescriptorsMax = 16384;
 constexpr std::uint32_t kRings = 4096;
-constexpr std::uint32_t kRingBytes = 32 * 1024;  // A head of the largest allowed size fits.
+constexpr std::uint32_t kRingBytes = 64 * 1024;  // The largest body that is sent again; any head fits.
 constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 constexpr std::uint32_t kListenersMax = 1024;
@@ -70,10 +70,10 @@ struct Segment {
     std::uint64_t snapshot_version;
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
-    std::atomic<std::uint32_t> ending;          // 1: a clean end; the holder leaves.
     std::atomic<std::uint32_t> listener_count;  // Places in use, gaps included.
     std::atomic<std::uint32_t> service_count;
-    // Edges that keeper has started on this segment; a holder of an earlier one leaves.
+    // Edges that keeper has started on this segment, and those that left; a holder of an earlier
+    // one leaves.
     std::atomic<std::uint32_t> lineage;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,26 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits)
     # One that was just being forked while the command looked leaves when it finds that it is not needed.
     mark = f"--run\0{visits.run}\0".encode()
     until(lambda: sum(mark in words_of(pid) for pid in visits.pids()) == 5, "four roles and a holder")
+    visits.down()
+
+
+def test_an_edge_that_outlives_its_run_folder_and_all_others_is_in_nobodys_way(visits):
+    """Control has no way to it, and it ticks where no keeper looks: taken for the edge of the next one, it was ended
+    every five seconds, and `down` waited for it for ever."""
+    visits.up()
+    assert asked(visits, "/visit") == "1"
+    holder = next(pid for pid in visits.pids() if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8") == "holder\n")
+    others = [pid for pid in visits.pids() if pid != holder]
+    shutil.rmtree(visits.run)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in others:
+            os.kill(pid, number)
+    until(lambda: not set(others) & set(visits.pids()) and len(visits.pids()) == 2, "the holder is an edge, and has one")
+    visits.up()
+    assert asked(visits, "/visit") == "2" and len(visits.instances("web")) == 1
+    until(lambda: holder not in visits.pids(), "the edge of before has left")
+    visits.thole("restart", "web")
+    assert asked(visits, "/visit") == "3"
     visits.down()
 
 

@@ -180,7 +180,8 @@ def nobody():
 def test_a_user_without_rights_has_all_of_it_and_is_told_what_is_not_promised(nobody):
     nobody.up("--detach")
     told = nobody.thole("ps").stdout
-    for words in ("not promised here", "cgroup", "outlive", "memory", "who calls whom"):
+    for words in ("not promised here", "cgroup", "outlive", "memory", "who calls whom", "no users of their own",
+                  "can read what the others keep", "each can say `thole down`"):
         assert words in told, (words, told)
     assert uids_of(nobody.instances("spy")[0]["pid"])[0] == {str(NOBODY)}
     assert nobody.spy("/call") == 200
