@@ -45,8 +45,7 @@ void wait_for_death(const Awaited& awaited, const Segment& segment) {
     ::prctl(PR_SET_NAME, "holder");
     pollfd death{awaited.edge_pidfd, POLLIN, 0};
     while (::poll(&death, 1, -1) <= 0) {}
-    if (segment.lineage.load() != awaited.lineage ||
-        has_faulted_too_often(segment.faults))
+    if (segment.lineage.load() != awaited.lineage || has_faulted_too_often(segment.faults))
         ::_exit(0);
 }
 

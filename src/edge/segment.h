@@ -16,8 +16,9 @@ namespace thole::edge {
 constexpr std::uint32_t kLayoutVersion = 4;
 constexpr std::uint32_t kDescriptorsMax = 16384;
 constexpr std::uint32_t kRings = 4096;
-constexpr std::uint32_t kRingBytes = 64 * 1024;  // The largest body that is sent again; any head fits.
-constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
+constexpr std::uint32_t kRingBytes =
+    64 * 1024;                          // The largest body that is sent again; any head fits.
+constexpr std::uint32_t kHeads = 8192;  // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 constexpr std::uint32_t kListenersMax = 1024;
 constexpr std::uint32_t kServicesMax = 1024;

@@ -57,11 +57,16 @@ def all_strikes():
     return [Strike(*each) for each in itertools.product(targets, (signal.SIGKILL, signal.SIGSTOP), steps)]
 
 
+def tree():
+    """The hash of what is tested."""
+    done = subprocess.run(["git", "rev-parse", "HEAD^{tree}"], cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def drawn_strikes():
     """A twentieth, drawn by what is tested: one commit always draws the same."""
-    tree = subprocess.run(["git", "rev-parse", "HEAD^{tree}"], cwd=ROOT, check=False, capture_output=True, text=True)
     strikes = all_strikes()
-    return random.Random(tree.stdout.strip()).sample(strikes, len(strikes) // 20)
+    return random.Random(tree()).sample(strikes, len(strikes) // 20)
 
 
 class Struck:

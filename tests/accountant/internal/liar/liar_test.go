@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	requests = 4000
+	requests = 10_000
 	rate     = 500 // A third of one core for client, liar and service: others may keep the machine busy meanwhile.
 	addedMax = 8 * time.Second
 )
