@@ -1,4 +1,4 @@
-"""A service for tests: knows what each answer must be, writes down each POST that arrives, and refuses what it must not
+"""A service for tests: knows what each answer must be, writes down each POST and PUT that arrives, and refuses what it must not
 get. One process, a thread per connection.
 
     backend.py PORT-FILE ARRIVALS-FILE ALLOWED-FILE
@@ -100,6 +100,8 @@ def serve(connection, arrivals, allowed):
         kind, _, rest = target[1:].partition("/")
         if method == "POST" and kind in ("post", "die"):
             os.write(arrivals, f"post {rest}\n".encode())
+        if method == "PUT":
+            os.write(arrivals, f"put {rest}\n".encode())
         if kind == "tunnel":
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
             while (block := peer.exactly(64)) is not None:

@@ -138,6 +138,23 @@ def test_an_idempotent_request_goes_elsewhere_when_its_instance_dies(three):
         three.client().expect("GET", f"/get/{number}")
 
 
+@pytest.mark.parametrize("size, status", [(65536, 200), (65537, 502)])
+def test_a_body_of_up_to_64_kib_is_sent_again_and_none_above(three, size, status):
+    three.edge.endpoints([three.entry(1, OUT), three.entry(2, OUT)])
+    client = three.client()
+    client.send(b"PUT /slow/60 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    backend = three.backends[0]
+    until(lambda: backend.lines("put"), "all of it is at the instance")
+    three.edge.endpoints([three.entry(1, SERVES), three.entry(2, SERVES)])
+    backend.process.kill()
+    backend.process.wait()
+    if status == 200:
+        until(lambda: [line for other in three.backends[1:] for line in other.lines("put")], "it is at another one")
+    else:
+        assert client.answer()[0] == 502
+    three.edge.until(lambda: three.edge.header["replayed_ever"] == (1 if status == 200 else 0), "as many were sent again")
+
+
 def test_a_request_that_kills_each_instance_it_meets_ends_after_three_at_most(four):
     """The others go on."""
     assert four.client().request("GET", "/die/1")[0] == 502
