@@ -83,7 +83,16 @@ ServiceState state_of(World& world, const Service& service) {
     return said;
 }
 
-void write_instance(JsonWriter& json, const World& world, const Instance& instance,
+std::string why_of(World& world, const Instance& instance, const std::string& output) {
+    if (instance.reason.empty()) return output;
+    const bool is_asked = std::holds_alternative<recovery::Asked>(instance.leaving) ||
+                          std::holds_alternative<recovery::AskedRest>(instance.leaving);
+    if (!is_asked || instance.stage != model::Stage::Leaving) return instance.reason;
+    return fmt::format("{}; SIGTERM was sent, SIGKILL follows after {}", instance.reason,
+                       format_duration(spec_at(world, instance).stop_grace));
+}
+
+void write_instance(JsonWriter& json, World& world, const Instance& instance,
                     const SystemSaid& said) {
     const Service& service = world.services.at(instance.service);
     const auto slot = world.slots.find(instance.id.slot);
@@ -103,7 +112,7 @@ void write_instance(JsonWriter& json, const World& world, const Instance& instan
         .member("pid", instance.pid)
         .member("port", std::uint32_t{instance.port})
         .member("state", state_of(instance))
-        .member("reason", instance.reason.empty() ? output : instance.reason)
+        .member("reason", why_of(world, instance, output))
         .member("since", format_wall(said.wall - (said.now - instance.since)))
         .member("restarts", slot == world.slots.end() ? 0 : slot->second.restarts)
         .member("in_flight", instance.stats.in_flight)
