@@ -1,5 +1,9 @@
 # The folders of src/ that exist, lowest first, each with what it may use (ARCHITECTURE.md; tools/tidy.py checks the
 # #includes against it), and the three programs.
+# What brings a library in stays an object of its own, so that only those who call it are linked with that library:
+# tests/integration/test_libraries.py has the edge's list.
+set_source_files_properties(src/base/json.cpp src/os/linux_env.cpp src/os/linux_trees.cpp
+    PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 thole_module(base LINK PkgConfig::FMT PkgConfig::SIMDJSON)
 thole_module(wire LINK thole_base)
 # Data of others is looked for beside the source; only that file knows the path, so that a fresh clone hits the cache.
@@ -33,6 +37,7 @@ endif()
 
 add_executable(edge src/app/edge_main.cpp)
 target_link_libraries(edge PRIVATE thole_edge)
+target_link_options(edge PRIVATE -Wl,--as-needed)
 
 # thole: the command line, and control.
 add_executable(thole src/app/thole_main.cpp src/app/outside_linux.cpp src/app/program.cpp src/app/control_main.cpp

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import acceptance  # noqa: E402
+import defaults  # noqa: E402
 import tidy  # noqa: E402
 from tidy import ROOT, tracked  # noqa: E402
 
@@ -67,6 +68,12 @@ def dependencies():
     return len(linked) - len(missing), [f"docs/dependencies.md: `{name}` is missing" for name in missing]
 
 
+def limits():
+    """docs/reference/defaults.md says what the code does"""
+    said = defaults.check()
+    return (0 if said else 1), said
+
+
 def links():
     """links between our pages lead somewhere"""
     passed, said = 0, []
@@ -92,7 +99,7 @@ def shell():
 
 def main():
     passed = failed = 0
-    for check in (style, style_itself, layout, rows, dependencies, links, shell):
+    for check in (style, style_itself, layout, rows, dependencies, limits, links, shell):
         good, said = check()
         for line in said:
             print(line)

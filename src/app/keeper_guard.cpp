@@ -18,9 +18,10 @@ extern char** environ;
 namespace thole::app {
 namespace {
 
-// They start each other within milliseconds; with both gone nobody else will.
+// keeper and watch start each other within milliseconds; with both gone nobody else will.
 constexpr std::int64_t kGoneNs = 1'000'000'000;
-// Each kills the other after five seconds of silence: where that has not happened both stand still.
+// keeper and watch kill each other after five seconds of silence: where neither did, both stand
+// still.
 constexpr std::int64_t kStillNs = 10'000'000'000;
 constexpr std::int64_t kLateNs = 1'250'000'000;
 

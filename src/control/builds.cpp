@@ -14,6 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Of one build: the slow ones of large projects fit; what hangs is ended.
 constexpr Duration kBuildLimit = 15min;
 constexpr Duration kKillAgain = 1s;      // Where keeper did not hear it.
 constexpr Duration kBuildAgain = 100ms;  // Where its slot is not free yet.

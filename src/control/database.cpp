@@ -13,7 +13,8 @@
 namespace thole::control {
 namespace {
 
-// Pages in the log before they are moved into the database: 4 MiB, SQLite's own default.
+// Pages in the log before they are moved into the database: 4 MiB. Source: SQLite,
+// wal_autocheckpoint.
 constexpr int kLogPagesMax = 1000;
 // A log that grew while it could not be moved shrinks to this again.
 constexpr const char* kStoreSettings =

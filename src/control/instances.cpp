@@ -14,10 +14,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint16_t kPortFirst = 20000;  // Outside the ephemeral range.
+// Below the ephemeral range, which begins at 32768. Source: ip(7), ip_local_port_range.
+constexpr std::uint16_t kPortFirst = 20000;
+// More than twice the slots, and still below that range.
 constexpr std::uint16_t kPortCount = 10000;
-constexpr Duration kNoPortReady =
-    1s;  // One that listens nowhere has started when it lived so long.
+// One that listens nowhere has started when it lived so long.
+constexpr Duration kNoPortReady = 1s;
 constexpr Duration kExplainAfter = 2s;  // Of an instance that does not listen.
 constexpr Duration kExplainLimit = 3s;
 

@@ -11,6 +11,7 @@ namespace thole::control {
 namespace {
 
 constexpr std::array<const char*, 3> kGuesses = {"/readyz", "/healthz", "/up"};
+// Of a probe's answer: only its status is looked at.
 constexpr std::size_t kAnswerBytesMax = 64 * 1024;
 // Quick programs are there in milliseconds; the pause doubles from here to kProbePause.
 constexpr Duration kPauseMin = std::chrono::milliseconds(2);

@@ -11,7 +11,8 @@
 
 namespace thole::control {
 
-constexpr std::uint64_t kEndedSpoolBytesMax = 1ULL << 30U;  // Of one service.
+// Of one service's ended slots together: a scale that goes up and down must not fill the disk.
+constexpr std::uint64_t kEndedSpoolBytesMax = 1ULL << 30U;
 
 // "<service>-<slot>.out" or ".err", or of a build.
 struct SpoolName {

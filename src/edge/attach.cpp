@@ -14,6 +14,7 @@
 namespace thole::edge {
 namespace {
 
+// An endpoint that refused a connection is passed over for so long: a restart takes longer.
 constexpr std::int64_t kRefusedNs = 100'000'000;
 constexpr int kTriesMax = 4;  // In one go; then a moment later again.
 

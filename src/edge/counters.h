@@ -19,7 +19,8 @@ constexpr std::uint32_t kRoutesMax = 4096;  // Of one worker; what is more count
 // Where there is no room, a route that counted nothing for so long gives its place to another one:
 // most likely its release has gone.
 constexpr std::int64_t kRouteIdleNs = 3'600'000'000'000;
-constexpr std::uint32_t kBrokenKept = 512;  // Of one worker.
+// Requests that broke and are listed, of one worker; what is more is only counted.
+constexpr std::uint32_t kBrokenKept = 512;
 
 // Of one instance. A slot has two, by the generation's lowest bit, so that the last requests of the
 // one before still find theirs.

@@ -24,9 +24,11 @@ private:
     std::int64_t limit_ns_ = kDefaultNs;
 
 public:
-    // Ours, until the server shows a shorter one.
+    // How long an idle connection is used again, until the server shows a shorter time: as long
+    // as we keep a client's.
     static constexpr std::int64_t kDefaultNs = 60'000'000'000;
-    // A server whose connections are closed sooner than this is not asked twice on one.
+    // A server whose connections are closed sooner than this is not asked twice on one: we could
+    // not be quicker.
     static constexpr std::int64_t kLeastNs = 10'000'000;
 };
 

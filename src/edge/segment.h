@@ -14,14 +14,19 @@
 namespace thole::edge {
 
 constexpr std::uint32_t kLayoutVersion = 4;
+// Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
+// Buffers, for what was read and cannot be passed on yet.
 constexpr std::uint32_t kRings = 4096;
-constexpr std::uint32_t kRingBytes =
-    64 * 1024;                          // The largest body that is sent again; any head fits.
-constexpr std::uint32_t kHeads = 8192;  // Two of each exchange.
+// The largest body that is sent again; a head of the largest allowed size fits, too.
+constexpr std::uint32_t kRingBytes = 64 * 1024;
+constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
+// Routes and pairs of caller and callee.
 constexpr std::uint32_t kListenersMax = 1024;
+// Whose endpoints an edge keeps.
 constexpr std::uint32_t kServicesMax = 1024;
+// Also on one processor: so that one that hangs does not stop the other.
 constexpr std::uint32_t kWorkers = 2;
 constexpr std::uint32_t kSegmentMagic = 0x65676465;
 

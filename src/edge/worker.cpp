@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kEndedTunnels = 256;  // Remembered.
 constexpr int kEventsMax = 128;
+// Time limits are looked at so often: each may be late by it, and the shortest is 1 s.
 constexpr std::int64_t kSweepNs = 100'000'000;
 constexpr std::uintptr_t kPageBytes = 4096;
 constexpr std::uint32_t kEnded = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;

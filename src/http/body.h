@@ -17,8 +17,11 @@
 
 namespace thole::http {
 
-constexpr std::uint32_t kExtensionBytesMax = 1024;    // Of one body together.
-constexpr std::uint32_t kTrailerBytesMax = 8 * 1024;  // With their CRLFs.
+// Chunk extensions of one body together: without a limit they make others read in vain. Source:
+// RFC 9112 section 7.1.1.
+constexpr std::uint32_t kExtensionBytesMax = 1024;
+// Trailers of one body with their CRLFs: they are left out, and have to be read all the same.
+constexpr std::uint32_t kTrailerBytesMax = 8 * 1024;
 constexpr std::uint64_t kChunkBytesMax = std::numeric_limits<std::int64_t>::max();
 
 enum class BodyState : std::uint8_t { NeedMore, Done, Bad };

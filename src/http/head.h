@@ -17,9 +17,15 @@
 
 namespace thole::http {
 
+// Of one head: large cookies fit, and two heads of each exchange lie in the edge's memory. Else
+// 431. Source: RFC 6585 section 5.
 constexpr std::size_t kHeadBytesMax = 32 * 1024;
+// More is 414; 8000 octets are asked of everybody. Source: RFC 9110 section 4.1, RFC 9112
+// section 3.
 constexpr std::size_t kTargetBytesMax = 8 * 1024;
+// The longest registered one has 17. Source: IANA, HTTP Method Registry.
 constexpr std::size_t kMethodBytesMax = 32;
+// Of one head, else 431. Source: Envoy, max_headers_count.
 constexpr std::size_t kFieldsMax = 100;
 constexpr std::size_t kListedMax = 16;
 

@@ -37,7 +37,9 @@ constexpr std::uint64_t kTagClaims = 4ULL << 32;
 constexpr std::int64_t kLockNs = 2'000'000'000;
 constexpr std::int64_t kHandOverNs = 2'000'000'000;
 constexpr std::int64_t kLeaveNs = 1'000'000'000;
+// The end of all: what the kernel holds by then, on a disk that hangs, is left behind.
 constexpr std::int64_t kStopAllNs = 10'000'000'000;
+// Roles are asked to end, and killed after so long: what they must not lose is on disk already.
 constexpr std::int64_t kStopRolesNs = 2'000'000'000;
 constexpr int kLink = 3;
 

@@ -15,8 +15,9 @@ namespace {
 constexpr auto kWatch = static_cast<std::uint32_t>(wire::Role::Watch);
 constexpr auto kControl = static_cast<std::uint32_t>(wire::Role::Control);
 constexpr auto kEdge = static_cast<std::uint32_t>(wire::Role::Edge);
-// So long the edge's holder may take to become the edge.
+// So long the edge's holder may take to become the edge; it needs milliseconds.
 constexpr std::int64_t kSuccessorNs = 1'000'000'000;
+// The same where it wants to run and gets no processor: another edge would get none either.
 constexpr std::int64_t kStarvedNs = 5'000'000'000;
 
 }  // namespace
@@ -91,7 +92,6 @@ std::uint32_t RoleTable::holder_of(std::uint32_t role) {
 bool RoleTable::successor_lives(std::uint32_t role, std::int64_t waited_ns) {
     const std::uint32_t holder = holder_of(role);
     if (holder == 0) return false;
-    // One that wants to run and gets no processor is not hung: another edge would get none either.
     if (waited_ns < kSuccessorNs || (waited_ns < kStarvedNs && is_runnable(holder))) return true;
     ::kill(static_cast<pid_t>(holder), SIGKILL);
     return false;

@@ -21,7 +21,7 @@ std::uint32_t crashes_after(std::uint32_t crashes_before, const RoleEnd& end) {
 std::int64_t restart_delay_ns(std::uint32_t crashes) {
     if (crashes == 0) return 0;
     const std::uint32_t doublings = std::min<std::uint32_t>(crashes - 1, 6);
-    return std::min<std::int64_t>(100'000'000LL << doublings, 5'000'000'000);
+    return std::min(kRoleDelayMinNs << doublings, kRoleDelayMaxNs);
 }
 
 bool Silence::observe(std::int64_t now_ns, std::uint64_t tick) {

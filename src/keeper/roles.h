@@ -53,9 +53,18 @@ private:
     std::int64_t waited_ns_ = 0;
 };
 
-constexpr std::int64_t kTurnNs = 250'000'000;    // The watcher looks this often.
-constexpr std::int64_t kLateNs = 1'000'000'000;  // A turn this late proves nothing.
+// The watcher of a role looks this often: a role ticks once a second at least.
+constexpr std::int64_t kTurnNs = 250'000'000;
+// A turn this late proves nothing: the machine was asleep, or the watcher had no processor.
+constexpr std::int64_t kLateNs = 1'000'000'000;
+// A role that does not tick for so long is killed: five ticks, so that a busy machine kills none.
 constexpr std::int64_t kSilentNs = 5'000'000'000;
+// A role that lived so long: its earlier crashes are forgotten.
 constexpr std::int64_t kRecoveredNs = 10'000'000'000;
+// Before the next start of a role that crashed; doubles with each crash in a row. One that was
+// killed from outside starts at once.
+constexpr std::int64_t kRoleDelayMinNs = 100'000'000;
+// So long it waits at most: without a role nothing is mended.
+constexpr std::int64_t kRoleDelayMaxNs = 5'000'000'000;
 
 }  // namespace thole::keeper

@@ -8,12 +8,17 @@
 
 namespace thole::keeper {
 
+// Of one slot's stdout or stderr, the oldest goes first: enough to read after a bad night, and a
+// hundred slots fit a small disk.
 constexpr std::uint64_t kSpoolBytesMax = 64 * 1024 * 1024;
-constexpr std::uint64_t kSpoolSlackBytes =
-    4 * 1024 * 1024;  // Trimmed in pieces, not at every line.
-constexpr std::uint64_t kSpoolFloodBytes = 4 * 1024 * 1024;  // Grown so much in one turn.
+// Beyond the cap: trimmed in pieces, not at every line.
+constexpr std::uint64_t kSpoolSlackBytes = 4 * 1024 * 1024;
+// Grown so much in one turn it is looked at again soon, or it would pass its cap.
+constexpr std::uint64_t kSpoolFloodBytes = 4 * 1024 * 1024;
+// Kept allocated past the end: a full disk does not stop a service from logging at once.
 constexpr std::uint64_t kSpoolAheadBytes = 256 * 1024;
-constexpr std::uint64_t kSpoolRestartBytes = 1ULL << 40;  // Past this offset it starts again at 0.
+// Past this offset it starts again at 0: far below what a file system allows.
+constexpr std::uint64_t kSpoolRestartBytes = 1ULL << 40;
 
 // What to do with a spool of this size whose first `punched` bytes are gone.
 struct SpoolWork {

@@ -23,6 +23,7 @@
 namespace thole::keeper {
 namespace {
 
+// Until a keeper that was started answers: it does in milliseconds, but one may just be leaving.
 constexpr std::int64_t kStartNs = 10'000'000'000;
 
 // What lies in a folder goes with it where its name is lost with the power.

@@ -5,7 +5,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The edge answers in milliseconds; where it hangs, its successor cuts nothing that still is.
+// For the edge to cut what is still open: it answers in milliseconds; where it hangs, its successor
+// cuts nothing that still is.
 constexpr Duration kCutLimit = 10s;
 constexpr Duration kKillAgain = 1s;
 

@@ -14,6 +14,7 @@
 
 namespace thole::wire {
 
+// Of one system; the table of them is mapped whole by every role.
 constexpr std::uint32_t kSlotsMax = 4096;
 constexpr std::uint32_t kRoleSlots = 16;  // Slots 0..15 are keeper's roles, the others control's.
 constexpr std::uint32_t kSlotTableMagic = 0x746f6c73;
