@@ -34,7 +34,8 @@ class SmallDisk(Nasty):
 
     def close(self):
         super().close()
-        subprocess.run(["umount", self.data], check=True)
+        # What was just killed may still be leaving it.
+        until(lambda: subprocess.run(["umount", self.data], check=False).returncode == 0, "nobody uses its disk any more")
         shutil.rmtree(self.base, ignore_errors=True)
 
 

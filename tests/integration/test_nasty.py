@@ -200,8 +200,8 @@ def test_one_that_ignores_sigterm_is_killed_after_its_grace_with_all_it_started(
     assert all(os.getsid(pid) != os.getsid(old["pid"]) for pid in children)
     project.begin_load()
     project.thole("restart", "deaf", "--timeout", "500ms", wanted=6)
-    until(lambda: [each for each in project.instances("deaf") if each["name"] == old["name"] and
-                   f"SIGTERM was sent, SIGKILL follows after {GRACE_S}s" in each["reason"]], "ps says why it is there")
+    until(lambda: [each for each in project.instances("deaf", None) if each["name"] == old["name"] and
+                   f"SIGTERM was sent, SIGKILL follows after {GRACE_S}.0 s" in each["reason"]], "ps says why it is there")
     project.wait_settled()
     assert project.end_load()["requests"] > 0
     asked, killed = entry(project, "deaf", "instance stopping"), entry(project, "deaf", "instance killing")
