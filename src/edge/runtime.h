@@ -123,6 +123,8 @@ struct Runtime {
 
 // Of the socket, 0 where it is none.
 std::uint64_t cookie_of(int fd);
+// Closing it will be a reset to the peer, not an end.
+void reset_at_close(int fd);
 // Fills the record of a descriptor and makes it count.
 void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint);
 // The rewritten head of the exchange's request, or nothing.

@@ -2,12 +2,13 @@
 tunnel. The instance's side is the test's own, so that it falls silent just where the test says."""
 import select
 import socket
+import struct
 import time
 
 import pytest
 
 from conftest import until
-from edge import LIMITS, SECOND, SERVES, Backend, Client
+from edge import LIMITS, OUT, SECOND, SERVES, Backend, Client
 from edge_stand import LISTENER, SERVICE, Stand
 
 FIRST = (20, 1)
@@ -140,17 +141,39 @@ def test_an_instance_that_does_not_take_a_body_is_the_one_that_is_slow(played):
 
 
 @pytest.mark.parametrize("begun, left", [
-    (b"Content-Length: 1000\r\n\r\nshort", b""), (b"Transfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", b"\r\n")], ids=["length", "chunked"])
+    (b"Content-Length: 1000\r\n\r\nshort", b""), (b"Transfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", b"\r\n"),
+    (b"\r\nshort", None)], ids=["length", "chunked", "until-close"])
 def test_an_answer_that_stalls_is_cut_and_nobody_takes_it_for_whole(played, begun, left):
     played.limit(idle=SHORT)
     client, instance = played.asked(GET)
     instance.send(b"HTTP/1.1 200 OK\r\n" + begun)
     client.until(b"short")
-    with pytest.raises(ConnectionError):
-        client.exactly(len(left) + 1)
-    assert client.buffer == left
+    if left is None:  # Where the end is all that says how long it is, only a reset tells.
+        with pytest.raises(ConnectionResetError):
+            client.more()
+    else:
+        with pytest.raises(ConnectionError):
+            client.exactly(len(left) + 1)
+        assert client.buffer == left
     assert instance.connection.recv(1) == b""
     played.until_counted("timed_out")
+
+
+@pytest.mark.parametrize("how", ["reset", "cut"])
+def test_an_answer_that_only_its_end_delimits_is_reset_where_it_is_not_whole(played, how):
+    """Its instance resets the connection, or the drain's time is over."""
+    client, instance = played.asked(GET)
+    instance.send(b"HTTP/1.1 200 OK\r\n\r\nshort")
+    client.until(b"short")
+    if how == "cut":
+        played.edge.endpoints([(*FIRST, SERVICE, played.listener.getsockname()[1], OUT)])
+        assert played.edge.cut(*FIRST) == 1
+    else:
+        instance.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("<ii", 1, 0))
+        instance.close()
+    with pytest.raises(ConnectionResetError):
+        client.more()
+    played.until_counted(how)
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_and_the_instance_is_not_blamed(played):
