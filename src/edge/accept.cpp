@@ -81,7 +81,7 @@ void Worker::refuse_one(int listener) {
     spare_.reset(-1);
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        reset_at_close(fd);
+        set_closing(fd, Closing::Reset);
         ::close(fd);
     }
     spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));

@@ -22,10 +22,6 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     end(fd, outcome);
     Record& record = runtime_.record(fd);
     const Exchange exchange = current(record);
-    // An answer without a length is whole where it ends; one that is cut must not look so.
-    const bool looks_whole = exchange.phase == Phase::Answering && exchange.upstream != kNone &&
-                             exchange.response.framing == Framing::UntilClose;
-    if (looks_whole) reset_at_close(static_cast<int>(fd));
     record.kind = Kind::Free;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     unhold(fd);

@@ -32,8 +32,8 @@ std::uint64_t cookie_of(int fd) {
     return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-void reset_at_close(int fd) {
-    const ::linger at_once{1, 0};
+void set_closing(int fd, Closing how) {
+    const ::linger at_once{how == Closing::Reset ? 1 : 0, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 

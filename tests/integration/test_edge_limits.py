@@ -9,7 +9,7 @@ import pytest
 
 from conftest import until
 from edge import LIMITS, OUT, SECOND, SERVES, Backend, Client
-from edge_stand import LISTENER, SERVICE, Stand
+from edge_stand import LISTENER, SERVICE, Stand, kill_edge_and_holder
 
 FIRST = (20, 1)
 SHORT = 3 * SECOND // 10
@@ -159,21 +159,23 @@ def test_an_answer_that_stalls_is_cut_and_nobody_takes_it_for_whole(played, begu
     played.until_counted("timed_out")
 
 
-@pytest.mark.parametrize("how", ["reset", "cut"])
+@pytest.mark.parametrize("how", ["reset", "cut", "edge and holder die"])
 def test_an_answer_that_only_its_end_delimits_is_reset_where_it_is_not_whole(played, how):
-    """Its instance resets the connection, or the drain's time is over."""
+    """Its instance resets the connection, the drain's time is over, or the kernel closes for the dead."""
     client, instance = played.asked(GET)
     instance.send(b"HTTP/1.1 200 OK\r\n\r\nshort")
     client.until(b"short")
     if how == "cut":
         played.edge.endpoints([(*FIRST, SERVICE, played.listener.getsockname()[1], OUT)])
         assert played.edge.cut(*FIRST) == 1
+    elif how != "reset":
+        kill_edge_and_holder(played)
     else:
         instance.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("<ii", 1, 0))
         instance.close()
     with pytest.raises(ConnectionResetError):
         client.more()
-    played.until_counted(how)
+    played.until_counted(how if how == "cut" else "reset")
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_and_the_instance_is_not_blamed(played):
