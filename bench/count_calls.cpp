@@ -38,6 +38,7 @@ Count* counts = before_mapping;
 enum Place {
     kAllocations,
     kMainAllocations,
+    kMainCalls,
     kread,
     kreadv,
     krecv,
@@ -59,20 +60,20 @@ enum Place {
 };
 
 constexpr const char* kNames[kPlaces] = {
-    "allocations", "main allocations", "read",   "readv",      "recv",       "recvmsg",
-    "write",       "writev",           "send",   "sendmsg",    "epoll_wait", "epoll_ctl",
-    "accept4",     "connect",          "socket", "setsockopt", "getsockopt", "shutdown",
-    "close"};
-
-void add(Place place) { counts[place].number.fetch_add(1, std::memory_order_relaxed); }
+    "allocations", "main allocations", "main calls", "read",     "readv",
+    "recv",        "recvmsg",          "write",      "writev",   "send",
+    "sendmsg",     "epoll_wait",       "epoll_ctl",  "accept4",  "connect",
+    "socket",      "setsockopt",       "getsockopt", "shutdown", "close"};
 
 // The main thread's apart: at the edge it serves nobody, and tells control of its counts every so
 // often.
-void add_allocation() {
+void add(Place place, Place main_place) {
     static thread_local const bool is_main __attribute__((tls_model("initial-exec"))) =
         ::syscall(SYS_gettid) == ::getpid();
-    add(is_main ? kMainAllocations : kAllocations);
+    counts[is_main ? main_place : place].number.fetch_add(1, std::memory_order_relaxed);
 }
+
+void add_allocation() { add(kAllocations, kMainAllocations); }
 
 template <typename Function>
 Function* next(const char* name) {
@@ -123,7 +124,7 @@ int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexce
 #define COUNTED(result, name, parameters, arguments)              \
     result name parameters {                                      \
         static auto* const real = next<result parameters>(#name); \
-        add(k##name);                                             \
+        add(k##name, kMainCalls);                                 \
         return real arguments;                                    \
     }
 

@@ -6,43 +6,20 @@ compared with the forwarder's beside it, so that a busy neighbour slows both.
 import re
 import signal
 import statistics
-import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from programs import BIN, ROOT, Load, Program, cpu_s, spread, table, user_s
-from conftest import BINARIES, System, until  # pylint: disable=wrong-import-order
-from edge import SERVES, Edge, snapshot  # pylint: disable=wrong-import-order
+from counted import Stand, counted_binaries, difference, read_counts
+from programs import Load, Program, cpu_s, spread, table, user_s
+from conftest import until  # pylint: disable=wrong-import-order
 
-SERVICE, LISTENER, ENDPOINTS = 1, 100, 3
 PAIRS = 16
 TURNS_OF_CONNECTIONS = 2
 # (connections, bytes of the body, requests a turn)
 CASES = [(1, 128, 5000), (32, 128, 20000), (64, 128, 20000), (32, 10240, 10000)]
 COUNTED = 20000
-
-
-class Stand:
-    """keeper and an edge; a service with three endpoints that are one upstream."""
-
-    def __init__(self, upstream, binaries=BINARIES):
-        self.system = System("edge", binaries)
-        keeper = self.system.start()
-        self.port = keeper.ensure_listener(LISTENER)
-        self.edge = Edge(self.system)
-        assert self.edge.activate(1, snapshot(1, {SERVICE: "bench"}, [(LISTENER, SERVICE)])) == (0, "")
-        self.edge.endpoints([(20 + number, 1, SERVICE, upstream.port, SERVES) for number in range(ENDPOINTS)],
-                            full=True)
-
-    @property
-    def pid(self):
-        return self.edge.pid
-
-    def close(self):
-        self.edge.link.close()
-        self.system.close()
 
 
 class Turns:
@@ -104,28 +81,6 @@ def cost():
            "requests/s: edge, forwarder", "median, us", "99th percentile, us"], rows)
 
 
-def counted_binaries(folder):
-    """thole's programs, of which the edge counts its calls."""
-    (folder / "lib" / "thole").mkdir(parents=True)
-    (folder / "lib" / "thole" / "keeper").symlink_to(BINARIES / "lib" / "thole" / "keeper")
-    edge = folder / "lib" / "thole" / "edge"
-    edge.write_text(f"#!/bin/sh\nexport BENCH_COUNTS={folder}/counts LD_PRELOAD={BIN}/count_calls.so\n"
-                    f'exec {BINARIES}/lib/thole/edge "$@"\n', encoding="utf-8")
-    edge.chmod(0o755)
-    return folder
-
-
-def read_counts(folder):
-    data = (folder / "counts").read_bytes()
-    return {name.split(b"\0")[0].decode(): number for name, number in struct.iter_unpack("<24sQ", data)
-            if name[0] != 0}
-
-
-def difference(before, after, requests):
-    return {name: (number - before.get(name, 0)) / requests for name, number in after.items()
-            if number > before.get(name, 0)}
-
-
 def strace(pid, act):
     """Every system call of all threads of the process while `act` runs, by name."""
     with tempfile.NamedTemporaryFile("r", encoding="utf-8") as report:
@@ -153,6 +108,7 @@ def counts_of(folder, pid, load, rows):
     load.run(COUNTED)
     calls = difference(before, read_counts(folder), COUNTED)
     allocations = [f"{calls.pop(name, 0) * COUNTED:.0f}" for name in ("allocations", "main allocations")]
+    calls.pop("main calls", None)
     rows.append(["undisturbed", f"{sum(calls.values()):.2f}", listed(calls), ", ".join(allocations)])
     calls = difference({}, strace(pid, lambda: load.run(COUNTED)), COUNTED)
     rows.append(["under strace", f"{sum(calls.values()):.2f}", listed(calls), ""])

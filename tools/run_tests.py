@@ -138,6 +138,8 @@ def pytest(options, name, marker, limit_s, among=""):
         return failure(f"{name}: what it needs could not be built")
     if any("shop" in file.read_text() for file in files) and not prepare("need-shop"):
         return failure(f"{name}: what the shop needs could not be installed")
+    if any("/ \"bench\"" in file.read_text() for file in files) and not prepare("bench-programs"):
+        return failure(f"{name}: what bench/ counts with could not be built")
     results, log = RESULTS / f"{name}.xml", RESULTS / f"{name}.log"
     results.unlink(missing_ok=True)
     command = [".venv/bin/pytest", "-v", "--junitxml", str(results), "-m", marker, "tests/integration"]

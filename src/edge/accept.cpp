@@ -81,8 +81,7 @@ void Worker::refuse_one(int listener) {
     spare_.reset(-1);
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        const ::linger at_once{1, 0};
-        ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        set_closing(fd, Closing::Reset);
         ::close(fd);
     }
     spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));

@@ -94,9 +94,9 @@ void ControlLink::leave() {
 // is just being replaced is told in a later turn.
 void ControlLink::announce() {
     if (keeper_) return;
+    if (ticks_.is_out_of_date(folders_.run)) leave();
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;
-    if (ticks_.is_out_of_date(folders_.run)) leave();
     keeper_.emplace(std::move(*keeper));
     if (!keeper_->serve_as_edge(holder_.pid()).ok()) return keeper_.reset();
     park_what_keeper_lost();

@@ -264,6 +264,9 @@ bool Worker::parse_response(std::uint32_t fd) {
     const http::Field* const type = head.find("content-type");
     const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
     const std::uint64_t out_start = runtime_.socket(fd).out;
+    // It is whole where it ends: until all of it is passed on, no close may look like its end.
+    if (head.framing == http::Framing::UntilClose && head.status != 101)
+        set_closing(static_cast<int>(fd), Closing::Reset);
     commit(record, [&](Exchange& next) {
         next.status = head.status;
         if (is_events) next.flags |= kEventStream;
@@ -357,6 +360,8 @@ void Worker::finish(std::uint32_t fd) {
     if (client_stays) {
         next_request(fd, how);
     } else {
+        if (before.response.framing == Framing::UntilClose)
+            set_closing(static_cast<int>(fd), Closing::End);
         // Intent first: all is passed on, and a successor only has to close.
         record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);

@@ -32,6 +32,11 @@ std::uint64_t cookie_of(int fd) {
     return ::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+void set_closing(int fd, Closing how) {
+    const ::linger at_once{how == Closing::Reset ? 1 : 0, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint) {
     record.cookie = cookie_of(fd);
     record.ring = kNone;

@@ -123,6 +123,9 @@ struct Runtime {
 
 // Of the socket, 0 where it is none.
 std::uint64_t cookie_of(int fd);
+// What its close will be to the peer, whoever closes it: the kernel, too, after our death.
+enum class Closing { End, Reset };
+void set_closing(int fd, Closing how);
 // Fills the record of a descriptor and makes it count.
 void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint);
 // The rewritten head of the exchange's request, or nothing.

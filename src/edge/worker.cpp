@@ -17,6 +17,10 @@ namespace {
 
 constexpr std::size_t kEndedTunnels = 256;  // Remembered.
 constexpr int kEventsMax = 128;
+// Idle connections to one endpoint, and clients to be looked at in one turn, for which no request
+// has to allocate; more than these are rare, and doubled.
+constexpr std::size_t kIdleAtFirst = 128;
+constexpr std::size_t kToLookAtAtFirst = 2 * kEventsMax;
 // Time limits are looked at so often: each may be late by it, and the shortest is 1 s.
 constexpr std::int64_t kSweepNs = 100'000'000;
 constexpr std::uintptr_t kPageBytes = 4096;
@@ -54,6 +58,8 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       ended_tunnels_(kEndedTunnels) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
+    again_.reserve(kToLookAtAtFirst);
+    ready_.reserve(kToLookAtAtFirst);
 }
 
 std::vector<int> Worker::descriptors() const {
@@ -212,6 +218,7 @@ void Worker::apply_endpoints() {
             state.refused_until_ns = 0;
         }
         std::vector<std::uint32_t>& idle = state.idle;
+        if (entry.generation != 0 && entry.bits == 0) idle.reserve(kIdleAtFirst);
         const auto stays = [&](std::uint32_t fd) {
             return entry.bits == 0 && runtime_.record(fd).generation == entry.generation;
         };

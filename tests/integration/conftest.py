@@ -130,10 +130,13 @@ class System:
         return processes_of(str(self.base))
 
     def close(self):
-        # By pid, and only what carries our folder's name.
-        deadline = time.monotonic() + 10
-        while self.pids() and time.monotonic() < deadline:
-            for pid in self.pids():
+        # By pid, and only what carries our folder's name. A role that takes another one's place just then is seen a look
+        # later.
+        deadline, empty_looks = time.monotonic() + 10, 0
+        while empty_looks < 3 and time.monotonic() < deadline:
+            pids = self.pids()
+            empty_looks = 0 if pids else empty_looks + 1
+            for pid in pids:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
