@@ -18,6 +18,8 @@ BOTH_STILL_S = 9.5
 ADDED_MAX = "2s"
 # What everybody holds open: enough to be seen, few enough for a machine of two cores that others use, too.
 HELD = {"websocket": 10, "lines": 10, "events": 5}
+# In its true size: as much as one machine's users ask, and hold open for hours.
+WHOLE = {"rate": 200, "slow_ms": 8000, "hold": {"websocket": 100, "lines": 100, "events": 20}}
 # `web` calls echo for each of its requests. `calm` has to do with nobody, and nobody touches it.
 MANIFEST = """name: judged
 services:
@@ -89,16 +91,21 @@ class Judged(Project):
         """Of every kind, with tunnels and event streams held open; goes on until `judged`."""
         asked = {"rate": 200, "hold": HELD, "slow_ms": 1500, "added_max": ADDED_MAX,
                  "arrivals": self.records / "arrivals.log", "seen": self.records / "seen.log"} | more
+        before = tunnels(asked["seen"].read_text(encoding="utf-8"))
         self.judge.start(f"http://127.0.0.1:{self.port}", **asked)
         for name, judge in self.judges.items():
             arrived = self.calm_records / "arrivals.log" if name == "calm" else asked["arrivals"]
             judge.start(f"http://127.0.0.1:{self.ports[name]}", NEIGHBOURS_RATE, arrivals=arrived, added_max=asked["added_max"],
                         allow_broken=asked.get("allow_broken", 0), **NEIGHBOURS[name])
-        pause(1)  # The tunnels are open, the first answers are here.
+        pause(1)  # The first answers are here.
+        seen = asked["seen"]
+        until(lambda: tunnels(seen.read_text(encoding="utf-8")) >= before + sum(asked["hold"].values()), "the tunnels are open", 30)
 
     def neighbours(self):
         """Their reports. Ends their load, and what the timeline has of theirs is all there will be."""
         reports = {}
+        for judge in self.judges.values():
+            judge.end()
         for name, judge in self.judges.items():
             reports[name] = judge.finish()
             print(f"{name}\n{judge.text()}")
@@ -127,11 +134,13 @@ class Judged(Project):
         assert report["passed"] and report["broken"] == 0, name + self.judges[name].text() + self.told()
 
     def assert_nothing_failed(self):
+        self.judge.end()
         neighbours, report = self.neighbours(), self.judged()
         assert report["passed"] and report["broken"] == 0, self.judge.text() + self.told()
         assert report["requests"] > 100
         for name, each in neighbours.items():
             self.assert_unharmed(name, each)
+        return report
 
     def told(self):
         """The timeline, for whoever must find out why a test failed."""
@@ -172,6 +181,11 @@ class Judged(Project):
     def kill_instance(self, pid):
         self.kill(pid, signal.SIGKILL)
         return time.time()
+
+
+def tunnels(seen):
+    """How many were opened, and streams."""
+    return seen.count(" /tunnel/") + seen.count(" /sse/")
 
 
 def boot_clock():
