@@ -18,7 +18,7 @@ BOTH_STILL_S = 9.5
 ADDED_MAX = "2s"
 # What everybody holds open: enough to be seen, few enough for a machine of two cores that others use, too.
 HELD = {"websocket": 10, "lines": 10, "events": 5}
-# In its true size: as much as one machine's users ask, and hold open for hours.
+# In its true size, which is for tests that take minutes.
 WHOLE = {"rate": 200, "slow_ms": 8000, "hold": {"websocket": 100, "lines": 100, "events": 20}}
 # `web` calls echo for each of its requests. `calm` has to do with nobody, and nobody touches it.
 MANIFEST = """name: judged

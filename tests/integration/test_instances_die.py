@@ -11,9 +11,10 @@ from judged import Judged, pause
 KILLED = "lost: SIGKILL, sender unknown, oom_kill "
 # The bar is 50 ms beyond the start, on a machine that does nothing else; what was measured is printed.
 REPLACED_WITHIN_S = 5
-# A start of 300 ms, or the half second that a slow answer begins anew; 0.15 to 0.62 s were measured on a machine of two
-# processors with twenty processes waiting for them.
-WAIT_MAX = "1s"
+# What had been asked for half a second begins anew: 0.1 to 0.53 s were measured, also with thirty processes waiting for
+# two processors. Of the only one, whose start takes 0.3 s, the limit stays at that of any hold: 0.44 to 0.62 s beside two
+# busy loops, but up to 1.4 s beside thirty, as whoever has just started must work off what had waited for it.
+WAIT_MAX_OF_THREE = "1s"
 
 
 def wall(entry):
@@ -88,14 +89,14 @@ def measured(judged, record_property, report, waits):
 def test_one_of_three_dies_and_only_what_it_had_in_hand_breaks(record_property):
     with Judged(scale=3) as judged:
         # What had been asked of it for half a second begins anew elsewhere: so long may somebody wait.
-        report, waits = instances_die(judged, 4, start_s=0, slow_ms=500, added_max=WAIT_MAX)
+        report, waits = instances_die(judged, 4, start_s=0, slow_ms=500, added_max=WAIT_MAX_OF_THREE)
         measured(judged, record_property, report, waits)
 
 
 def test_the_only_one_dies_and_requests_wait_for_the_next(record_property):
     with Judged(scale=1, START_MS=300) as judged:
         # Answers that take little, so that the longest added wait is that of the hold and not of what began anew.
-        report, waits = instances_die(judged, 3, start_s=0.3, slow_ms=100, added_max=WAIT_MAX)
+        report, waits = instances_die(judged, 3, start_s=0.3, slow_ms=100)
         measured(judged, record_property, report, waits)
         assert report["added_max_ms"] > 200, "somebody must have waited"
         assert judged.count("service out", "no instance is ready; requests wait") == 3
