@@ -44,7 +44,8 @@ NEIGHBOURS = {
     "web": {"mix": {"get": 60, "post": 20, "slow": 5, "upload": 5, "chunks": 5}, "slow_ms": 200},
     "calm": {"mix": {"get": 60, "post": 20, "stream": 5, "upload": 3}, "hold": {"websocket": 2, "events": 1}},
 }
-NEIGHBOURS_RATE = 20
+# So few are asked in some seconds that half of them being new must be made sure.
+NEIGHBOURS_RATE, NEIGHBOURS_NEW = 20, 0.85
 
 
 def pause(span_s):
@@ -95,8 +96,8 @@ class Judged(Project):
         self.judge.start(f"http://127.0.0.1:{self.port}", **asked)
         for name, judge in self.judges.items():
             arrived = self.calm_records / "arrivals.log" if name == "calm" else asked["arrivals"]
-            judge.start(f"http://127.0.0.1:{self.ports[name]}", NEIGHBOURS_RATE, arrivals=arrived, added_max=asked["added_max"],
-                        allow_broken=asked.get("allow_broken", 0), **NEIGHBOURS[name])
+            judge.start(f"http://127.0.0.1:{self.ports[name]}", NEIGHBOURS_RATE, new=NEIGHBOURS_NEW, arrivals=arrived,
+                        added_max=asked["added_max"], allow_broken=asked.get("allow_broken", 0), **NEIGHBOURS[name])
         pause(1)  # The first answers are here.
         seen = asked["seen"]
         until(lambda: tunnels(seen.read_text(encoding="utf-8")) >= before + sum(asked["hold"].values()), "the tunnels are open", 30)
