@@ -79,8 +79,12 @@ class Judged(Project):
             self.judges[name] = accountant.Accountant(self.base / name)
 
     def __enter__(self):
-        self.up()
-        self.calm_pids = self.instance_pids("calm")
+        try:
+            self.up()
+            self.calm_pids = self.instance_pids("calm")
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_):
