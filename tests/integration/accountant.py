@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = ROOT / "build" / "accountant"
 SERVICE, ACCOUNTANT = BUILT / "service", BUILT / "accountant"
 BUILD_WITHIN_S, CLOSE_BOOKS_WITHIN_S = 300, 90  # The latter beyond the time-out of a request.
+# At least half of what is asked is to come on connections of its own; of a hundred drawn ones that is then sure, too.
+NEW_ASKED, NEW_SHARE_MIN = 0.7, 0.5
 built = False
 
 
@@ -51,6 +53,7 @@ class Accountant:
         its flag."""
         assert self.process is None, "it runs already"
         command = [ACCOUNTANT, "run", "--target", target, "--rate", str(rate), "--report", str(self.report_path)]
+        command += ["--new", str(more.pop("new", NEW_ASKED))]
         command += ["--mix", counts(mix)] if mix else []
         command += ["--hold", counts(hold)] if hold else []
         command += [] if "seconds" in more else ["--until-stdin-closes"]
@@ -61,8 +64,13 @@ class Accountant:
         with open(self.text_path, "w", encoding="utf-8") as text:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=text, stderr=text)
 
+    def end(self):
+        """The load alone: finish() need not wait as long."""
+        self.process.stdin.close()
+
     def finish(self, within_s=CLOSE_BOOKS_WITHIN_S):
-        """Ends the load, waits for what is open, and gives the report. It fails only where there is none."""
+        """Ends the load, waits for what is open, and gives the report. It fails where there is none, or where the load
+        was not what every load is to be."""
         process, self.process = self.process, None
         process.stdin.close()
         try:
@@ -71,7 +79,9 @@ class Accountant:
             process.kill()
             process.wait()
         assert self.report_path.exists(), f"the accountant gave no report: {self.text()}"
-        return json.loads(self.report_path.read_text(encoding="utf-8"))
+        report = json.loads(self.report_path.read_text(encoding="utf-8"))
+        assert report["new_connections"] >= NEW_SHARE_MIN, self.text()
+        return report
 
     def stop(self):
         """For a test that failed: no report, no process."""

@@ -100,7 +100,12 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits)
     assert not set(before) & set(visits.pids()), "of the old ones nobody is left"
     # One that was just being forked while the command looked leaves when it finds that it is not needed.
     mark = f"--run\0{visits.run}\0".encode()
-    until(lambda: sum(mark in words_of(pid) for pid in visits.pids()) == 5, "four roles and a holder")
+    there = []
+
+    def are_five():
+        there[:] = [(pid, words) for pid in visits.pids() if mark in (words := words_of(pid).partition(b"--data")[0])]
+        return len(there) == 5
+    until(are_five, there)  # Four roles and a holder.
     visits.down()
 
 

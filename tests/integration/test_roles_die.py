@@ -8,7 +8,7 @@ import pytest
 
 import wire
 from conftest import assert_own, until, wait_until_still
-from judged import BOTH_STILL_S, ROLES, Judged, boot_clock, pause, process_state
+from judged import BOTH_STILL_S, ROLES, WHOLE, Judged, boot_clock, pause, process_state
 
 ANSWERS_WITHIN_S = 5  # The bar is 1 s, on a machine that does nothing else; what was measured is printed.
 
@@ -168,26 +168,47 @@ def break_edge_and_holder(project):
     return waited
 
 
-def test_edge_and_holder_together_refuse_nobody_and_what_was_lost_is_listed(judged, record_property):
+def edge_and_holder_die(judged, times, record_property, **load):
+    """Nobody is refused, and what was lost is listed."""
     before = judged.instance_pids()
-    judged.load(begun=judged.base / "begun", allow_broken=100_000)
+    judged.load(begun=judged.base / "begun", allow_broken=100_000, **load)
     waits = []
-    for _ in range(3):
+    for _ in range(times):
         waits.append(break_edge_and_holder(judged))
         pause(1)
     measured(record_property, "next_answer_ms_after_the_death_of_edge_and_holder", waits)
-    judged.list_broken()
+    neighbours = judged.neighbours()
+    judged.list_broken(neighbours)
     report = judged.judged()
-    assert report["lost"] == report["doubled"] == 0
-    assert not [each for each in report["faults"] if "refused" in each["detail"]], judged.judge.text()
+    for each in (report, *neighbours.values()):
+        assert each["lost"] == each["doubled"] == 0
+        assert not [fault for fault in each["faults"] if "refused" in fault["detail"]], each["faults"]
     # What the client lost is listed, or no instance ever read it. An answer whose last byte had just left may be
     # listed, too: whoever could have written down that it had is dead.
     begun = report["begun"]
     assert len(begun["only_edge"]) < begun["matched"] / 10, (judged.judge.text(), begun)
     assert sorted(begun["only_client"]) == sorted(begun["never_seen"]), (judged.judge.text(), begun)
     assert report["broken"] > 0, "tunnels were open"
-    assert {each["reason"] for each in report["faults"]} <= {"closed", "reset", "cut", "broken"}, judged.judge.text()
+    for each in (report, neighbours["calm"]):
+        assert {fault["reason"] for fault in each["faults"]} <= {"closed", "reset", "cut", "broken"}, each["faults"]
     assert judged.instance_pids() == before
+
+
+def test_edge_and_holder_together_refuse_nobody_and_what_was_lost_is_listed(judged, record_property):
+    edge_and_holder_die(judged, 3, record_property)
+
+
+@pytest.mark.full
+def test_each_role_dies_once_beside_two_hundred_tunnels_and_answers_of_eight_seconds(judged, record_property):
+    before = judged.instance_pids()
+    judged.load(**WHOLE)
+    for role in ROLES:
+        measured(record_property, f"next_{role}_ms_after_the_kill", [judged.kill_role(role)])
+        pause(2)
+    report = judged.assert_nothing_failed()
+    measured(record_property, "longest_added_wait_ms", [report["added_max_ms"] / 1000])
+    assert report["kinds"]["slow"]["ok"] > 0 and judged.instance_pids() == before
+    edge_and_holder_die(judged, 1, record_property, **WHOLE)
 
 
 # Five seconds of silence, seen in turns of a quarter of a second, on a machine that is busy.

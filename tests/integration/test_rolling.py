@@ -3,6 +3,7 @@ import pytest
 
 from census import Census
 from conftest import until
+from judged import WHOLE
 from rolling import ONE_WITH_STATE, THREE, Follower, Gates, Rolling, broken_ids, cut, in_ms, strays
 from stopped_thread import StoppedThread, workers
 
@@ -53,6 +54,17 @@ def test_a_replacement_loses_nothing_and_cuts_only_what_outlasts_the_drain_deadl
     draining, cutting = moments(entries, "instance draining"), moments(entries, "instance cutting")
     assert cutting and all(cutting[name] - draining[name] >= 1990 for name in cutting)
     assert 3 <= census.most["all"] <= 6
+
+
+@pytest.mark.full
+def test_two_hundred_tunnels_stay_for_the_whole_drain_while_a_release_is_replaced_and_answers_take_eight_seconds(make):
+    """Three instances, 30 s each: what was cut at the first may be open at the second again."""
+    report, entries, _ = replaced(make(THREE), **WHOLE)
+    assert cut(entries) == report["broken"] == report["tunnels_broken"] >= sum(WHOLE["hold"].values())
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(entries)
+    draining, cutting = moments(entries, "instance draining"), moments(entries, "instance cutting")
+    assert len(cutting) == 3 and all(29_990 <= cutting[name] - draining[name] < 33_000 for name in cutting), entries
+    assert report["kinds"]["slow"]["ok"] == report["kinds"]["slow"]["sent"] > 0
 
 
 @pytest.mark.parametrize("manners,forced", [("NO_SIGTERM_HANDLER", 0), ("IGNORE_SIGTERM", 3)])

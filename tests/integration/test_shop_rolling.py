@@ -7,19 +7,23 @@ import pytest
 from rolling import broken_ids, cut, in_ms
 from shop import BUILD_WITHIN_S, LIGHT, SERVICES, Shop
 
-DRAIN_S = 4  # In place of 30: a ticker never ends by itself.
+DRAIN_S, DRAIN_SHORT_S = 30, 4  # A ticker never ends by itself.
+# Each report holds one of the 32 threads of orders for 8 s.
+MANY = {"page": 150, "product": 150, "list": 200, "item": 150, "reread": 120, "order": 170, "form": 30, "report": 5}
 SOURCES = {"web": "server.js", "orders": "app.py", "billing": "billing.cpp", "catalog": "main.go"}
 
 
 class RollingShop(Shop):
-    """Its report takes 2.4 s in place of 8, so that it ends within the short drain limit as every request is to."""
+    """With a short drain its report takes 2.4 s in place of 8, so that it ends within it as every request is to."""
 
-    def __init__(self):
-        super().__init__(drain=f"{DRAIN_S}s")
-        report = self.folder / "orders" / "app.py"
-        text = report.read_text(encoding="utf-8")
-        assert text.count("sleep(1)") == 1
-        report.write_text(text.replace("sleep(1)", "sleep(0.3)"), encoding="utf-8")
+    def __init__(self, drain_s):
+        self.drain_s = drain_s
+        super().__init__(None if drain_s == DRAIN_S else f"{drain_s}s")
+        if drain_s != DRAIN_S:
+            report = self.folder / "orders" / "app.py"
+            text = report.read_text(encoding="utf-8")
+            assert text.count("sleep(1)") == 1
+            report.write_text(text.replace("sleep(1)", "sleep(0.3)"), encoding="utf-8")
 
     def change(self, service):
         """One byte of the comment in its source's first line: "catalog: what …" becomes "catalog: What …"."""
@@ -43,7 +47,13 @@ class RollingShop(Shop):
 
 @pytest.fixture
 def shop():
-    with RollingShop() as made:
+    with RollingShop(DRAIN_SHORT_S) as made:
+        yield made
+
+
+@pytest.fixture
+def slow_shop():
+    with RollingShop(DRAIN_S) as made:
         yield made
 
 
@@ -62,7 +72,7 @@ def roll(shop, service):
     return entries
 
 
-def assert_only_tickers_were_cut(service, entries):
+def assert_only_tickers_were_cut(shop, service, entries):
     """Those that people hold at web, and those that web holds at catalog: at the drain deadline, each counted."""
     broken = [each for each in entries if each["kind"] == "request broken"]
     assert all(" /prices: cut at the drain deadline" in each["text"] for each in broken), service
@@ -71,7 +81,20 @@ def assert_only_tickers_were_cut(service, entries):
     assert (cut(entries) > 0) == (service in ("web", "catalog"))
     draining = {each["instance"]: in_ms(each) for each in entries if each["kind"] == "instance draining"}
     for each in broken:
-        assert in_ms(each) - draining[each["instance"]] >= DRAIN_S * 1000 - 10, each
+        assert in_ms(each) - draining[each["instance"]] >= shop.drain_s * 1000 - 10, each
+
+
+def assert_only_tickers_broke(shop, rolled):
+    """Its report: what broke are the tickers at web, one by one; who held them goes on with the next price."""
+    report = shop.judged()
+    assert report["failed"] == report["lost"] == report["doubled"] == report["gaps"] == 0 and "error" not in report
+    assert report["kinds"]["report"]["ok"] == report["kinds"]["report"]["sent"] > 0
+    for service, entries in rolled.items():
+        assert_only_tickers_were_cut(shop, service, entries)
+    assert {fault["kind"] for fault in report["faults"]} == {"ticker"}
+    assert report["broken"] == cut(rolled["web"]) >= 5
+    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(rolled["web"])
+    return report
 
 
 def test_each_service_is_replaced_while_people_buy_and_nothing_is_lost(shop):
@@ -83,16 +106,21 @@ def test_each_service_is_replaced_while_people_buy_and_nothing_is_lost(shop):
     shop.load(rate=25, mix=LIGHT["mix"] | {"report": 15})
     rolled = {service: roll(shop, service) for service in ("catalog", "billing", "orders", "web")}
     assert shop.ask("/api/orders/before-all")[2] == paid and shop.ask("/api/orders", first)[0] == 200
-    report = shop.judged()
-    assert report["failed"] == report["lost"] == report["doubled"] == report["gaps"] == 0 and "error" not in report
-    assert report["new_connections"] >= 0.5 and report["kinds"]["report"]["ok"] > 0
-    for service, entries in rolled.items():
-        assert_only_tickers_were_cut(service, entries)
+    report = assert_only_tickers_broke(shop, rolled)
     assert any(each["kind"] == "instance draining" for each in rolled["orders"]), "it had reports in hand"
-    # What broke are the tickers at web, one by one; who held them goes on with the next price.
-    assert {fault["kind"] for fault in report["faults"]} == {"ticker"}
-    assert report["broken"] == cut(rolled["web"]) >= 5
-    assert {fault["request_id"] for fault in report["faults"]} == broken_ids(rolled["web"])
     charged, ordered = shop.paid(), shop.ordered()
     assert len(charged) == len(set(charged)) == report["posts_sent"] + 1
     assert ordered == {order: "paid" for order in charged}
+
+
+@pytest.mark.full
+def test_the_pages_and_the_catalogue_are_replaced_in_their_own_time_while_many_buy(slow_shop, record_property):
+    """A report of 8 s, 30 s for what is open, and as much as two processors bear beside the builds: at 200 a second
+    nothing was lost either, but where others worked on the machine, too, requests waited for more than 20 s."""
+    slow_shop.load(rate=100, mix=MANY)
+    rolled = {service: roll(slow_shop, service) for service in ("catalog", "web")}
+    report = assert_only_tickers_broke(slow_shop, rolled)
+    record_property("longest_added_wait_ms", round(report["added_max_ms"]))
+    record_property("requests", report["requests"])
+    charged = slow_shop.paid()
+    assert len(charged) == len(set(charged)) == report["posts_sent"]

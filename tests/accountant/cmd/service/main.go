@@ -12,6 +12,7 @@
 //	FLOOD_STDOUT=1       binary garbage as fast as it is taken; FLOOD_STDOUT=<n>: n MB/s
 //	FORK_GRANDCHILDREN=1 two generations of children in sessions of their own, deaf to SIGTERM
 //	TRUNCATE_STDOUT=1    truncates its own standard output ten times a second
+//	PASS_ON=ECHO         keeps no records and has no answers of its own: each request is passed on to $ECHO_URL
 package main
 
 import (
@@ -67,6 +68,28 @@ func main() {
 	if asked("LISTEN_ELSEWHERE") {
 		port = "0"
 	}
+	handler, stop := answering(port)
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fail("%v", err)
+	}
+	fmt.Println("listening on", listener.Addr())
+	server := &http.Server{Handler: handler}
+	go server.Serve(listener)
+	<-asksToEnd
+	stop()
+	server.Shutdown(context.Background()) // What was begun is finished.
+}
+
+// answering is who answers, and what ends that which never ends by itself.
+func answering(port string) (http.Handler, func()) {
+	if callee := os.Getenv("PASS_ON"); callee != "" {
+		url := os.Getenv(callee + "_URL")
+		if url == "" {
+			fail("%s_URL is not set\n  try: calls: [%s]", callee, strings.ToLower(callee))
+		}
+		return echo.NewPassOn(url), func() {}
+	}
 	folder := os.Getenv("ARRIVALS_DIR")
 	if folder == "" {
 		folder = os.Getenv("STATE_DIR")
@@ -75,16 +98,7 @@ func main() {
 	if err != nil {
 		fail("%v", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		fail("%v", err)
-	}
-	fmt.Println("listening on", listener.Addr())
-	server := &http.Server{Handler: service}
-	go server.Serve(listener)
-	<-asksToEnd
-	service.Stop()
-	server.Shutdown(context.Background()) // What was begun is finished.
+	return service, service.Stop
 }
 
 // signals is what asks this process to end: from before it listens, so that there is no moment at which SIGTERM

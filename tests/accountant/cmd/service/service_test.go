@@ -128,6 +128,24 @@ func TestServiceThatIsToldToExitSaysSo(t *testing.T) {
 	}
 }
 
+func TestOneThatPassesOnTriesACallOnce(t *testing.T) {
+	called := start(t)
+	at := "http://" + called.line(t, "listening on ")
+	caller := start(t, "PASS_ON=ECHO", "ECHO_URL="+at)
+	place := "http://" + caller.line(t, "listening on ")
+	if status, body, err := ask(t, "POST", place+"/post/one", "a"); status != 201 || err != nil {
+		t.Error(status, body, err)
+	}
+	if _, body, err := ask(t, "GET", at+"/arrivals", ""); body != "one a\n" {
+		t.Error(body, err)
+	}
+	called.Process.Kill()
+	called.end(t)
+	if status, body, err := ask(t, "GET", place+"/get/two", "b"); status != 502 {
+		t.Error(status, body, err)
+	}
+}
+
 // What arrived must be known when the one it arrived at was killed, and a second time must not be smoothed over.
 func TestArrivalsAreRawAndOutliveTheProcess(t *testing.T) {
 	folder := t.TempDir()
