@@ -31,6 +31,13 @@ recovery::Failures* failures_of(Service& service, model::Version version) {
     return version == service.proven() ? &service.proven_failures : nullptr;
 }
 
+// What the control before us had claimed and lost with its life; nullptr where it had not.
+std::unique_ptr<env::PortClaim> claim_again(const env::Env& env, std::uint16_t port) {
+    if (port < kPortFirst || port >= kPortFirst + kPortCount) return nullptr;
+    auto claim = env.network.claim_port(port);
+    return claim ? std::move(*claim) : nullptr;
+}
+
 }  // namespace
 
 // nullptr: wait, one is just becoming free.
@@ -73,7 +80,7 @@ Slot& Control::add_slot(std::uint32_t number, std::uint32_t service) {
     return made;
 }
 
-std::uint16_t Control::choose_port() {
+bool Control::choose_port(Instance& made) {
     for (int i = 0; i < kPortCount; ++i) {
         next_port_ =
             static_cast<std::uint16_t>(kPortFirst + (next_port_ - kPortFirst + 1) % kPortCount);
@@ -81,11 +88,16 @@ std::uint16_t Control::choose_port() {
             std::any_of(world_.instances.begin(), world_.instances.end(),
                         [&](const auto& each) { return each.second.port == next_port_; });
         if (is_used) continue;
+        // One of another system that has not bound it yet?
+        auto claim = env_.network.claim_port(next_port_);
+        if (!claim && claim.error().code == Code::Conflict) continue;
         // Somebody else's? Then a listener could not be bound.
-        const auto probe = env_.network.listen({.port = next_port_}, [](auto) {});
-        if (probe) return next_port_;
+        if (!env_.network.listen({.port = next_port_}, [](auto) {})) continue;
+        made.port = next_port_;
+        if (claim) made.port_claim = std::move(*claim);
+        return true;
     }
-    return 0;
+    return false;
 }
 
 bool Control::start_instance(Service& service, model::Version version) {
@@ -101,8 +113,7 @@ bool Control::start_instance(Service& service, model::Version version) {
     made.service = service.row.id;
     made.version = version;
     made.since = made.spawned = env_.clock.now();
-    if (spec->port_use == model::PortUse::Given) made.port = choose_port();
-    if (spec->port_use == model::PortUse::Given && made.port == 0) {
+    if (spec->port_use == model::PortUse::Given && !choose_port(made)) {
         service.trouble =
             fmt::format("no port of {} to {} is free for it; try: ss -ltnp, to see who has them",
                         kPortFirst, kPortFirst + kPortCount - 1);
@@ -245,9 +256,9 @@ void Control::adopt(const wire::SlotState& state) {
         if (state.status != wire::SlotStatus::Ended) kill_all(made.id);
         return;
     }
-    slot.row.service = service->row.id;
+    made.service = slot.row.service = service->row.id;
     put(slot.row);
-    made.service = service->row.id;
+    made.port_claim = claim_again(env_, made.port);
     // As old as the process is, whoever watched it: the kernel's ticks are hundredths of a second.
     // Its time to become ready begins anew: one of which no note says that it was may serve.
     made.spawned = env_.clock.now();

@@ -18,6 +18,7 @@ constexpr std::uint32_t kPublic = 0xffffffff;
 constexpr Duration kListenAgainPause = std::chrono::seconds(1);
 constexpr Duration kParkAgainPause = 50ms;
 constexpr Duration kParkAgainLimit = 10s;
+constexpr Duration kLeaveLimit = 1s;  // An edge that nobody knows any more may just be leaving.
 
 // "127.0.0.1", which the manifest's reader has checked.
 std::uint32_t parse_ip(std::string_view text) {
@@ -153,8 +154,9 @@ void Control::on_listener(const wire::ListenerState& state) {
     Service& service = world_.services[row.service];
     // keeper and watch died together: until the edge has parked it again somebody holds our port,
     // and that somebody is the edge. Nothing changes for it meanwhile.
-    const bool is_carried = world_.keeper.keepers > 1 && !world_.listener_errors.contains(row.id) &&
-                            env_.clock.now() - synced_ < kParkAgainLimit;
+    const Duration is_waited_for = world_.keeper.keepers > 1 ? kParkAgainLimit : kLeaveLimit;
+    const bool is_carried =
+        !world_.listener_errors.contains(row.id) && env_.clock.now() - synced_ < is_waited_for;
     if (state.error != 0 && is_carried) {
         listen_again_ = env_.timers.after(kParkAgainPause, [this] { ensure_listeners(); });
         return;

@@ -24,8 +24,9 @@ struct Instance {
     model::InstanceId id;
     std::uint32_t service = 0;
     model::Version version;
-    std::uint16_t port = 0;  // 0: it listens nowhere.
-    std::uint32_t pid = 0;   // 0: keeper has not said yet.
+    std::uint16_t port = 0;                      // 0: it listens nowhere.
+    std::unique_ptr<env::PortClaim> port_claim;  // Of one that we chose.
+    std::uint32_t pid = 0;                       // 0: keeper has not said yet.
     model::Stage stage = model::Stage::Starting;
     Time since{};  // In this stage.
     Time spawned{};

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "edge/lineage.h"
 #include "edge/worker.h"
 #include "wire/frame.h"
 
@@ -83,20 +84,15 @@ void ControlLink::replace_holder() {
     if (keeper_ && !keeper_->serve_as_edge(holder_.pid()).ok()) keeper_.reset();
 }
 
-// keeper would take us for its edge, but control has no way to us, and our ticks are nobody's: its
-// own edge is to serve. The holder sees that its lineage has ended.
-void ControlLink::leave() {
-    runtime_.segment.lineage.fetch_add(1);
-    ::_exit(0);
-}
-
 // Tells keeper who carries the traffic, and gives it what a keeper before it may have had. One that
 // is just being replaced is told in a later turn.
 void ControlLink::announce() {
     if (keeper_) return;
-    if (ticks_.is_out_of_date(folders_.run)) leave();
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;
+    // It would take us for its edge, but control has no way to us, and our ticks are nobody's: its
+    // own edge is to serve. Asked of a keeper that is there: it has made its own before it listens.
+    if (ticks_.is_out_of_date(folders_.run)) end_lineage(runtime_.segment);
     keeper_.emplace(std::move(*keeper));
     if (!keeper_->serve_as_edge(holder_.pid()).ok()) return keeper_.reset();
     park_what_keeper_lost();

@@ -43,7 +43,6 @@ private:
     void tick();
     void replace_holder();
     void announce();
-    [[noreturn]] void leave();
     void park_what_keeper_lost();
     void hear_keeper();
     void accept();

@@ -177,6 +177,7 @@ Status run_edge(const EdgeOptions& options) {
         segment = TRY(open_segment(keeper));
     }
     segment->control_listener = kControlListener;
+    end_lineage_when_told(*segment);
     live({segment, options, Ticks(options.run_folder), segment->lineage.load()});
 }
 

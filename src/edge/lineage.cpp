@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "edge/segment.h"
 #include "os/fd.h"
 
 namespace thole::edge {
@@ -56,7 +57,19 @@ std::vector<int> others_on(std::string_view inode) {
     return found;
 }
 
+Segment* own_segment = nullptr;
+
 }  // namespace
+
+void end_lineage(Segment& segment) {
+    segment.lineage.fetch_add(1);
+    ::_exit(0);
+}
+
+void end_lineage_when_told(Segment& segment) {
+    own_segment = &segment;
+    ::signal(wire::kSignalEndOfLineage, [](int) { end_lineage(*own_segment); });
+}
 
 void end_others_on(int segment) {
     struct stat status {};

@@ -75,12 +75,21 @@ public:
     virtual Address address() const = 0;
 };
 
+// Of a port. Ends when destroyed, and with its process.
+class PortClaim {
+public:
+    virtual ~PortClaim() = default;
+};
+
 using Accept = std::function<void(std::unique_ptr<Stream>)>;
 
 class Network {
 public:
     virtual ~Network() = default;
     virtual Result<std::unique_ptr<Listening>> listen(Address address, Accept accept) = 0;
+    // Conflict where somebody else on this machine has claimed it. Whoever looks whether a port is
+    // free, for a process that binds it later, claims it first: another system may be looking, too.
+    virtual Result<std::unique_ptr<PortClaim>> claim_port(std::uint16_t port) = 0;
     // On an inherited listening stream socket (os: a descriptor number).
     virtual Result<std::unique_ptr<Listening>> listen_inherited(int number, Accept accept) = 0;
     virtual Result<std::unique_ptr<Listening>> listen_unix(const std::string& path,

@@ -178,9 +178,13 @@ bool RoleTable::stop(Stop how) {
         const std::uint32_t holder = holder_of(role);
         if (status != wire::SlotStatus::Running && holder == 0) continue;
         none = false;
-        if (!asks && how == Stop::Ask) continue;
-        if (holder != 0) ::kill(static_cast<pid_t>(holder), SIGKILL);
-        signal(role, how == Stop::Ask ? SIGTERM : SIGKILL);
+        if (how == Stop::Force) {
+            replace(role);
+        } else if (role == kEdge) {  // Again, as an heir may have taken its place.
+            signal(role, wire::kSignalEndOfLineage);
+        } else if (asks) {
+            signal(role, SIGTERM);
+        }
     }
     return none;
 }

@@ -18,7 +18,8 @@ public:
     std::uint32_t turn(std::int64_t now_ns, const wire::TicksPage& ticks);
     // The process of a role ended.
     void ended(std::uint32_t role, std::int64_t now_ns);
-    // From now on nothing is started; SIGTERM goes to all, once, or SIGKILL. True once none runs.
+    // From now on nothing is started; SIGTERM goes to all, once (to the edge
+    // what also ends its holder), or SIGKILL. True once none runs.
     enum class Stop { Ask, Force };
     bool stop(Stop how);
     // Killed, and its successor; the next one starts as after any death from outside.

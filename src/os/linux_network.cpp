@@ -86,7 +86,31 @@ int begin_connecting(int fd, const sockaddr* to, socklen_t size) {
     return ::connect(fd, to, size) == 0 ? 0 : errno;
 }
 
+class LinuxPortClaim final : public env::PortClaim {
+public:
+    explicit LinuxPortClaim(FileDescriptor fd) : fd_(std::move(fd)) {}
+
+private:
+    FileDescriptor fd_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<env::PortClaim>> LinuxNetwork::claim_port(std::uint16_t port) {
+    FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (!fd.is_open()) return from_errno(errno, "socket");
+    const std::string name = "thole port " + std::to_string(port);
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    // Abstract: it begins with a zero, and its length counts.
+    std::memcpy(at.sun_path + 1, name.data(), name.size());
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), size) != 0) {
+        if (errno == EADDRINUSE) return conflict(name + " is claimed by another system");
+        return from_errno(errno, "claim " + name);
+    }
+    return std::unique_ptr<env::PortClaim>(std::make_unique<LinuxPortClaim>(std::move(fd)));
+}
 
 Result<std::unique_ptr<env::Listening>> LinuxNetwork::listen(env::Address address,
                                                              env::Accept accept) {

@@ -13,6 +13,8 @@ public:
 
     Result<std::unique_ptr<env::Listening>> listen(env::Address address,
                                                    env::Accept accept) override;
+    // An abstract unix socket, which whole network namespaces share as they share ports.
+    Result<std::unique_ptr<env::PortClaim>> claim_port(std::uint16_t port) override;
     Result<std::unique_ptr<env::Listening>> listen_inherited(int number,
                                                              env::Accept accept) override;
     // Mode 0600; replaces a socket file that is there.

@@ -134,6 +134,18 @@ TEST_F(OsTest, ConnectingToNobodyTellsSo) {
     EXPECT_NE(said.find("nobody"), std::string::npos);
 }
 
+TEST_F(OsTest, APortIsClaimedByOneUntilItLetsGo) {
+    LinuxNetwork other(loop_);
+    auto claim = env_.network.claim_port(29999);
+    ASSERT_TRUE(claim.ok()) << claim.error().text();
+    const auto second = other.claim_port(29999);
+    ASSERT_FALSE(second.ok());
+    EXPECT_EQ(second.error().code, Code::Conflict);
+    EXPECT_TRUE(other.claim_port(29998).ok());
+    claim->reset();
+    EXPECT_TRUE(other.claim_port(29999).ok());
+}
+
 TEST_F(OsTest, AUnixSocketIsForItsOwnerAlone) {
     std::unique_ptr<env::Stream> server;
     const auto listening = env_.network.listen_unix(

@@ -35,7 +35,15 @@ Status check_path(const std::string& path) {
     return success();
 }
 
+class SimPortClaim final : public env::PortClaim {};
+
 }  // namespace
+
+// One system has the whole machine: nobody else claims anything.
+Result<std::unique_ptr<env::PortClaim>> SimNetwork::claim_port(std::uint16_t /*port*/) {
+    if (!life_->is_alive) return process_has_ended();
+    return std::unique_ptr<env::PortClaim>(std::make_unique<SimPortClaim>());
+}
 
 Wires::Listener SimNetwork::listener(Shape shape, env::Accept accept) const {
     return {shape, life_, [accept = std::move(accept)](const std::shared_ptr<Endpoint>& end) {

@@ -16,6 +16,7 @@ public:
 
     Result<std::unique_ptr<env::Listening>> listen(env::Address address,
                                                    env::Accept accept) override;
+    Result<std::unique_ptr<env::PortClaim>> claim_port(std::uint16_t port) override;
     Result<std::unique_ptr<env::Listening>> listen_inherited(int number,
                                                              env::Accept accept) override;
     Result<std::unique_ptr<env::Listening>> listen_unix(const std::string& path,

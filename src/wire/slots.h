@@ -9,10 +9,15 @@
 // first, and exits.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 #include <type_traits>
 
 namespace thole::wire {
+
+// From keeper to the edge, where all is to end: with a plain kill its holder would take its place.
+constexpr int kSignalEndOfLineage = SIGUSR2;
 
 // Of one system; the table of them is mapped whole by every role.
 constexpr std::uint32_t kSlotsMax = 4096;

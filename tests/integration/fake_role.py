@@ -50,7 +50,8 @@ def keep_holder(table):
 
 def main():
     stop = []
-    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # The edge is asked by the second.
+        signal.signal(number, lambda *_: stop.append(1))
     ticks, table = mapped("ticks"), mapped("slots")
     if ROLE == 3 and os.path.exists(f"{RUN}/fake"):
         keep_holder(table)

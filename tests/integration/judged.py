@@ -41,7 +41,7 @@ services:
     env: {ARRIVALS_DIR: RECORDS_HERE}
 """
 NEIGHBOURS = {
-    "web": {"mix": {"get": 60, "post": 20, "slow": 5, "upload": 5, "chunks": 5}, "slow_ms": 200},
+    "web": {"mix": {"get": 60, "post": 20, "slow": 5, "upload": 5}, "slow_ms": 200},
     "calm": {"mix": {"get": 60, "post": 20, "stream": 5, "upload": 3}, "hold": {"websocket": 2, "events": 1}},
 }
 # So few are asked in some seconds that half of them being new must be made sure.

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import wire
-from conftest import BINARIES, System, start_time, strike, until
+from conftest import BINARIES, System, start_time, strike, until, words_of
 
 # How many clicks a user waits; every command ends long before.
 COMMAND_S = 90
@@ -66,7 +66,12 @@ class Project(System):
     def down(self):
         """Nothing is left. keeper deletes the run folder, which `down` waits for, with its last breath."""
         self.thole("down")
-        until(lambda: self.pids() == [], "the last process has gone", 5)
+        left = []
+
+        def is_over():
+            left[:] = [(pid, words_of(pid)[:200]) for pid in self.pids()]
+            return not left
+        until(is_over, left, 5)
         assert not self.run.exists()
 
     def seen(self):

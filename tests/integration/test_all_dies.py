@@ -60,6 +60,13 @@ def visits():
     project.close()
 
 
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8")
+    except OSError:  # It ended just now.
+        return ""
+
+
 def end_all(project):
     """As a power cut does, but for what the disk had not yet: every process, and the run folder, which is memory."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
@@ -114,7 +121,7 @@ def test_an_edge_that_outlives_its_run_folder_and_all_others_is_in_nobodys_way(v
     every five seconds, and `down` waited for it for ever."""
     visits.up()
     assert asked(visits, "/visit") == "1"
-    holder = next(pid for pid in visits.pids() if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8") == "holder\n")
+    holder = next(pid for pid in visits.pids() if name_of(pid) == "holder\n")
     others = [pid for pid in visits.pids() if pid != holder]
     shutil.rmtree(visits.run)
     for number in (signal.SIGSTOP, signal.SIGKILL):

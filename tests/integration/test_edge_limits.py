@@ -12,7 +12,7 @@ from edge import LIMITS, OUT, SECOND, SERVES, Backend, Client
 from edge_stand import LISTENER, SERVICE, Stand, kill_edge_and_holder
 
 FIRST = (20, 1)
-SHORT = 3 * SECOND // 10
+SHORT = 6 * SECOND // 10
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /post/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -179,7 +179,7 @@ def test_an_answer_that_only_its_end_delimits_is_reset_where_it_is_not_whole(pla
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_and_the_instance_is_not_blamed(played):
-    played.limit(idle=SHORT)
+    played.limit(idle=2 * SECOND)
     _, instance = played.asked(GET)
     instance.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     with pytest.raises(ConnectionError):

@@ -11,10 +11,9 @@ from judged import Judged, pause
 KILLED = "lost: SIGKILL, sender unknown, oom_kill "
 # The bar is 50 ms beyond the start, on a machine that does nothing else; what was measured is printed.
 REPLACED_WITHIN_S = 5
-# What had been asked for half a second begins anew: 0.1 to 0.53 s were measured, also with thirty processes waiting for
-# two processors. Of the only one, whose start takes 0.3 s, the limit stays at that of any hold: 0.44 to 0.62 s beside two
-# busy loops, but up to 1.4 s beside thirty, as whoever has just started must work off what had waited for it.
-WAIT_MAX_OF_THREE = "1s"
+# How long somebody waited is written down. Of three, 0.1 to 0.53 s were measured, also with thirty processes waiting for
+# two processors; of the only one, whose start takes 0.3 s, 0.44 to 0.62 s beside two busy loops, but up to 1.4 s beside
+# thirty, as whoever has just started must work off what had waited for it. The limit is that of any hold.
 
 
 def wall(entry):
@@ -89,7 +88,7 @@ def measured(judged, record_property, report, waits):
 def test_one_of_three_dies_and_only_what_it_had_in_hand_breaks(record_property):
     with Judged(scale=3) as judged:
         # What had been asked of it for half a second begins anew elsewhere: so long may somebody wait.
-        report, waits = instances_die(judged, 4, start_s=0, slow_ms=500, added_max=WAIT_MAX_OF_THREE)
+        report, waits = instances_die(judged, 4, start_s=0, slow_ms=500)
         measured(judged, record_property, report, waits)
 
 

@@ -123,7 +123,7 @@ def test_an_heir_that_keeper_was_too_late_to_hear_goes_on():
         heir = None
         while heir is None:  # On a busy machine that second is soon over.
             heir = stop_keeper_with_an_heir_to_come(judged)
-        judged.load(rate=100)  # The heir serves.
+        judged.load(rate=100, hold={})  # The heir serves. Nothing is waited for: watch gives keeper five seconds.
         pause(0.5)  # It has told keeper, who has not read it.
         os.kill(judged.role_pid("keeper"), signal.SIGCONT)
         until(lambda: judged.role_pid("edge") == heir or start_time(heir) is None, "keeper has looked")

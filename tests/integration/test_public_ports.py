@@ -1,4 +1,4 @@
-"""Public ports that go from one service to another, are taken by somebody else, or are given up while keeper stands still."""
+"""Ports that two systems on one machine want; public ports that go from one service to another, are taken by somebody else, or are given up while keeper stands still."""
 import os
 import signal
 import socket
@@ -169,3 +169,36 @@ def test_a_port_that_was_given_up_while_keeper_stood_still_is_closed(project):
     assert project.role_pid("keeper") != keeper
     until(lambda: is_refused(before), "nobody listens there any more")
     assert ask(after) == "only"
+
+
+def claim(port):
+    """As another system does. Not what it looks like: an abstract socket that whoever gives a port to a process has."""
+    claimed = socket.socket(socket.AF_UNIX)
+    try:
+        claimed.bind(f"\0thole port {port}")
+    except OSError:
+        claimed.close()
+        return None
+    return claimed
+
+
+def test_no_two_systems_give_one_port_to_their_instances(project):
+    """Between the look whether a port is free and its use by an instance another system looks, too: requests of the one
+    were answered by the other."""
+    project.write_services(one="")
+    project.up()
+    port = project.instances("one")[0]["port"]
+    assert claim(port) is None, "it has it"
+    others = [claim(port + 1), claim(port + 2)]
+    project.thole("restart", "one")
+    after = project.instances("one")[0]["port"]
+    assert after not in (port, port + 1, port + 2)
+    until(lambda: claim(port) is not None, "who has gone has it no more")
+    control = project.role_pid("control")
+    project.kill(control, signal.SIGKILL)
+    project.wait_for_role("control", other_than=control)
+    assert project.instances("one")[0]["port"] == after
+    assert claim(after) is None, "the next control has it again"
+    for each in others:
+        if each is not None:  # Somebody else's.
+            each.close()
