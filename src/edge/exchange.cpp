@@ -125,7 +125,7 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
-            (head.upgrade.empty() || head.upgrade == "h2c" ? 0U : kUpgradeAsked);
+            (head.upgrade.empty() || http::asks_for_h2c(head.upgrade) ? 0U : kUpgradeAsked);
         set_flow(next.request, head, now.in_start + result.bytes);
         next.request.head = block;
         next.request.head_bytes = bytes;

@@ -106,13 +106,15 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
                                {"X-Forwarded-For", peer.view()},
                                {"X-Forwarded-Proto", "http"},
                                {"X-Forwarded-Host", head.host}};
-    static constexpr std::string_view kClaims[] = {"Forwarded", "X-Real-Ip", "tracestate",
-                                                   "baggage"};
+    const std::size_t said_of_outside = head.host.empty() ? 4 : 5;
+    static constexpr std::string_view kClaims[] = {"tracestate", "baggage"};
     http::Edits edits;
-    edits.set = std::span(set).first(trusts || head.host.empty() ? 2 : 5);
-    if (!trusts) edits.drop = kClaims;
-    if (head.upgrade != "h2c")
-        edits.upgrade = head.upgrade;  // Would smuggle requests past us (RFC 9113 has dropped it).
+    edits.set = std::span(set).first(trusts ? 2 : said_of_outside);
+    if (!trusts) {
+        edits.drop = kClaims;
+        edits.drop_known = http::bit_of(http::Known::Forwarded);
+    }
+    if (!http::asks_for_h2c(head.upgrade)) edits.upgrade = head.upgrade;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
         http::emit_request_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});

@@ -145,6 +145,18 @@ Rule read_request(std::string_view text, RequestHead& head) {
     return conclude_expect(head);
 }
 
+}  // namespace
+
+bool asks_for_h2c(std::string_view upgrade) {
+    std::string_view protocol;
+    while (next_element(upgrade, protocol)) {
+        if (same_name(protocol, "h2c")) return true;
+    }
+    return false;
+}
+
+namespace {
+
 Rule read_status_line(std::string_view line, ResponseHead& head) {
     if (line.size() < 12 || line[8] != ' ') return Rule::StatusLine;
     if (const Rule rule = read_version(line.substr(0, 8), head.version_minor); rule != Rule::None) {

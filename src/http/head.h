@@ -96,6 +96,10 @@ HeadResult find_head_end(std::string_view bytes, std::size_t from);
 // first stray byte is there. With Bad the head is in no useful state. One empty line before a
 // request is skipped and counts to its size (9112 2.2).
 HeadResult parse_request_head(std::string_view bytes, RequestHead& head);
+
+// Whether this list of an Upgrade field has HTTP/2 in plaintext, by which requests would pass who
+// reads HTTP/1.1; RFC 9113 section 3.1 has dropped it.
+bool asks_for_h2c(std::string_view upgrade);
 HeadResult parse_response_head(std::string_view bytes, const Asked& asked, ResponseHead& head);
 
 }  // namespace thole::http

@@ -42,6 +42,32 @@ def test_heads_say_who_asks_and_nothing_that_is_only_for_us(stand):
     assert "x-hop" not in fields and "forwarded" not in fields
 
 
+CLAIMS = "".join(f"{name}: 6.6.6.6\r\n" for name in (
+    "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-User", "X-Real-IP",
+    "Forwarded", "tracestate", "baggage"))
+
+
+@pytest.mark.parametrize("line, names", [
+    ("HTTP/1.1\r\nHost: shop", {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}),
+    ("HTTP/1.0", {"x-forwarded-for", "x-forwarded-proto"})])
+def test_what_somebody_from_outside_claims_of_himself_is_not_passed_on(stand, line, names):
+    client = stand.client()
+    client.send(f"GET /fields/ {line}\r\n{CLAIMS}\r\n".encode())
+    status, _, body = client.answer()
+    assert status == 200 and b"6.6.6.6" not in body, body
+    fields = {each.split(": ", 1)[0] for each in body.decode().split("\n")}
+    assert {name for name in fields if "forwarded" in name} == names
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "H2C", "h2c, websocket", "websocket,h2C"])
+def test_nobody_is_switched_to_http_2_behind_our_back(stand, upgrade):
+    client = stand.client()
+    client.send(f"GET /fields/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n"
+                "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n".encode())
+    status, _, body = client.answer()
+    assert status == 200 and b"upgrade" not in body.lower() and b"http2" not in body.lower(), body
+
+
 @pytest.mark.parametrize("request_text,status", [
     ("GET / HTTP/1.1\r\n\r\n", 400),
     ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
