@@ -61,9 +61,9 @@ void Worker::step(std::uint32_t fd) {
             case Phase::Ready: moved = attach(fd) || hold(fd); break;
             case Phase::Attached: moved = step_attached(fd); break;
             case Phase::Answering: moved = step_answering(fd); break;
-            case Phase::Tunnel: return tunnel(fd);
+            case Phase::Tunnel: tunnel(fd); break;
         }
-        if (!moved) return;
+        if (!moved) return free_empty_rings(fd);
     }
     again_.push_back(fd);
 }

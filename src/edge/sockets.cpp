@@ -140,6 +140,25 @@ void Worker::free_ring(Record& record) {
     starved_.clear();
 }
 
+// Where nothing is waited for but more bytes: a quiet tunnel or a slow answer needs no block.
+void Worker::free_empty_rings(std::uint32_t fd) {
+    const Socket& client = runtime_.socket(fd);
+    if (!client.is_open) return;
+    Record& record = runtime_.record(fd);
+    const Exchange& now = current(record);
+    const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
+    const bool is_asked = now.phase == Phase::Ready || now.phase == Phase::Attached;
+    // Before its answer has begun a request may have to be sent again.
+    if (is_asked && client.in == now.request.in_body) free_ring(record);
+    if (now.upstream == kNone) return;
+    const Socket& upstream = runtime_.socket(now.upstream);
+    const bool is_passed_on = forwarded(now.request, upstream.out) == client.in;
+    if (has_begun && is_passed_on) free_ring(record);
+    const std::uint64_t told =
+        has_begun ? forwarded(now.response, client.out) : now.upstream_in_start;
+    if (told == upstream.in) free_ring(runtime_.record(now.upstream));
+}
+
 void Worker::free_head(std::uint32_t block) {
     if (block == kNone) return;
     heads_.push_back(block);

@@ -34,8 +34,7 @@ public:
     void wake() const;  // This and what follows: from other threads.
     std::uint64_t applied() const { return applied_.load(std::memory_order_acquire); }
     std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
-    // As of the applied table: what was attached where nothing serves, and how many it cut. Only
-    // main reads them, only while it has said nothing newer.
+    // Main's, until it says a newer table: what was attached where nothing serves, how many it cut.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
     std::uint32_t cut_count() const { return cut_count_; }
     std::vector<int> descriptors() const;  // Of its own.
@@ -70,6 +69,7 @@ private:
     void close_socket(std::uint32_t fd);
     void drop_upstream(std::uint32_t fd);
     void free_ring(Record& record);
+    void free_empty_rings(std::uint32_t fd);
     void free_head(std::uint32_t block);
     void starve(std::uint32_t client);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);

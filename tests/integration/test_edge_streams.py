@@ -1,4 +1,6 @@
 """Bytes that flow both ways: tunnels with half-close, early answers, and clients that do not read."""
+import contextlib
+import resource
 import socket
 
 import pytest
@@ -123,3 +125,27 @@ def test_a_client_that_does_not_read_holds_back_only_itself(stand):
     kill_edge(stand)
     status, _, body = slow.answer()
     assert (status, body) == (200, expected(3, 300_000))
+
+
+@pytest.fixture
+def many_descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 6000:
+        pytest.skip(f"this machine allows {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 6000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_two_thousand_quiet_tunnels_are_in_nobodys_way(many_descriptors, stand):  # pylint: disable=unused-argument
+    """Buffers are counted: one that waits for nothing but its peer's next word must not keep any."""
+    with contextlib.ExitStack() as until_closed:
+        tunnels = []
+        for number in range(2100):
+            tunnels.append(open_tunnel(stand, number))
+            until_closed.callback(tunnels[-1].connection.close)
+        for number in range(20):
+            stand.client().expect("GET", f"/get/{number}")
+        for tunnel in tunnels[::100]:
+            tunnel.send(b"y" * 64)
+            assert tunnel.exactly(64) == b"y" * 64
