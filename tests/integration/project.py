@@ -1,6 +1,8 @@
 """A project that thole runs: a folder with a manifest, and the command line as a user has it."""
+import collections
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,10 +16,27 @@ from conftest import BINARIES, System, start_time, strike, until, words_of
 COMMAND_S = 90
 
 
+# Below what the kernel gives to connections, which come and go all the time, and apart from what instances get.
+PORTS = range(10_000, 20_000)
+claims = collections.deque(maxlen=100)
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of other tests that run at once, none is given the same while this one may still be about to use it."""
+    while True:
+        port, claim = random.choice(PORTS), socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0thole-test port {port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        if len(claims) == claims.maxlen:
+            claims.popleft().close()
+        claims.append(claim)
+        return port
 
 
 class Project(System):
