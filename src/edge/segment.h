@@ -16,7 +16,7 @@ namespace thole::edge {
 constexpr std::uint32_t kLayoutVersion = 4;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
-// Buffers: one for each side of a request or tunnel under way.
+// Buffers: one for each side of which bytes wait, or may have to be sent again.
 constexpr std::uint32_t kRings = 4096;
 // The largest body that is sent again; a head of the largest allowed size fits, too.
 constexpr std::uint32_t kRingBytes = 64 * 1024;
