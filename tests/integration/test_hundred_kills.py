@@ -8,7 +8,7 @@ import pytest
 
 from conftest import start_time, until
 from struck import tree
-from nasty import Nasty, cgroups_of, children_told, descriptors, wild
+from nasty import Nasty, cgroups_of, children_told, descriptors, needs_cgroups, wild
 
 ROLES = ("keeper", "watch", "control", "edge")
 TWO_AT_ONCE_EVERY, SIGTERM_SHARE = 10, 0.15
@@ -22,10 +22,13 @@ READY_WITHIN_S, QUIET_WITHIN_S = 60, 90
 def system():
     project = Nasty(wild("family", {"FORK_GRANDCHILDREN": 1}, more=("scale: 2",)),
                     wild("vault", more=("state: 1Mi", "calls: [calm]")))
-    project.up("--detach")
-    until(lambda: len(children_told(project, "family")) == 4, "children and grandchildren of both")
-    yield project
-    project.close()
+    try:
+        project.up("--detach")
+        needs_cgroups(project)
+        until(lambda: len(children_told(project, "family")) == 4, "children and grandchildren of both")
+        yield project
+    finally:
+        project.close()
 
 
 def edges(system):

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import start_time, until
-from nasty import GRACE_S, Nasty, anonymous_kib, children_told, json_lines, wild, without_rights
+from nasty import GRACE_S, Nasty, anonymous_kib, children_told, json_lines, needs_cgroups, wild, without_rights
 
 # Colours of a terminal's title, a cleared screen, a C1 byte: what a hostile line would like to do.
 HOSTILE = rb"""printf '\033]0;owned\007\033[2J\033[31mred\033[0m \302\2332J end\n' >&2; exit 3"""
@@ -196,6 +196,7 @@ def both_children(project, service):
 def test_one_that_ignores_sigterm_is_killed_after_its_grace_with_all_it_started(made):
     project = made(wild("deaf", {"IGNORE_SIGTERM": 1, "FORK_GRANDCHILDREN": 1}))
     project.up("--detach")
+    needs_cgroups(project)
     old = project.instances("deaf")[0]
     children = both_children(project, "deaf")
     assert all(os.getsid(pid) != os.getsid(old["pid"]) for pid in children)
@@ -220,6 +221,7 @@ def test_one_that_ignores_sigterm_is_killed_after_its_grace_with_all_it_started(
 def test_what_one_leaves_when_it_is_killed_goes_before_its_successor_is_ready(made):
     project = made(wild("parent", {"FORK_GRANDCHILDREN": 1}))
     project.up("--detach")
+    needs_cgroups(project)
     for _ in range(3):
         old = project.instances("parent")[0]
         children = both_children(project, "parent")
