@@ -13,12 +13,16 @@ class Stand:
 
     def __init__(self, upstream, binaries=BINARIES):
         self.system = System("edge", binaries)
-        keeper = self.system.start()
-        self.port = keeper.ensure_listener(LISTENER)
-        self.edge = Edge(self.system)
-        assert self.edge.activate(1, snapshot(1, {SERVICE: "bench"}, [(LISTENER, SERVICE)])) == (0, "")
-        self.edge.endpoints([(20 + number, 1, SERVICE, upstream.port, SERVES) for number in range(ENDPOINTS)],
-                            full=True)
+        try:
+            keeper = self.system.start()
+            self.port = keeper.ensure_listener(LISTENER)
+            self.edge = Edge(self.system)
+            assert self.edge.activate(1, snapshot(1, {SERVICE: "bench"}, [(LISTENER, SERVICE)])) == (0, "")
+            self.edge.endpoints([(20 + number, 1, SERVICE, upstream.port, SERVES) for number in range(ENDPOINTS)],
+                                full=True)
+        except BaseException:
+            self.system.close()
+            raise
 
     @property
     def pid(self):

@@ -152,8 +152,8 @@ void Control::on_listener(const wire::ListenerState& state) {
     }
     model::ListenerRow& row = found->second;
     Service& service = world_.services[row.service];
-    // keeper and watch died together: until the edge has parked it again somebody holds our port,
-    // and that somebody is the edge. Nothing changes for it meanwhile.
+    // Somebody holds our port, but not for long. Where keeper and watch died together, that is the
+    // edge, which serves on it and will park it again; else most likely whoever is just leaving it.
     const Duration is_waited_for = world_.keeper.keepers > 1 ? kParkAgainLimit : kLeaveLimit;
     const bool is_carried =
         !world_.listener_errors.contains(row.id) && env_.clock.now() - synced_ < is_waited_for;
