@@ -35,14 +35,22 @@ std::string spoken(const Command* command) {
     return command == nullptr ? "thole" : fmt::format("thole {}", command->name);
 }
 
+// What every command will take, and none takes yet.
+constexpr std::string_view kLaterOptions[] = {"to", "watch"};
+
 Error unknown_option(const std::string& word, const Command* command) {
     std::vector<std::string_view> names;
     for (const OptionSpec& option : options_of(command)) names.push_back(option.name);
     const std::string_view bare =
         std::string_view(word).substr(std::min<std::size_t>(2, word.size()));
-    const std::string near = nearest(bare.substr(0, bare.find('=')), names);
+    const std::string_view name = bare.substr(0, bare.find('='));
+    const std::string near = nearest(name, names);
     const std::string help =
         command == nullptr ? "thole help" : fmt::format("thole help {}", command->name);
+    for (const std::string_view later : kLaterOptions) {
+        if (name == later && word.starts_with("--"))
+            return invalid(fmt::format("not yet: --{} is not built", name)).with_hint(help);
+    }
     return invalid(fmt::format("{} has no option '{}'", spoken(command), word))
         .with_hint(near.empty() ? help : fmt::format("{} --{}", spoken(command), near));
 }

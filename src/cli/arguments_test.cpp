@@ -47,6 +47,8 @@ TEST(Arguments, HelpIsFoundInAllItsForms) {
 TEST(Arguments, ARefusalNamesTheWordAndWhatToTry) {
     EXPECT_EQ(refusal({"ps", "--jsno"}), "thole ps has no option '--jsno'\n  try: thole ps --json");
     EXPECT_EQ(refusal({"ps", "-f"}), "thole ps has no option '-f'\n  try: thole help ps");
+    EXPECT_EQ(refusal({"up", "--to", "prod"}), "not yet: --to is not built\n  try: thole help up");
+    EXPECT_EQ(refusal({"ps", "--watch"}), "not yet: --watch is not built\n  try: thole help ps");
     EXPECT_EQ(refusal({"up", "--timeout"}),
               "--timeout needs a value: <duration>\n  try: thole up --timeout <duration>");
     EXPECT_EQ(refusal({"up", "--prune=yes"}), "--prune takes no value");
