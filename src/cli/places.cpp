@@ -32,6 +32,22 @@ Result<std::string> read_id(Outside& outside, const std::string& path) {
         .with_hint("rm " + path);
 }
 
+// Where a user who is not root has the sockets of their systems, of all such users.
+std::vector<std::string> folders_of_users(env::Files& files) {
+    std::vector<std::string> folders;
+    for (const std::string parent : {"/run/user", "/dev/shm"}) {
+        const Result<std::vector<env::FileInfo>> found = files.list(parent);
+        if (!found.ok()) continue;
+        for (const env::FileInfo& each : *found) {
+            if (parent == "/run/user")
+                folders.push_back(fmt::format("{}/{}/thole", parent, each.name));
+            else if (each.is_folder && each.name.starts_with("thole-"))
+                folders.push_back(fmt::format("{}/{}", parent, each.name));
+        }
+    }
+    return folders;
+}
+
 }  // namespace
 
 Places places_of(const std::string& folder, const std::string& id, const Asker& asker) {
@@ -66,6 +82,26 @@ Result<Places> make_places(Outside& outside, const std::string& folder) {
     TRY(env.files.replace(found.id_file(), id + "\n", env::Durability::Synced, 0644));
     // Another `up` of the same moment may have written its own after ours: then that one counts.
     return find_places(outside, folder);
+}
+
+Status check_nobody_elses(Outside& outside, const Places& places, std::string_view command) {
+    const Asker asker = asker_of(outside);
+    env::Files& files = outside.env().files;
+    if (places.id.empty() || !asker.run_override.empty() || files.exists(places.api_socket()) ||
+        files.exists(places.keeper_socket()))
+        return success();
+    if (asker.uid != 0) {
+        if (!files.exists("/run/thole/" + places.id)) return success();
+        return denied(fmt::format("root runs thole for {}", places.folder))
+            .with_hint(fmt::format("sudo thole {}", command));
+    }
+    for (const std::string& folder : folders_of_users(files)) {
+        const std::string run = fmt::format("{}/{}", folder, places.id);
+        if (!files.exists(run + "/keeper.sock")) continue;
+        return denied(fmt::format("somebody who is not root runs thole for {}", places.folder))
+            .with_hint(fmt::format("THOLE_RUN_DIR={} thole {}", run, command));
+    }
+    return success();
 }
 
 }  // namespace thole::cli

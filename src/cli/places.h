@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "cli/outside.h"
@@ -37,5 +38,8 @@ Places places_of(const std::string& folder, const std::string& id, const Asker& 
 Result<Places> find_places(Outside& outside, const std::string& folder);
 // The same, and where the folder has no id it gets one. `.thole/` tells git to leave it alone.
 Result<Places> make_places(Outside& outside, const std::string& folder);
+// Denied where nothing of ours runs, and this folder's system was started by another user: a second
+// one beside it would take its ports. To root all users are known, to others root alone is.
+Status check_nobody_elses(Outside& outside, const Places& places, std::string_view command);
 
 }  // namespace thole::cli

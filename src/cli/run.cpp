@@ -22,6 +22,14 @@ bool needs_no_folder(const Arguments& arguments) {
     return arguments.command == "help" || arguments.command == "version";
 }
 
+Result<Places> find_ours(Outside& outside, const Arguments& arguments) {
+    const std::string folder = arguments.has("folder") ? arguments.value("folder") : ".";
+    const Result<Places> places = find_places(outside, folder);
+    if (needs_no_folder(arguments)) return places.ok() ? places : Places{};
+    if (places.ok()) TRY(check_nobody_elses(outside, *places, arguments.command));
+    return places;
+}
+
 }  // namespace
 
 int exit_of(Code code, Answered answered) {
@@ -49,9 +57,7 @@ int run(Outside& outside, const std::vector<std::string>& words) {
         console.problem(arguments.error());
         return kUsage;
     }
-    const std::string folder = arguments->has("folder") ? arguments->value("folder") : ".";
-    Result<Places> places = find_places(outside, folder);
-    if (!places.ok() && needs_no_folder(*arguments)) places = Places{};
+    Result<Places> places = find_ours(outside, *arguments);
     if (!places.ok()) {
         console.problem(places.error());
         return exit_of(places.error().code, Answered::No);

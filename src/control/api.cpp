@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 constexpr std::string_view kBase = "/api/v1";
 constexpr Duration kBeat = 15s;
 constexpr std::size_t kBodyBytesMax = 64 * 1024 * 1024;
+// Of who may not ask: so little that they cannot make control large.
+constexpr std::size_t kRefusedMax = 16;
+constexpr std::size_t kRefusedBytesMax = 64 * 1024;
 
 Result<std::int64_t> number(const web::ServerRequest& request, std::string_view name,
                             std::int64_t otherwise) {
@@ -33,6 +36,13 @@ Api::Api(Control& control) : control_(control), began_(control.env_.clock.now())
         [this](const web::ServerRequest& request, const web::Responder& to) {
             handle(request, to);
         });
+    refusing_ = std::make_unique<web::Server>(
+        control_.env_,
+        web::ServerOptions{.connections_max = kRefusedMax, .body_bytes_max = kRefusedBytesMax},
+        [](const web::ServerRequest&, const web::Responder& to) {
+            to.refuse(denied("thole takes no orders from its services")
+                          .with_hint("run it as the user who started thole here"));
+        });
     auto listening = control_.env_.network.listen_inherited(
         control_.options_.api_descriptor,
         [this](std::unique_ptr<env::Stream> stream) { accept(std::move(stream)); });
@@ -46,11 +56,11 @@ Api::Api(Control& control) : control_(control), began_(control.env_.clock.now())
 // Root, or who runs thole; a service is refused also where it runs as one of these.
 void Api::accept(std::unique_ptr<env::Stream> stream) {
     const env::Peer peer = stream->peer();
-    if (peer.uid != 0 && peer.uid != control_.env_.processes.self().uid) return;
+    const bool is_stranger = peer.uid != 0 && peer.uid != control_.env_.processes.self().uid;
     // keeper's folder for an instance.
     const bool is_instance =
         control_.env_.processes.cgroup_of(peer.pid).find("/slot-") != std::string::npos;
-    if (!is_instance) server_->accept(std::move(stream));
+    (is_stranger || is_instance ? refusing_ : server_)->accept(std::move(stream));
 }
 
 void Api::handle(const web::ServerRequest& request, const web::Responder& to) {

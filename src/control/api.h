@@ -69,6 +69,7 @@ private:
 
     Control& control_;
     std::unique_ptr<web::Server> server_;
+    std::unique_ptr<web::Server> refusing_;  // For who may not ask.
     std::unique_ptr<env::Listening> listening_;
     std::vector<std::shared_ptr<Watcher>> watchers_;
     std::vector<std::pair<std::shared_ptr<Reader>, env::Timer>> readers_;

@@ -131,6 +131,12 @@ int explain_silence(const Options& options, pid_t watch) {
     return 1;
 }
 
+int explain_folder(const char* folder) {
+    std::fprintf(stderr, "keeper: cannot make the folder %s: %s\n  try: mkdir -p %s\n", folder,
+                 std::strerror(errno), folder);
+    return 1;
+}
+
 int explain(const char* what, const Options& options) {
     std::fprintf(stderr, "keeper: %s: %s\n  try: cat %s/keeper.log\n", what, std::strerror(errno),
                  options.data.text);
@@ -158,9 +164,8 @@ int explain(const char* what, const Options& options) {
 
 int run_start(const Options& options) {
     if (keeper_answers(options)) return 0;
-    if (!make_folder(options.run.text, 0700)) return explain("cannot make the run folder", options);
-    if (!make_folder(options.data.text, 0711))
-        return explain("cannot make the data folder", options);
+    if (!make_folder(options.run.text, 0700)) return explain_folder(options.run.text);
+    if (!make_folder(options.data.text, 0711)) return explain_folder(options.data.text);
     pid_t child = -1;
     const std::int64_t deadline = now_nanoseconds() + kStartNs;
     while (now_nanoseconds() < deadline) {

@@ -2,6 +2,7 @@
 import datetime
 import http.client
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -191,16 +192,25 @@ def in_ms(entry):
     return datetime.datetime.fromisoformat(entry["time"].replace("Z", "+00:00")).timestamp() * 1000
 
 
+def unnamed_in(entry):
+    """How many more are under way than such an entry has room to name."""
+    more = re.search(r" and (\d+) more$", entry["text"])
+    return int(more[1]) if more else 0
+
+
 def strays(project, entries):
     """Requests that reached an instance after the acknowledgement of its removal, and were not named in it."""
-    removals = {}
-    for entry in entries:
-        if entry["kind"] in ("instance draining", "instance stopping") and entry["instance"] not in removals:
-            # The clock of the timeline has whole milliseconds.
-            removals[entry["instance"]] = (in_ms(entry) + 1, set(named_in(entry)))
+    found, seen = [], project.seen_lines()
+    left = [entry for entry in entries if entry["kind"] in ("instance draining", "instance stopping")]
+    removals = {entry["instance"]: entry for entry in reversed(left)}  # The first of each.
     assert removals, "nothing was removed"
-    return [line for line in project.seen_lines()
-            if line[4] in removals and int(line[5]) > removals[line[4]][0] and line[0] not in removals[line[4]][1]]
+    for instance, entry in removals.items():
+        # The clock of the timeline has whole milliseconds.
+        acknowledged, named = in_ms(entry) + 1, set(named_in(entry))
+        late = [line for line in seen if line[4] == instance and int(line[5]) > acknowledged and line[0] not in named]
+        if len(late) > unnamed_in(entry):
+            found += late
+    return found
 
 
 def cut(entries):

@@ -1,14 +1,18 @@
 """Who may do what: services of root's thole that keep apart, and a thole of somebody who may do nothing special."""
+import contextlib
 import json
 import os
 import pwd
+import random
+import shutil
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from conftest import until
-from nasty import NOBODY, without_rights
+from conftest import processes_of, until
+from nasty import NOBODY, cgroups_of, needs_cgroups, without_rights
 from project import Project
 
 UIDS = range(61184, 65520)
@@ -165,6 +169,63 @@ def test_a_service_that_is_root_may_not_ask_the_api_either(rights):
     assert rights.spy("/env")["uid"] == "0"
     tried = rights.spy("/try")[rights.sockets[0]]
     assert '"services"' not in tried and (" 403 " in tried or tried in ("", "ECONNRESET", "EPIPE")), tried
+
+
+@contextlib.contextmanager
+def where_a_user_has_it(project, owner):
+    """The folders that thole takes by itself, where no variable names any."""
+    name = f"{random.randrange(1 << 48):012x}"
+    project.place(".thole", {"id": f"{name}\n".encode()})
+    os.chown(project.folder / ".thole", owner, owner)
+    project.environment = lambda: {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
+    project.run = Path(f"/run/thole/{name}" if owner == 0 else f"/dev/shm/thole-{owner}/{name}")
+    project.data = Path(f"/var/lib/thole/{name}") if owner == 0 else project.folder / ".thole" / "data"
+    project.pids = lambda: processes_of(name)
+    try:
+        yield
+        project.down()
+    finally:
+        for folder in (project.run, project.data):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+
+
+def assert_not_allowed(project, said):
+    for words in (("ps",), ("up", "--detach"), ("down",), ("logs",), ("timeline",), ("scale", "spy", "2")):
+        done = project.thole(*words, wanted=4)
+        assert said.replace("COMMAND", words[0]) in done.stderr and not done.stdout, (words, done)
+
+
+def test_a_user_is_told_that_root_runs_it_and_starts_no_second_one(rights):
+    with where_a_user_has_it(rights, owner=0):
+        rights.up("--detach")
+        rights.asked_by = AS_NOBODY
+        assert_not_allowed(rights, f"root runs thole for {rights.folder}\n  try: sudo thole COMMAND\n")
+        rights.asked_by = []
+        assert rights.spy("/call") == 200
+
+
+def test_root_is_told_how_to_ask_for_what_somebody_else_runs(nobody):
+    with where_a_user_has_it(nobody, owner=NOBODY):
+        nobody.up("--detach")
+        as_nobody, nobody.asked_by = nobody.asked_by, []
+        assert_not_allowed(nobody, f"try: THOLE_RUN_DIR={nobody.run} thole COMMAND\n")
+        nobody.asked_by = ["env", f"THOLE_RUN_DIR={nobody.run}"]
+        assert nobody.service("spy")["instances_ready"] == 1
+        nobody.asked_by = as_nobody
+
+
+def test_root_among_an_instances_processes_may_not_ask(rights):
+    rights.up("--detach")
+    needs_cgroups(rights)
+    home = next(made for made in cgroups_of(rights) if made.name.startswith("slot-"))
+    rights.asked_by = ["sh", "-c", f'echo $$ >{home}/cgroup.procs && exec "$@"', "inside"]
+    for words in (("ps",), ("up", "--detach"), ("down",), ("logs", "-f"), ("scale", "spy", "2")):
+        assert "thole takes no orders from its services\n  try: " in rights.thole(*words, wanted=4).stderr
+    rights.asked_by = []
+    rights.wait_settled()
 
 
 @pytest.fixture
