@@ -102,8 +102,8 @@ void Api::put_manifest(const web::ServerRequest& request, const web::Responder& 
         list += *name.text() + '\0';
     }
     if (is_applying_)
-        return to.refuse(conflict("another manifest is just being applied")
-                             .with_hint("thole up, when it is done"));
+        return to.refuse(conflict("another manifest is just being applied; it takes a moment")
+                             .with_hint("thole up"));
     is_applying_ = true;
     const Prune prunes = prune != nullptr && prune->boolean() != nullptr && *prune->boolean()
                              ? Prune::Yes
