@@ -196,6 +196,8 @@ bool Keeper::stands_alone() {
         }
         ::usleep(10'000);
     }
+    // Without a table nobody knows of them: others would be started beside them, on the same state.
+    kill_instances_of(options_.data.text);
     return true;
 }
 

@@ -102,18 +102,41 @@ private:
     const char* end_;
 };
 
+// What /proc/<pid>/<name> holds, ended by a zero; -1 with errno set.
+template <std::size_t kSize>
+ssize_t read_words(std::uint32_t pid, const char* name, char (&bytes)[kSize]) {
+    char path[64];
+    std::snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    const ssize_t got = ::read(fd, bytes, kSize - 1);
+    ::close(fd);
+    bytes[got > 0 ? got : 0] = '\0';
+    return got > 0 ? got : 0;
+}
+
+// What a service adds to its own environment may stand before, and is not looked through for ever.
+bool is_instance_of(std::uint32_t pid, const char* data_folder) {
+    static char bytes[64 * 1024];
+    const ssize_t got = read_words(pid, "environ", bytes);
+    const std::size_t length = std::strlen(data_folder);
+    bool is_instance = false, is_ours = false;
+    Words words(bytes, bytes + (got > 0 ? got : 0));
+    for (const char* word = words.next(); word[0] != '\0'; word = words.next()) {
+        const char* const value = std::strchr(word, '=');
+        is_instance |= std::strncmp(word, "THOLE_INSTANCE=", 15) == 0;
+        is_ours |= value != nullptr && std::strncmp(value + 1, data_folder, length) == 0 &&
+                   value[1 + length] == '/';
+    }
+    return is_instance && is_ours;
+}
+
 // `thole control --run R …`. Not the edge: one cloned while the others were killed may be left
 // over.
 bool is_control_of(std::uint32_t pid, const char* run_folder) {
     static char bytes[3 * PATH_MAX];
-    char path[64];
-    std::snprintf(path, sizeof(path), "/proc/%u/cmdline", pid);
-    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return is_shortage(errno);
-    const ssize_t got = ::read(fd, bytes, sizeof(bytes) - 1);
-    ::close(fd);
-    if (got <= 0) return false;
-    bytes[got] = '\0';
+    const ssize_t got = read_words(pid, "cmdline", bytes);
+    if (got <= 0) return got < 0 && is_shortage(errno);
     Words words(bytes, bytes + got);
     words.next();
     return std::strcmp(words.next(), "control") == 0 && std::strcmp(words.next(), "--run") == 0 &&
@@ -154,6 +177,16 @@ bool control_lives(const char* run_folder) {
         if (pid > 1 && is_control_of(pid, run_folder)) return true;
     }
     return false;
+}
+
+void kill_instances_of(const char* data_folder) {
+    const auto belongs = [data_folder](const ProcessFacts& facts) {
+        return facts.is_there && !facts.has_ended && is_instance_of(facts.pid, data_folder);
+    };
+    // Again while there is somebody: they may fork while we look.
+    for (int round = 0; round < 8; ++round) {
+        if (signal_all(SIGKILL, belongs) == 0) return;
+    }
 }
 
 void delete_folder(const char* path) {

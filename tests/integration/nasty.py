@@ -87,6 +87,12 @@ def without_rights(project):
     project.asked_by = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 
 
+def become_nobody(project):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    without_rights(project)
+
+
 def json_lines(text):
     # Not splitlines(): what a service wrote may hold what that takes for a line's end.
     return [json.loads(line) for line in text.split("\n") if line]

@@ -11,6 +11,7 @@ import pytest
 
 from conftest import until, words_of
 from judged import Judged, pause
+from nasty import become_nobody
 from project import Project
 
 VISITS = b"""
@@ -92,7 +93,11 @@ def test_after_the_machines_end_up_starts_everything_with_what_it_had(visits):
     visits.down()
 
 
-def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits):
+@pytest.mark.parametrize("rights", ["ours", "without rights"])
+def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits, rights):
+    """Without cgroups what ran before is known by its environment."""
+    if rights == "without rights":
+        become_nobody(visits)
     visits.up()
     assert asked(visits, "/visit") == "1"
     before = visits.pids()

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import start_time, until
-from nasty import GRACE_S, Nasty, anonymous_kib, children_told, json_lines, needs_cgroups, wild, without_rights
+from nasty import GRACE_S, Nasty, anonymous_kib, become_nobody, children_told, json_lines, needs_cgroups, wild
 
 # Colours of a terminal's title, a cleared screen, a C1 byte: what a hostile line would like to do.
 HOSTILE = rb"""printf '\033]0;owned\007\033[2J\033[31mred\033[0m \302\2332J end\n' >&2; exit 3"""
@@ -246,9 +246,7 @@ def test_what_a_shell_left_when_it_was_asked_ends_in_order(made, rights, more):
     project = made(service)
     project.place("orderly", {"orderly.py": ORDERLY})
     if rights == "without rights":
-        if os.geteuid() != 0:
-            pytest.skip("only root can become another user")
-        without_rights(project)
+        become_nobody(project)
     project.up("--detach")
     old = project.instances("orderly")[0]
     with open(f"/proc/{old['pid']}/comm", encoding="utf-8") as comm:
