@@ -17,6 +17,7 @@
 
 #include "app/program.h"
 #include "base/parse.h"
+#include "cli/printable.h"
 
 namespace thole::app {
 namespace {
@@ -38,6 +39,15 @@ struct CloseFolder {
 bool is_folder_at(const std::string& path) {
     struct stat found {};
     return ::lstat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode);
+}
+
+bool lies_in_repository(std::string folder) {
+    while (true) {
+        struct stat found {};
+        if (::lstat((folder + "/.git").c_str(), &found) == 0) return true;
+        if (folder.empty()) return false;
+        folder.erase(folder.rfind('/'));
+    }
 }
 
 Status collect(const std::string& root, const std::string& inside, std::vector<std::string>& out) {
@@ -127,22 +137,34 @@ Result<std::string> OutsideLinux::real_folder(const std::string& path) {
 
 bool OutsideLinux::is_folder(const std::string& path) { return is_folder_at(path); }
 
-std::optional<std::vector<std::string>> OutsideLinux::git_files(const std::string& folder) {
+std::optional<std::uint32_t> OutsideLinux::owner(const std::string& path) {
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) != 0) return std::nullopt;
+    return found.st_uid;
+}
+
+Result<std::optional<std::vector<std::string>>> OutsideLinux::git_files(const std::string& folder) {
     // Another user's repository is read, too (root runs theirs); its file system monitor is not
     // run.
     const Result<Ended> git =
         run_program({"git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", folder,
                      "ls-files", "-z", "-co", "--exclude-standard"},
                     Kept::Output);
-    if (!git.ok() || git->status != 0) return std::nullopt;
-    std::vector<std::string> files;
+    std::optional<std::vector<std::string>> listed;
+    if (!git.ok()) return listed;
+    if (git->status != 0) {
+        if (!lies_in_repository(folder)) return listed;
+        return unavailable("git could not list the files of " + folder)
+            .with_hint("git -C " + cli::for_shell(folder) + " status");
+    }
+    std::vector<std::string>& files = listed.emplace();
     std::string_view rest = git->said;
     while (!rest.empty()) {
         const std::size_t end = std::min(rest.find('\0'), rest.size());
         if (end > 0) files.emplace_back(rest.substr(0, end));
         rest.remove_prefix(std::min(end + 1, rest.size()));
     }
-    return files;
+    return listed;
 }
 
 Result<std::vector<std::string>> OutsideLinux::all_files(const std::string& folder) {
@@ -166,7 +188,7 @@ Status OutsideLinux::start_keeper(const cli::KeeperStart& start) {
         Kept::Problems);
     if (!ended.ok()) {
         return unavailable(ended.error().message)
-            .with_hint("ls -l " + start.binaries + "/lib/thole");
+            .with_hint("ls -l " + cli::for_shell(start.binaries + "/lib/thole"));
     }
     if (WIFEXITED(ended->status) && WEXITSTATUS(ended->status) == 0) return success();
     // It says what, why and what to try itself, in our form.
@@ -177,7 +199,7 @@ Status OutsideLinux::start_keeper(const cli::KeeperStart& start) {
         return unavailable(said.substr(0, hint)).with_hint(said.substr(hint + 8));
     }
     return unavailable("keeper did not start" + (said.empty() ? "" : ": " + said))
-        .with_hint("cat " + start.data + "/keeper.log");
+        .with_hint("cat " + cli::for_shell(start.data + "/keeper.log"));
 }
 
 }  // namespace thole::app

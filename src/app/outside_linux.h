@@ -23,7 +23,8 @@ public:
 
     Result<std::string> real_folder(const std::string& path) override;
     bool is_folder(const std::string& path) override;
-    std::optional<std::vector<std::string>> git_files(const std::string& folder) override;
+    std::optional<std::uint32_t> owner(const std::string& path) override;
+    Result<std::optional<std::vector<std::string>>> git_files(const std::string& folder) override;
     Result<std::vector<std::string>> all_files(const std::string& folder) override;
 
     std::string binaries() override;

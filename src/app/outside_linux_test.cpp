@@ -33,7 +33,7 @@ TEST_F(OutsideLinuxTest, ListsAllFilesButThoseInDotFolders) {
           ".hidden/z && ln -s /etc a/link && mkfifo pipe");
     EXPECT_EQ(sorted(outside_.all_files(folder_).value()),
               (std::vector<std::string>{".env", "a/b/y", "a/link", "x"}));
-    EXPECT_FALSE(outside_.git_files(folder_).has_value());
+    EXPECT_FALSE(outside_.git_files(folder_).value().has_value());
     EXPECT_FALSE(outside_.all_files(folder_ + "/nowhere").ok());
 }
 
@@ -44,10 +44,19 @@ TEST_F(OutsideLinuxTest, ListsWhatGitTracksOrWouldTrack) {
           " && git init -q . && mkdir -p shop/out && touch top shop/a 'shop/b c' " +
           "shop/out/o && echo out > shop/.gitignore && git add shop/a");
     ::setenv("GIT_DIR", "/nowhere", 1);
-    const std::optional<std::vector<std::string>> files = outside_.git_files(folder_ + "/shop");
+    const auto files = outside_.git_files(folder_ + "/shop").value();
     ::unsetenv("GIT_DIR");
     ASSERT_TRUE(files.has_value());
     EXPECT_EQ(sorted(*files), (std::vector<std::string>{".gitignore", "a", "b c"}));
+}
+
+// What it ignores (secrets, a gigabyte of packages) is not known where it fails.
+TEST_F(OutsideLinuxTest, AGitThatFailsIsNoMissingRepository) {
+    if (system("git --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "no git here";
+    shell("cd " + folder_ + " && mkdir -p a/b && echo 'gitdir: /nowhere' >.git");
+    const auto files = outside_.git_files(folder_ + "/a/b");
+    ASSERT_FALSE(files.ok());
+    EXPECT_EQ(files.error().hint, "git -C " + folder_ + "/a/b status");
 }
 
 TEST_F(OutsideLinuxTest, AFolderIsFoundByItsRealPath) {

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "cli/commands.h"
+#include "cli/copied_folder.h"
 #include "cli/follow.h"
 #include "cli/report.h"
 #include "model/defaults.h"
@@ -42,6 +43,7 @@ Result<int> carry_out(const Arguments& arguments, Client& client, Console& conso
     const Time begun = client.outside().env().clock.now();
     const std::string before = TRY(client.get("/api/v1/system"));
     const SystemView former = TRY(read_system(before));
+    TRY(check_folder(client, former));
     TRY(check_service(former, arguments));
     const std::int64_t after = TRY(last_sequence(client));
     TRY(client.post(

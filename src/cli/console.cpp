@@ -30,7 +30,24 @@ void Console::talk(std::string_view lines) {
     if (loudness_ == Loudness::Normal) write(Channel::Talk, lines);
 }
 
-void Console::problem(std::string_view lines) { write(Channel::Talk, lines); }
+void Console::problem(std::string_view lines) {
+    write(Channel::Talk, with_folder(std::string(lines)));
+}
+
+// Pasted elsewhere it means the same system.
+std::string Console::with_folder(std::string lines) const {
+    constexpr std::string_view kTry = "  try: ";
+    constexpr std::string_view kOurs = "thole ";
+    if (folder_.empty()) return lines;
+    for (std::size_t at = 0; (at = lines.find(kTry, at)) != std::string::npos;) {
+        at += kTry.size();
+        const std::string_view line = std::string_view(lines).substr(at, lines.find('\n', at) - at);
+        const std::size_t ours = line.starts_with(kOurs) ? 0 : line.find(" thole ") + 1;
+        if (line.starts_with(kOurs) || ours > 0)
+            lines.insert(at + ours + kOurs.size(), "--folder " + for_shell(folder_) + " ");
+    }
+    return lines;
+}
 
 void Console::problem(const Error& error) {
     if (is_json()) {

@@ -19,6 +19,8 @@ public:
     Console(Outside& outside, Form form, Loudness loudness)
         : outside_(outside), form_(form), loudness_(loudness) {}
 
+    // Where it was named: a command that is to be tried names it, too.
+    void set_folder(std::string folder) { folder_ = std::move(folder); }
     bool is_json() const { return form_ == Form::Json; }
     // Where somebody watches: a terminal, no --json, no --quiet.
     bool is_watched() const;
@@ -43,9 +45,11 @@ public:
 
 private:
     void write(Channel channel, std::string_view lines);
+    std::string with_folder(std::string lines) const;
     Outside& outside_;
     Form form_;
     Loudness loudness_;
+    std::string folder_;
     bool has_lost_output_ = false;
 };
 

@@ -47,9 +47,13 @@ public:
     // The real path of a folder that is there, links resolved.
     virtual Result<std::string> real_folder(const std::string& path) = 0;
     virtual bool is_folder(const std::string& path) = 0;
+    // The uid of the user whose file or folder it is; nothing where it is not there.
+    virtual std::optional<std::uint32_t> owner(const std::string& path) = 0;
     // What git lists below the folder (tracked, and new but not ignored), relative to it; a
-    // repository inside is one name. Nothing where there is no git or no repository.
-    virtual std::optional<std::vector<std::string>> git_files(const std::string& folder) = 0;
+    // repository inside is one name. Nothing where there is no git or no repository; an error where
+    // git could not read it: what it ignores is not known then.
+    virtual Result<std::optional<std::vector<std::string>>> git_files(
+        const std::string& folder) = 0;
     // All files below the folder but those in folders that begin with a dot, relative to it.
     virtual Result<std::vector<std::string>> all_files(const std::string& folder) = 0;
 

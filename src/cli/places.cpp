@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/printable.h"
+
 namespace thole::cli {
 namespace {
 
@@ -29,23 +31,18 @@ Result<std::string> read_id(Outside& outside, const std::string& path) {
     while (!id.empty() && id.back() == '\n') id.pop_back();
     if (is_id(id)) return id;
     return corrupt(path + ": is not the id of a system, which has 12 hexadecimal digits")
-        .with_hint("rm " + path);
+        .with_hint("rm " + for_shell(path));
 }
 
-// Where a user who is not root has the sockets of their systems, of all such users.
-std::vector<std::string> folders_of_users(env::Files& files) {
-    std::vector<std::string> folders;
-    for (const std::string parent : {"/run/user", "/dev/shm"}) {
-        const Result<std::vector<env::FileInfo>> found = files.list(parent);
-        if (!found.ok()) continue;
-        for (const env::FileInfo& each : *found) {
-            if (parent == "/run/user")
-                folders.push_back(fmt::format("{}/{}/thole", parent, each.name));
-            else if (each.is_folder && each.name.starts_with("thole-"))
-                folders.push_back(fmt::format("{}/{}", parent, each.name));
-        }
-    }
-    return folders;
+// Where a user who is not root has the sockets of a system, with XDG_RUNTIME_DIR and without.
+std::vector<std::string> run_folders_of(std::uint32_t uid, const std::string& id) {
+    return {fmt::format("/run/user/{}/thole/{}", uid, id),
+            fmt::format("/dev/shm/thole-{}/{}", uid, id)};
+}
+
+bool runs_in(Outside& outside, const std::string& run) {
+    env::Files& files = outside.env().files;
+    return files.exists(run + "/api.sock") || files.exists(run + "/keeper.sock");
 }
 
 }  // namespace
@@ -69,7 +66,17 @@ Result<Places> find_places(Outside& outside, const std::string& folder) {
     const std::string real = TRY(outside.real_folder(folder));
     const Places bare{.folder = real, .id = {}, .run = {}, .data = {}};
     const std::string id = TRY(read_id(outside, bare.id_file()));
-    return places_of(real, id, asker_of(outside));
+    const Asker asker = asker_of(outside);
+    Places places = places_of(real, id, asker);
+    if (id.empty() || asker.uid == 0 || !asker.run_override.empty()) return places;
+    if (runs_in(outside, places.run)) return places;
+    // It was started from a session, and is asked from none, or the other way round.
+    for (const std::string& run : run_folders_of(asker.uid, id)) {
+        if (outside.owner(run) != asker.uid || !runs_in(outside, run)) continue;
+        places.run = run;
+        break;
+    }
+    return places;
 }
 
 Result<Places> make_places(Outside& outside, const std::string& folder) {
@@ -86,19 +93,18 @@ Result<Places> make_places(Outside& outside, const std::string& folder) {
 
 Status check_nobody_elses(Outside& outside, const Places& places, std::string_view command) {
     const Asker asker = asker_of(outside);
-    env::Files& files = outside.env().files;
-    if (places.id.empty() || !asker.run_override.empty() || files.exists(places.api_socket()) ||
-        files.exists(places.keeper_socket()))
+    if (places.id.empty() || !asker.run_override.empty() || runs_in(outside, places.run))
         return success();
     if (asker.uid != 0) {
-        if (!files.exists("/run/thole/" + places.id)) return success();
+        if (!outside.env().files.exists("/run/thole/" + places.id)) return success();
         return denied(fmt::format("root runs thole for {}", places.folder))
             .with_hint(fmt::format("sudo thole {}", command));
     }
-    for (const std::string& folder : folders_of_users(files)) {
-        const std::string run = fmt::format("{}/{}", folder, places.id);
-        if (!files.exists(run + "/keeper.sock")) continue;
-        return denied(fmt::format("somebody who is not root runs thole for {}", places.folder))
+    // Only of whoever made the id: others may put there what they like.
+    const std::uint32_t owner = outside.owner(places.id_file()).value_or(0);
+    for (const std::string& run : run_folders_of(owner, places.id)) {
+        if (owner == 0 || outside.owner(run) != owner || !runs_in(outside, run)) continue;
+        return denied(fmt::format("user {} runs thole for {}", owner, places.folder))
             .with_hint(fmt::format("THOLE_RUN_DIR={} thole {}", run, command));
     }
     return success();

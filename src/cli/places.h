@@ -34,12 +34,13 @@ struct Asker {
 
 Places places_of(const std::string& folder, const std::string& id, const Asker& asker);
 
-// The places of the system in this folder; its id is read, never made.
+// The places of the system in this folder; its id is read, never made. Where nothing of ours runs
+// in the run folder that our environment names, but in another of ours, it is that one.
 Result<Places> find_places(Outside& outside, const std::string& folder);
 // The same, and where the folder has no id it gets one. `.thole/` tells git to leave it alone.
 Result<Places> make_places(Outside& outside, const std::string& folder);
 // Denied where nothing of ours runs, and this folder's system was started by another user: a second
-// one beside it would take its ports. To root all users are known, to others root alone is.
+// one beside it would take its ports. Root is told of who made the id, others of root alone.
 Status check_nobody_elses(Outside& outside, const Places& places, std::string_view command);
 
 }  // namespace thole::cli

@@ -40,6 +40,21 @@ TEST(Printable, BytesThatAreNoUtf8BecomeOneReplacementEach) {
     EXPECT_EQ(printable("\xf5\x80\x80\x80"), bad + bad + bad + bad);
 }
 
+TEST(Printable, KnowsUtf8) {
+    EXPECT_TRUE(is_utf8(""));
+    EXPECT_TRUE(is_utf8("caf\xc3\xa9 \xf0\x9f\x9a\xa3"));
+    for (const char* bad : {"caf\xe9", "\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80"})
+        EXPECT_FALSE(is_utf8(bad)) << bad;
+}
+
+TEST(Printable, AWordIsQuotedWhereAShellWouldReadMoreIntoIt) {
+    EXPECT_EQ(for_shell("/srv/shop-2/.thole"), "/srv/shop-2/.thole");
+    EXPECT_EQ(for_shell("/srv/my project"), "'/srv/my project'");
+    EXPECT_EQ(for_shell("$(reboot)"), "'$(reboot)'");
+    EXPECT_EQ(for_shell("it's"), "'it'\\''s'");
+    EXPECT_EQ(for_shell(""), "''");
+}
+
 TEST(Printable, SeveralLinesStayLinesAndAreIndented) {
     EXPECT_EQ(printable_lines("a\nb\x07\n"), "a\n  b\\x07");
 }

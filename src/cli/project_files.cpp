@@ -15,7 +15,7 @@ bool is_own(const std::string& name) {
 Status collect(Outside& outside, const std::string& root, const std::string& inside,
                std::vector<std::string>& out) {
     const std::string folder = inside.empty() ? root : root + "/" + inside;
-    const std::optional<std::vector<std::string>> listed = outside.git_files(folder);
+    const std::optional<std::vector<std::string>> listed = TRY(outside.git_files(folder));
     // None: a folder that a repository around it ignores. It is a project all the same.
     const bool counts = listed && !listed->empty();
     Result<std::vector<std::string>> names = counts ? *listed : outside.all_files(folder);

@@ -57,6 +57,7 @@ int run(Outside& outside, const std::vector<std::string>& words) {
         console.problem(arguments.error());
         return kUsage;
     }
+    console.set_folder(arguments->value("folder"));
     Result<Places> places = find_ours(outside, *arguments);
     if (!places.ok()) {
         console.problem(places.error());

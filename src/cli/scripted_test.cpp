@@ -42,9 +42,16 @@ Result<std::string> ScriptedOutside::real_folder(const std::string& path) {
     return not_found("folder " + path + ": No such file or directory");
 }
 
-std::optional<std::vector<std::string>> ScriptedOutside::git_files(const std::string& folder) {
+Result<std::optional<std::vector<std::string>>> ScriptedOutside::git_files(
+    const std::string& folder) {
     const auto found = git_.find(folder);
-    return found == git_.end() ? std::nullopt : std::optional(found->second);
+    if (found == git_.end()) return std::optional<std::vector<std::string>>();
+    return std::optional(found->second);
+}
+
+std::optional<std::uint32_t> ScriptedOutside::owner(const std::string& path) {
+    if (!env().files.exists(path)) return std::nullopt;
+    return env().processes.self().uid;
 }
 
 Result<std::vector<std::string>> ScriptedOutside::all_files(const std::string& folder) {

@@ -31,7 +31,8 @@ public:
     int utc_offset_seconds(WallTime) override { return 3600; }
     Result<std::string> real_folder(const std::string& path) override;
     bool is_folder(const std::string& path) override { return folders_.count(path) > 0; }
-    std::optional<std::vector<std::string>> git_files(const std::string& folder) override;
+    std::optional<std::uint32_t> owner(const std::string& path) override;
+    Result<std::optional<std::vector<std::string>>> git_files(const std::string& folder) override;
     Result<std::vector<std::string>> all_files(const std::string& folder) override;
     std::string binaries() override { return "/opt/thole"; }
     Status start_keeper(const KeeperStart& start) override;

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "cli/commands.h"
+#include "cli/copied_folder.h"
 #include "cli/follow.h"
 #include "cli/printable.h"
 #include "cli/project_files.h"
@@ -40,6 +41,12 @@ Result<std::string> read_manifest(Outside& outside, const Places& places) {
     return outside.env().files.read(places.manifest_file(), kManifestBytesMax);
 }
 
+// JSON is UTF-8: other bytes would arrive as other names than those on the disk.
+Error not_utf8(const std::string& path) {
+    return invalid(printable(path) + ": is not UTF-8")
+        .with_hint("ls -b " + for_shell(path.substr(0, path.rfind('/'))));
+}
+
 // Starts thole where it does not run, and waits until control answers.
 Status start_thole(Client& client, Console& console) {
     const Places& places = client.places();
@@ -62,25 +69,20 @@ Status start_thole(Client& client, Console& console) {
     if (answer.error().code != Code::Unavailable) return answer.error();
     return unavailable(fmt::format("thole runs, but its control does not answer within {}",
                                    format_duration(kControlStartLimit)))
-        .with_hint(fmt::format("tail {}/keeper.log", places.data));
-}
-
-// A copy of a folder has the id of its original: bringing it up would change what runs there.
-Status check_folder(Client& client, const SystemView& system) {
-    const Places& places = client.places();
-    if (system.folder.empty() || system.folder == places.folder) return success();
-    const std::string other = system.folder + "/.thole/id";
-    const Result<std::string> id = client.outside().env().files.read(other, 64);
-    if (!id.ok() || id->compare(0, places.id.size(), places.id) != 0) return success();
-    return conflict(fmt::format("{} has the same id as {}, which runs: is it a copy?",
-                                places.folder, system.folder))
-        .with_hint(fmt::format("rm -r {}/.thole", places.folder));
+        .with_hint(fmt::format("tail {}", for_shell(places.data + "/keeper.log")));
 }
 
 Result<std::int64_t> send_manifest(Client& client, Console& console, const Arguments& arguments) {
     const Places& places = client.places();
     const std::string text = TRY(read_manifest(client.outside(), places));
     const std::vector<std::string> files = TRY(list_files(client.outside(), places.folder));
+    if (!is_utf8(text)) return not_utf8(places.manifest_file());
+    for (const std::string& file : files) {
+        if (!is_utf8(file)) return not_utf8(places.folder + "/" + file);
+    }
+    // Ctrl-C ends git, too: what it listed may not be all.
+    if (client.outside().is_interrupted())
+        return unavailable("interrupted: nothing was applied").with_hint("thole up");
     JsonWriter w;
     w.begin_object().member("folder", places.folder).member("text", text);
     w.key("files").begin_array();

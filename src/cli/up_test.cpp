@@ -167,6 +167,42 @@ TEST_F(UpTest, ACopyOfARunningProjectIsRefused) {
     EXPECT_EQ(thole({"up"}), 1);
     EXPECT_NE(outside_.talk_.find("is it a copy?"), std::string::npos) << outside_.talk_;
     EXPECT_FALSE(has_asked("PUT /api/v1/manifest"));
+    for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+             {"down"}, {"restart", "web"}, {"scale", "web", "2"}}) {
+        EXPECT_EQ(thole(words), 1) << words[0];
+        EXPECT_NE(outside_.talk_.find("  try: rm -r " + path_of(".thole\n")), std::string::npos)
+            << outside_.talk_;
+    }
+    EXPECT_FALSE(has_asked("POST /api/v1/down"));
+}
+
+// JSON would carry other names than those on the disk, and other values.
+TEST_F(UpTest, WhatIsNotUtf8IsRefusedByName) {
+    outside_.git_[outside_.folder_] = {"server", "caf\xe9"};
+    EXPECT_EQ(thole({"up"}), 2);
+    EXPECT_NE(outside_.talk_.find("caf\xef\xbf\xbd: is not UTF-8\n  try: ls -b "),
+              std::string::npos)
+        << outside_.talk_;
+    outside_.git_[outside_.folder_] = {"server"};
+    write_manifest("name: shop\nservices:\n  web: {run: ./server, env: {A: caf\xe9}}\n");
+    EXPECT_EQ(thole({"up"}), 2);
+    EXPECT_FALSE(has_asked("PUT /api/v1/manifest"));
+}
+
+// It ends git, too: what was listed may not be all.
+TEST_F(UpTest, NothingIsAppliedAfterCtrlC) {
+    serve();
+    outside_.is_interrupted_ = true;
+    EXPECT_EQ(thole({"up"}), 1);
+    EXPECT_FALSE(has_asked("PUT /api/v1/manifest"));
+}
+
+// Pasted in another folder it would mean another system.
+TEST_F(UpTest, WhatIsToBeTriedNamesTheFolderThatWasNamed) {
+    EXPECT_EQ(thole({"ps", "--folder", outside_.folder_}), 5);
+    EXPECT_NE(outside_.talk_.find("  try: thole --folder " + outside_.folder_ + " up\n"),
+              std::string::npos)
+        << outside_.talk_;
 }
 
 TEST_F(UpTest, RestartAndScaleWaitForTheirServiceAndReportIt) {
@@ -237,6 +273,14 @@ TEST_F(UpTest, DownFollowsUntilTholeItselfIsGone) {
     EXPECT_EQ(outside_.data_, R"({"format":1,"result":"down","exit":0})"
                               "\n");
     EXPECT_EQ(outside_.talk_, "nothing runs here (" + outside_.folder_ + ")\n");
+}
+
+TEST_F(UpTest, DownSaysSoWhereAnUpCameAfterIt) {
+    serve();  // It says that it runs, and goes on saying so.
+    EXPECT_EQ(thole({"down"}), 1);
+    EXPECT_NE(outside_.talk_.find("somebody said up meanwhile, and it runs again\n"),
+              std::string::npos)
+        << outside_.talk_;
 }
 
 TEST_F(UpTest, DownThatTakesTooLongIsExitSix) {

@@ -47,7 +47,7 @@ void Control::build(Service& service) {
     Slot* const place = build_slot_of(service);
     if (place == nullptr)
         return release_is_broken(
-            service, fmt::format("no slot is left for its build: all {} were used\n  try: a new "
+            service, fmt::format("no slot is left for its build: all {} were used; try: a new "
                                  "system, under another name",
                                  wire::kSlotsMax));
     Slot& slot = *place;

@@ -48,12 +48,19 @@ bool is_npm_start(const model::Command& command) {
            words == std::vector<std::string>{"npm", "run", "start"};
 }
 
+std::string npm_search_path(const std::string& folder) {
+    return folder + "/node_modules/.bin:" + kSearchPath;
+}
+
 model::Command without_npm(const model::Command& command, std::string_view package_json) {
     if (!is_npm_start(command)) return command;
     const Result<Json> package = parse_json(package_json);
     if (!package) return command;
     const Json* const scripts = package->find("scripts");
     const Json* const start = scripts == nullptr ? nullptr : scripts->find("start");
+    if (scripts != nullptr &&
+        (scripts->find("prestart") != nullptr || scripts->find("poststart") != nullptr))
+        return command;
     if (start == nullptr || start->text() == nullptr || start->text()->empty()) return command;
     return {{*start->text()}, true};
 }

@@ -20,9 +20,11 @@ std::vector<std::string> command_line(
     const std::function<std::string(const std::string&)>& find_program);
 
 // The script that `npm start` (or `npm run start`) stands for, read from package.json; the command
-// itself where it is something else or there is no such script. So a service runs without npm,
-// which passes no signal on.
+// itself where it is something else, there is no such script, or npm would run others before or
+// after it. So a service runs without npm, which passes no signal on.
 bool is_npm_start(const model::Command& command);
+// Where npm lets such a script look for programs: the packages' own before all others.
+std::string npm_search_path(const std::string& folder);
 model::Command without_npm(const model::Command& command, std::string_view package_json);
 
 using Variables = std::vector<std::pair<std::string, std::string>>;

@@ -107,7 +107,13 @@ bool Control::start_instance(Service& service, model::Version version) {
     if (spec->state_bytes > 0 && !owns_state(service, *spec)) return false;
     if (is_npm_start(spec->run) && !knows_command(service, version.release)) return false;
     Slot* const slot = slot_for(service);
-    if (slot == nullptr) return false;
+    if (slot == nullptr) {
+        if (world_.slots.contains(wire::kSlotsMax - 1))
+            service.trouble = fmt::format(
+                "no slot is left for it: all {} were used; try: a new system, under another name",
+                wire::kSlotsMax);
+        return false;
+    }
     Instance made;
     made.id = {slot->row.slot, slot->row.generation + 1};
     made.service = service.row.id;
@@ -147,7 +153,9 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     const model::ServiceSpec& spec = *spec_of(world_, service, instance.version.release);
     const std::string folder = release_folder(service, instance.version.release);
     const env::Owner owner = owner_of(service, spec);
-    Variables variables = {{"PATH", kSearchPath}, {"HOME", folder}, {"LANG", "C.UTF-8"}};
+    Variables variables = {{"PATH", is_npm_start(spec.run) ? npm_search_path(folder) : kSearchPath},
+                           {"HOME", folder},
+                           {"LANG", "C.UTF-8"}};
     variables.insert(variables.end(), spec.environment.begin(), spec.environment.end());
     if (instance.port != 0) {
         variables.push_back({"PORT", std::to_string(instance.port)});
@@ -184,37 +192,6 @@ Status Control::write_image(const Service& service, const Instance& instance) {
     return env_.files.replace(
         fmt::format("{}/images/{}.{}", options_.run, instance.id.slot, instance.id.generation),
         image, env::Durability::None, 0600);
-}
-
-// On tmpfs, for a control that comes after us: it lives exactly as long as instances do, and as
-// keeper's own table.
-void Control::note_slot(model::InstanceId id, std::string_view stage) {
-    const Status written =
-        env_.files.replace(fmt::format("{}/images/note.{}", options_.run, id.slot),
-                           fmt::format("{} {}", id.generation, stage), env::Durability::None, 0600);
-    if (!written) say({.kind = "trouble", .text = written.error().message});
-}
-
-// Where the disk was slow a control before us may have begun a generation whose row never came to
-// it: keeper starts none twice.
-void Control::recall_notes() {
-    constexpr std::string_view kNote = "note.";
-    const std::string folder = options_.run + "/images";
-    const auto files = env_.files.list(folder);
-    for (const env::FileInfo& file : files ? *files : std::vector<env::FileInfo>{}) {
-        if (!file.name.starts_with(kNote)) continue;
-        const auto note = env_.files.read(folder + "/" + file.name, 64);
-        const auto slot = parse_integer(file.name.substr(kNote.size()), 0, wire::kSlotsMax);
-        const auto generation =
-            parse_integer(note ? note->substr(0, note->find(' ')) : "", 1, 0xffffffff);
-        if (!slot || !generation) continue;
-        const auto number = static_cast<std::uint32_t>(*slot);
-        std::uint32_t& begun = world_.begun[number];
-        begun = static_cast<std::uint32_t>(*generation);
-        const auto known = world_.slots.find(number);
-        if (known == world_.slots.end()) continue;
-        known->second.row.generation = std::max(known->second.row.generation, begun);
-    }
 }
 
 void Control::adopt(const wire::SlotState& state) {

@@ -31,6 +31,7 @@ struct Staging {
     std::int64_t revision = 0;
     std::uint32_t release = 0;  // The row that is being made.
     std::string digest;
+    bool is_empty = false;         // There is no file in it.
     std::uint32_t build_slot = 0;  // 0: no build runs.
     std::uint32_t build_generation = 0;
     int builds_unseen = 0;  // Of this release, that ended while nobody could see how.

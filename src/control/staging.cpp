@@ -51,6 +51,18 @@ std::vector<std::string> files_below(const std::string& list, const std::string&
     return files;
 }
 
+// Of a service's files, those that the manifest was sent with. None is a release, too: its program
+// may be the machine's own.
+Result<std::string> digest_of(env::Env& env, const std::string& folder,
+                              const std::vector<std::string>& files, const std::string& extra,
+                              const std::string& name) {
+    Result<std::string> digest = env.trees.digest(folder, files, extra);
+    if (digest.ok() || digest.error().code != Code::NotFound || env.files.exists(folder))
+        return digest;
+    return not_found(fmt::format("services.{}.path: there is no folder {}", name, folder))
+        .with_hint(fmt::format("path: . (the folder of thole.yaml), or mkdir {}", folder));
+}
+
 std::string join_path(const std::string& folder, const std::string& path) {
     return path.empty() || path == "." ? folder : folder + "/" + path;
 }
@@ -142,8 +154,13 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
     if (!reading.manifest) return manifest::error_of(reading.findings, "thole.yaml");
     for (const model::ServiceSpec& spec : reading.manifest->services) {
         if (spec.user.empty() || spec.user == "root") continue;
-        if (const auto user = env_.processes.user(spec.user); !user)
-            return Error{user.error()}.within(fmt::format("services.{}.user", spec.name));
+        const auto user = env_.processes.user(spec.user);
+        if (!user) return Error{user.error()}.within(fmt::format("services.{}.user", spec.name));
+        const std::uint32_t self = env_.processes.self().uid;
+        if (self != 0 && user->uid != self)
+            notes.push_back(
+                fmt::format("{} does not run as {}: thole is not root here; try: sudo thole up",
+                            spec.name, spec.user));
     }
     const model::Manifest& wanted = *reading.manifest;
     for (const model::ServiceSpec& spec : wanted.services) {
@@ -204,15 +221,20 @@ void Control::stage(std::uint32_t id) {
         join_path(world_.manifests[world_.revision].folder, service.spec.path);
     const std::string list = fmt::format("{}/files/{}", options_.data, world_.revision);
     const auto digest = std::make_shared<Result<std::string>>(unavailable("not read yet"));
+    const auto is_empty = std::make_shared<bool>(false);
     env_.errands.run(
         [&env = env_, folder, list, path = service.spec.path, extra = digest_extra(service.spec),
-         digest] {
-            const auto files = env.files.read(list, kFilesBytesMax);
-            *digest = files ? env.trees.digest(folder, files_below(*files, path), extra)
-                            : Result<std::string>(files.error());
+         name = service.row.name, is_empty, digest] {
+            const auto names = env.files.read(list, kFilesBytesMax);
+            const auto files = files_below(names ? *names : std::string(), path);
+            *is_empty = files.empty();
+            *digest = names ? digest_of(env, folder, files, extra, name)
+                            : Result<std::string>(names.error());
         },
-        [this, alive = alive_, id, revision = world_.revision, digest] {
-            if (*alive) on_digest(id, revision, *digest);
+        [this, alive = alive_, id, revision = world_.revision, is_empty, digest] {
+            if (!*alive) return;
+            world_.services[id].staging.is_empty = *is_empty;
+            on_digest(id, revision, *digest);
         });
 }
 
@@ -259,7 +281,10 @@ void Control::begin_release(Service& service, const std::string& digest) {
         put(row);
         say({.kind = "release new",
              .service = service.row.name,
-             .text = fmt::format("v{} is new: {}", row.number, digest.substr(0, 12))});
+             .text = fmt::format("v{} is new: {}{}", row.number, digest.substr(0, 12),
+                                 staging.is_empty ? "; it holds no file: none that git would list "
+                                                    "lies below its path, links left alone"
+                                                  : "")});
     }
     staging.step = StagingStep::Copy;
     staging.digest = digest;
@@ -318,6 +343,10 @@ void Control::release_is_built(Service& service) {
 }
 
 void Control::release_is_broken(Service& service, std::string reason) {
+    // One line of the timeline.
+    constexpr std::string_view kTry = "\n  try: ";
+    if (const std::size_t hint = reason.find(kTry); hint != std::string::npos)
+        reason.replace(hint, kTry.size(), "; try: ");
     const std::uint32_t number = service.staging.release;
     if (number != 0) {
         model::ReleaseRow& row = service.releases[number];

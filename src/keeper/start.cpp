@@ -56,6 +56,21 @@ bool make_folder(const char* path, mode_t mode) {
     }
 }
 
+// Nobody else may put files into the run folder, or another folder in its place: what is started
+// is read there. `/dev/shm` is everybody's, and a name in it may be taken before we come.
+bool is_own_folder(const char* path) {
+    struct stat folder {
+    }, parent{};
+    Path above;
+    above.set("%s/..", path);
+    if (::lstat(path, &folder) != 0 || ::stat(above.text, &parent) != 0) return false;
+    const bool keeps_names = (parent.st_mode & S_ISVTX) != 0 || (parent.st_mode & S_IWOTH) == 0;
+    const bool is_ours_above =
+        parent.st_uid == ::geteuid() || parent.st_uid == 0 || (parent.st_mode & S_ISVTX) != 0;
+    return S_ISDIR(folder.st_mode) && folder.st_uid == ::geteuid() &&
+           (folder.st_mode & (S_IWGRP | S_IWOTH)) == 0 && keeps_names && is_ours_above;
+}
+
 // Says Hello and waits for Synced.
 bool keeper_answers(const Options& options) {
     sockaddr_un to{};
@@ -163,8 +178,14 @@ int explain(const char* what, const Options& options) {
 }  // namespace
 
 int run_start(const Options& options) {
-    if (keeper_answers(options)) return 0;
     if (!make_folder(options.run.text, 0700)) return explain_folder(options.run.text);
+    if (!is_own_folder(options.run.text)) {
+        std::fprintf(stderr,
+                     "keeper: others may write to the run folder %s\n  try: ls -ld %s %s/..\n",
+                     options.run.text, options.run.text, options.run.text);
+        return 1;
+    }
+    if (keeper_answers(options)) return 0;
     if (!make_folder(options.data.text, 0711)) return explain_folder(options.data.text);
     pid_t child = -1;
     const std::int64_t deadline = now_nanoseconds() + kStartNs;

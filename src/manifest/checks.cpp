@@ -33,7 +33,9 @@ public:
         }
         // First those that users see, so that a finding stands at the service's own port.
         for (const Draft& draft : drafts_) {
-            if (draft.spec.at_public) claim(draft, draft.spec.at_public->port, Use::Public);
+            if (!draft.spec.at_public) continue;
+            count_port(draft.place_of("public"));
+            claim(draft, draft.spec.at_public->port, Use::Public);
         }
         for (const Draft& draft : drafts_) {
             if (draft.spec.port_use == PortUse::Fixed) claim(draft, draft.spec.port, Use::Own);
@@ -52,7 +54,15 @@ private:
         }
     }
 
+    // Each call has a port of its own.
+    void count_port(Place place) {
+        if (++ports_wanted_ != model::kPortsMax + 1) return;
+        findings_.add(place, fmt::format("more than {} public ports and calls", model::kPortsMax),
+                      "remove calls that nobody makes, or make two systems of it");
+    }
+
     void check_call(const Draft& draft, const Node& item, std::set<std::string_view>& seen) {
+        count_port(item.place);
         const auto callee = by_name_.find(item.text);
         if (callee == by_name_.end()) {
             // To look for the nearest is dear where nobody would read it.
@@ -130,6 +140,7 @@ private:
     std::vector<std::string_view> names_;
     std::map<std::string_view, const Draft*> by_name_;
     std::map<std::uint16_t, const Draft*> ports_;
+    int ports_wanted_ = 0;
 };
 
 }  // namespace

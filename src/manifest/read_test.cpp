@@ -360,6 +360,28 @@ TEST(ReadManifest, RefusesCallsThatGoNowhere) {
     good("name: s\nservices: {a: {run: a, calls: [b]}, b: {run: b, calls: [a]}}");
 }
 
+// Each has a port of its own at the edge.
+TEST(ReadManifest, RefusesMorePortsThanTheEdgeHas) {
+    std::string text = "name: s\nservices:\n  a: {run: a, public: 8080}\n";
+    int ports = 1;
+    for (int service = 0; service < 24; ++service) {
+        text += "  s" + std::to_string(service) + ": {run: a, calls: [a";
+        ++ports;
+        for (int other = 0; other < 24; ++other) {
+            if (other == service || ports >= 512 - (23 - service)) continue;
+            text += ", s" + std::to_string(other);
+            ++ports;
+        }
+        text += "]}\n";
+    }
+    ASSERT_EQ(ports, 512);
+    EXPECT_TRUE(read_manifest(text).manifest.has_value());
+    const Reading more =
+        read_manifest(text + "  b: {run: b, calls: [a, s0, s1, s2, s3, s4, s5]}\n");
+    ASSERT_EQ(more.findings.size(), 1U);
+    EXPECT_EQ(more.findings[0].message, "more than 512 public ports and calls");
+}
+
 TEST(ReadManifest, RefusesVariablesThatTholeSets) {
     for (const char* name : {"PORT", "HOST", "STATE_DIR"}) {
         expect_wrong(

@@ -59,6 +59,9 @@ constexpr Duration kProbePause = 100ms;
 constexpr Duration kProbeLimit = 1s;
 // Of one service: more than a machine of today has use for, fewer than its slots.
 constexpr int kScaleMax = 64;
+// Of one manifest: public ports, and one for each caller and callee. The edge has room for those of
+// two manifests, the one before and the next.
+constexpr int kPortsMax = 512;
 
 // Releases.
 

@@ -204,6 +204,21 @@ def test_no_second_control_comes_where_the_run_folder_was_deleted_and_keeper_die
     project.down()
 
 
+@pytest.mark.parametrize("who", ["the run folder", "the folder it is in"])
+def test_keeper_works_in_no_folder_that_others_may_change(system, who):
+    """A name in /dev/shm may be taken before its user comes: what is started would be read there."""
+    holds = system.base / "holds"
+    holds.mkdir()
+    system.run = holds / system.base.name
+    system.run.mkdir(mode=0o700)
+    (system.run if who == "the run folder" else holds).chmod(0o777)
+    done = subprocess.run(system.command(), check=False, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and f"others may write to the run folder {system.run}\n  try: ls -ld" in done.stderr
+    holds.chmod(0o1777)  # As /dev/shm: names in it stay their owners'.
+    system.run.chmod(0o700)
+    system.start().link.close()
+
+
 def test_keeper_says_that_its_lock_cannot_be_opened(system):
     (system.data / "lock").mkdir()
     done = subprocess.run(system.command(), check=False, capture_output=True, text=True, timeout=20)
