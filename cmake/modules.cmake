@@ -28,7 +28,7 @@ file(GLOB keeper_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/keeper/*.cpp)
 list(FILTER keeper_sources EXCLUDE REGEX "_test\\.cpp$")
 add_executable(keeper src/app/keeper_main.cpp ${keeper_sources} src/wire/frame.cpp src/wire/image_view.cpp
     src/base/bytes.cpp src/base/check.cpp
-    src/os/fault_point.cpp)
+    src/os/fault_point.cpp src/os/peers.cpp)
 target_link_libraries(keeper PRIVATE thole_flags)
 if(THOLE_STATIC_KEEPER)
     target_compile_definitions(keeper PRIVATE THOLE_COUNT_ALLOCATIONS=1)

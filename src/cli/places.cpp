@@ -45,6 +45,17 @@ bool runs_in(Outside& outside, const std::string& run) {
     return files.exists(run + "/api.sock") || files.exists(run + "/keeper.sock");
 }
 
+// A name in /dev/shm may have been taken by somebody else, who would be told all we say.
+Status check_own(Outside& outside, const std::string& run, std::uint32_t uid) {
+    for (const std::string& folder : {run.substr(0, run.rfind('/')), run}) {
+        const std::uint32_t owner = outside.owner(folder).value_or(uid);
+        if (owner == uid || owner == 0) continue;
+        return denied(fmt::format("the run folder {} belongs to user {}", folder, owner))
+            .with_hint("ls -ld " + folder);
+    }
+    return success();
+}
+
 }  // namespace
 
 Places places_of(const std::string& folder, const std::string& id, const Asker& asker) {
@@ -93,8 +104,9 @@ Result<Places> make_places(Outside& outside, const std::string& folder) {
 
 Status check_nobody_elses(Outside& outside, const Places& places, std::string_view command) {
     const Asker asker = asker_of(outside);
-    if (places.id.empty() || !asker.run_override.empty() || runs_in(outside, places.run))
-        return success();
+    if (places.id.empty() || !asker.run_override.empty()) return success();
+    if (asker.uid != 0) TRY(check_own(outside, places.run, asker.uid));
+    if (runs_in(outside, places.run)) return success();
     if (asker.uid != 0) {
         if (!outside.env().files.exists("/run/thole/" + places.id)) return success();
         return denied(fmt::format("root runs thole for {}", places.folder))

@@ -56,8 +56,10 @@ Status start_thole(Client& client, Console& console) {
             .with_hint(fmt::format("THOLE_RUN_DIR=/dev/shm/thole-{} thole up", places.id));
     }
     client.set_patience(0s);
-    const bool was_there = client.is_there() && client.get("/api/v1/version").ok();
-    if (!was_there) {
+    const Result<std::string> before =
+        client.is_there() ? client.get("/api/v1/version") : client.nothing_runs();
+    if (!before.ok() && before.error().code == Code::Denied) return before.error();
+    if (!before.ok()) {
         console.talk("starting thole");
         TRY(client.outside().start_keeper(
             {.run = places.run, .data = places.data, .binaries = client.outside().binaries()}));

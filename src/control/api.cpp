@@ -57,9 +57,11 @@ Api::Api(Control& control) : control_(control), began_(control.env_.clock.now())
 void Api::accept(std::unique_ptr<env::Stream> stream) {
     const env::Peer peer = stream->peer();
     const bool is_stranger = peer.uid != 0 && peer.uid != control_.env_.processes.self().uid;
-    // keeper's folder for an instance.
+    // keeper's folder for an instance. Of one that has gone nobody can tell; 0 is of another PID
+    // namespace.
+    const std::string cgroup = control_.env_.processes.cgroup_of(peer.pid);
     const bool is_instance =
-        control_.env_.processes.cgroup_of(peer.pid).find("/slot-") != std::string::npos;
+        (peer.pid != 0 && cgroup.empty()) || cgroup.find("/slot-") != std::string::npos;
     (is_stranger || is_instance ? refusing_ : server_)->accept(std::move(stream));
 }
 

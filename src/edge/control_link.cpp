@@ -10,6 +10,7 @@
 
 #include "edge/lineage.h"
 #include "edge/worker.h"
+#include "os/peers.h"
 #include "wire/frame.h"
 
 namespace thole::edge {
@@ -120,13 +121,9 @@ void ControlLink::accept() {
     os::FileDescriptor fd(::accept4(runtime_.segment.control_listener, nullptr, nullptr,
                                     SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd.is_open()) return;
-    ucred peer{};
-    socklen_t size = sizeof(peer);
-    const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-    if (known && (peer.uid == 0 || peer.uid == ::geteuid())) {
-        drop();
-        link_ = std::move(fd);
-    }
+    if (!os::may_command(fd.get())) return;
+    drop();
+    link_ = std::move(fd);
 }
 
 void ControlLink::receive() {

@@ -11,16 +11,14 @@
 #include <utility>
 
 #include "keeper/parked.h"
+#include "os/peers.h"
 
 namespace thole::keeper {
 
 bool Clients::accept(int listener) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return false;
-    ucred peer{};
-    socklen_t size = sizeof(peer);
-    const bool known = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-    const bool is_ours = known && (peer.uid == ::geteuid() || peer.uid == 0);
+    const bool is_ours = os::may_command(fd);
     for (std::uint32_t i = 0; is_ours && i < kClientsMax; ++i) {
         if (clients_[i].fd >= 0) continue;
         clients_[i] = Client{};

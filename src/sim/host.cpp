@@ -19,7 +19,7 @@ std::string SimProcesses::find_program(const std::string& name) {
     return found == host_.programs_.end() ? std::string() : found->second;
 }
 
-std::string SimProcesses::cgroup_of(std::uint32_t) { return {}; }
+std::string SimProcesses::cgroup_of(std::uint32_t) { return "0::/\n"; }
 std::string SimProcesses::boot_id() { return "boot-" + std::to_string(host_.boots_); }
 
 SimProcess::SimProcess(SimHost& host, LifePointer life)
