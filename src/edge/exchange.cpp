@@ -225,6 +225,7 @@ bool Worker::parse_response(std::uint32_t fd) {
     if (ring == kNone || upstream.in == now.upstream_in_start) return false;
     http::Asked asked;
     asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
+    asked.version_minor = (now.flags & kHttp10) != 0 ? 0 : 1;
     static thread_local http::RequestHead sent;
     if ((now.flags & kUpgradeAsked) != 0) {
         http::parse_request_head({segment_.heads[now.request.head], now.request.head_bytes}, sent);
@@ -276,7 +277,7 @@ bool Worker::parse_response(std::uint32_t fd) {
         next.response.head_bytes = bytes;
         next.response.out_start = out_start;
         if (head.status < 200 && head.status != 101) next.flags |= kInterim;
-        if (!head.keep_alive) next.flags |= kUpstreamCloses;
+        if (!head.keep_alive || (next.flags & kHttp10) != 0) next.flags |= kUpstreamCloses;
         if (head.status == 101) {  // All that follows the request's head is the tunnel's.
             next.request.framing = next.response.framing = Framing::UntilClose;
             next.request.in_end = next.response.in_end = kUnknown;

@@ -195,6 +195,7 @@ Rule conclude_response_framing(const Asked& asked, ResponseHead& head) {
         head.framing = Framing::None;
         return Rule::None;
     }
+    if (head.framing == Framing::Chunked && asked.version_minor == 0) return Rule::CodingInOld;
     if (head.status == 205) {
         return head.framing == Framing::Length && head.length > 0 ? Rule::ResetBody : Rule::None;
     }
