@@ -114,7 +114,7 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
         edits.drop = kClaims;
         edits.drop_known = http::bit_of(http::Known::Forwarded);
     }
-    if (!http::asks_for_h2c(head.upgrade)) edits.upgrade = head.upgrade;
+    edits.upgrade = head.upgrade;
     // What such a server means by a connection that stays it does not always say.
     if (head.version_minor == 0) edits.persistence = http::Persistence::Close;
     if (head.host.empty()) edits.host = "localhost";

@@ -169,6 +169,9 @@ TEST(EmitResponse, WritesTheFramingOfTheBodyThatIsSent) {
               "HTTP/1.1 304 N\r\nContent-Length: 5\r\n\r\n");
     EXPECT_EQ(written(response("HTTP/1.1 204 N\r\n" + length + "\r\n"), kNone),
               "HTTP/1.1 204 N\r\n\r\n");
+    EXPECT_EQ(written(response("HTTP/1.1 205 R\r\n\r\n"), kNone),
+              "HTTP/1.1 205 R\r\nContent-Length: 0\r\n\r\n")
+        << "else a client reads until the connection ends";
     const ResponseHead until_close = response("HTTP/1.1 200 OK\r\n\r\n");
     EXPECT_EQ(written(until_close, kNone), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
     Edits edits;

@@ -196,6 +196,13 @@ Rule conclude_response_framing(const Asked& asked, ResponseHead& head) {
         return Rule::None;
     }
     if (head.framing == Framing::Chunked && asked.version_minor == 0) return Rule::CodingInOld;
+    if (head.status == 205 && head.framing == Framing::None) {
+        // It has no body (9110 15.3.6), which the next one has to be told. Its sender closes.
+        head.framing = Framing::Length;
+        head.length = 0;
+        head.says_length = true;
+        head.keep_alive = false;
+    }
     if (head.status == 205) {
         return head.framing == Framing::Length && head.length > 0 ? Rule::ResetBody : Rule::None;
     }

@@ -154,7 +154,9 @@ TEST(ResponseHead, IsFramedByWhatWasAsked) {
         {"GET", "HTTP/1.1 304 No", length, Framing::None, true},
         {"GET", "HTTP/1.1 100 Go", "", Framing::None, true},
         {"GET", "HTTP/1.1 103 Go", length, Framing::None, true},
-        {"GET", "HTTP/1.1 205 Re", "", Framing::None, true},
+        {"GET", "HTTP/1.1 205 Re", "", Framing::Length, false},
+        {"GET", "HTTP/1.1 205 Re", "Content-Length: 0\r\n", Framing::Length, true},
+        {"HEAD", "HTTP/1.1 205 Re", "", Framing::None, true},
         {"GET", "HTTP/1.1 205 Re", chunked, Framing::Chunked, true},
     };
     for (const Framed& tried : cases) {
