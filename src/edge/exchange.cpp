@@ -104,6 +104,8 @@ bool Worker::parse_request(std::uint32_t fd) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
         return true;
     }
+    char protocols[256];
+    head.upgrade = http::without_h2c(head.upgrade, protocols);
     const wire::RequestId id = id_for(head, *listener);
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_request(head, fd, id, bytes);
@@ -125,7 +127,7 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
-            (head.upgrade.empty() || http::asks_for_h2c(head.upgrade) ? 0U : kUpgradeAsked);
+            (head.upgrade.empty() ? 0U : kUpgradeAsked);
         set_flow(next.request, head, now.in_start + result.bytes);
         next.request.head = block;
         next.request.head_bytes = bytes;
