@@ -7,6 +7,7 @@
 
 #include "edge/worker.h"
 #include "http/emit.h"
+#include "http/grammar.h"
 #include "model/defaults.h"
 
 namespace thole::edge {
@@ -265,7 +266,8 @@ bool Worker::parse_response(std::uint32_t fd) {
     if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
         slots_[now.slot].keep_alive.told(said->value);
     const http::Field* const type = head.find("content-type");
-    const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
+    const bool is_events =
+        type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
     const std::uint64_t out_start = runtime_.socket(fd).out;
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
     if (head.framing == http::Framing::UntilClose && head.status != 101)

@@ -104,9 +104,11 @@ void put_fields(Writer& writer, const MessageHead& head, const Edits& edits) {
             writer.put_field(field.name, field.value);
         }
     }
-    for (const Field& field : edits.set) {
-        CHECK(is_token(field.name));
-        writer.put_cleaned(field.name, field.value);
+    for (const std::span<const Field> ours : {edits.set, edits.add}) {
+        for (const Field& field : ours) {
+            CHECK(is_token(field.name));
+            writer.put_cleaned(field.name, field.value);
+        }
     }
     writer.put("\r\n");
 }

@@ -103,6 +103,7 @@ TEST(EmitRequest, AppliesTheEdits) {
     const std::array<std::string_view, 1> drop = {"x-old"};
     const RequestHead head = request(text);
     const Edits edits{.set = set,
+                      .add = {},
                       .drop = drop,
                       .drop_known = bit_of(Known::Forwarded),
                       .framing = {},
@@ -181,6 +182,14 @@ TEST(EmitResponse, WritesTheFramingOfTheBodyThatIsSent) {
     edits.persistence = Persistence::KeepAlive;
     EXPECT_EQ(written(response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), edits),
               "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+}
+
+TEST(EmitResponse, AddsAFieldBesideThoseOfItsName) {
+    const std::string text = "HTTP/1.1 204 N\r\nX: 1\r\nY: 2\r\nx: 3\r\n\r\n";
+    const std::array<Field, 1> set = {Field{.name = "Y", .value = "4"}};
+    const std::array<Field, 1> add = {Field{.name = "X", .value = "5\r\n"}};
+    EXPECT_EQ(written(response(text), {.set = set, .add = add}),
+              "HTTP/1.1 204 N\r\nX: 1\r\nx: 3\r\nY: 4\r\nX: 5  \r\n\r\n");
 }
 
 TEST(EmitResponse, SwitchesProtocolsWhereItIsToldTo) {

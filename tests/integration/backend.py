@@ -171,13 +171,18 @@ def serve(connection, arrivals, allowed):
         if kind == "bad":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello")
             return
-        if kind == "events":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n")
+        if kind in ("events", "Events"):
+            named = b"text/event-stream" if kind == "events" else b"Text/Event-Stream;charset=utf-8"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\ndata: 0\n\n" % named)
             threading.Event().wait(float(rest.partition("?")[0]))
             connection.sendall(b"data: 1\n\n")
             return
         if kind == "status":
             connection.sendall(b"HTTP/1.1 %s Said\r\nContent-Length: 0\r\n\r\n" % rest.encode())
+            continue
+        if kind == "timed":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nServer-Timing: db;dur=1\r\nServer-Timing: %s;dur=2\r\n"
+                               b"Content-Length: 0\r\n\r\n" % (b"x" * 600))
             continue
         if kind == "hints":
             connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")

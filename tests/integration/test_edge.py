@@ -44,7 +44,7 @@ def test_heads_say_who_asks_and_nothing_that_is_only_for_us(stand):
 
 CLAIMS = "".join(f"{name}: 6.6.6.6\r\n" for name in (
     "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-User", "X-Real-IP",
-    "Forwarded", "tracestate", "baggage"))
+    "Forwarded", "tracestate", "baggage", "Proxy"))
 
 
 @pytest.mark.parametrize("line, names", [

@@ -47,6 +47,19 @@ def test_a_request_that_waits_too_long_is_told_when_to_come_again(stand):
     stand.edge.until(lambda: any("overloaded" in route for route in stand.edge.routes.values()), "counted")
 
 
+def test_waiting_is_said_beside_what_the_instance_says_of_its_time(stand):
+    """All of it: a field of its own costs the instance's none."""
+    assert stand.edge.hold(SERVICE, 1)
+    client = stand.client()
+    client.send(b"GET /timed/ HTTP/1.1\r\nHost: a\r\n\r\n")
+    stand.edge.until(lambda: stand.edge.header.get("held") == 1, "held")
+    assert stand.edge.hold(SERVICE, 0)
+    lines = client.until(b"\r\n\r\n").split(b"\r\n")
+    said = [line.removeprefix(b"Server-Timing: ") for line in lines if line.startswith(b"Server-Timing: ")]
+    assert said[:2] == [b"db;dur=1", b"x" * 600 + b";dur=2"]
+    assert len(said) == 3 and said[2].startswith(b"hold;dur=")
+
+
 def test_no_more_requests_wait_than_the_service_allows(stand):
     stand.activate([(LISTENER, SERVICE)], requests=3)
     stand.edge.endpoints([stand.entry(0, OUT)])
@@ -131,9 +144,10 @@ def test_what_is_open_to_an_endpoint_is_cut_and_counted(three):
 def test_each_service_has_its_own_limits(stand):
     """An event stream may be silent for as long as a tunnel; anything else may not."""
     stand.activate([(LISTENER, SERVICE)], head=300_000_000, idle=300_000_000, tunnel=20 * 10**9)
-    stream = stand.client()
-    stream.send(b"GET /events/1.5 HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert stream.head()[0] == 200
+    streams = [stand.client() for _ in range(2)]
+    for stream, kind in zip(streams, ("events", "Events")):  # Media types have no case.
+        stream.send(f"GET /{kind}/1.5 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert stream.head()[0] == 200
     tunnel = stand.client()
     tunnel.send(UPGRADE)
     assert tunnel.head()[0] == 101
@@ -141,7 +155,8 @@ def test_each_service_has_its_own_limits(stand):
     idle = stand.client()
     idle.expect("GET", "/get/1")
     assert idle.connection.recv(1) == b""
-    stream.until(b"data: 1\n\n")
+    for stream in streams:
+        stream.until(b"data: 1\n\n")
     tunnel.send(b"y" * 64)
     assert tunnel.exactly(64) == b"y" * 64
     stand.edge.until(lambda: stand.edge.stats[FIRST]["timed_out"] == 1, "the timed out one")
