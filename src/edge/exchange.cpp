@@ -123,7 +123,7 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.attempts = 0;
         next.upstream = next.slot = kNone;
         next.id = id;
-        next.begun_ns = now_ns_;
+        next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = 0;
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
@@ -408,13 +408,19 @@ bool Worker::may_replay(std::uint32_t fd) {
 
 void Worker::replay(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
-    const std::uint32_t gone = current(record).upstream;
+    const Exchange& now = current(record);
+    const std::uint32_t gone = now.upstream;
+    const Socket& upstream = runtime_.socket(gone);
     // When an instance dies all its connections in the pool are dead at once; each would cost an
-    // attempt. A new one is refused, and that is none.
-    const std::uint32_t fresh = runtime_.socket(gone).was_reused ? std::uint32_t{kFresh} : 0;
-    counting_.replay(record, fd, [fresh](Exchange& next) {
+    // attempt. A new one is refused, and that is none: then the wait before it goes on.
+    const std::uint32_t fresh = upstream.was_reused ? std::uint32_t{kFresh} : 0;
+    const bool was_attempt = upstream.was_reused || upstream.out != now.request.out_start;
+    const std::int64_t since_ns =
+        (was_attempt ? now_ns_ : now.attached_ns) - std::int64_t{now.held_us} * 1000;
+    counting_.replay(record, fd, [&](Exchange& next) {
         next.phase = Phase::Ready;
         next.upstream = kNone;
+        next.attached_ns = since_ns;
         next.flags |= fresh;
     });
     drop_upstream(gone);

@@ -167,7 +167,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const IdText id(exchange.id);
     char timing[64] = "";
     if ((exchange.flags & kHeld) != 0) {
-        const std::int64_t held_us = (now_ns - exchange.begun_ns) / 1000;
+        const std::int64_t held_us = exchange.phase == Phase::Ready
+                                         ? (now_ns - exchange.attached_ns) / 1000
+                                         : exchange.held_us;
         std::snprintf(timing, sizeof(timing), "Server-Timing: hold;dur=%lld.%03lld\r\n",
                       static_cast<long long>(held_us / 1000),
                       static_cast<long long>(held_us % 1000));
