@@ -146,9 +146,9 @@ bool Worker::attach(std::uint32_t fd) {
         next.slot = at.slot;
         next.generation = at.generation;
         next.release = release;
-        next.attached_ns = now_ns_;
         if ((next.flags & kHeld) != 0)
-            next.held_us = static_cast<std::uint32_t>((now_ns_ - next.begun_ns) / 1000);
+            next.held_us = static_cast<std::uint32_t>((now_ns_ - next.attached_ns) / 1000);
+        next.attached_ns = now_ns_;
         next.upstream = upstream;
         next.upstream_cookie = runtime_.record(upstream).cookie;
         next.upstream_in_start = socket.in;

@@ -101,7 +101,7 @@ void Worker::sweep_client(std::uint32_t fd) {
             }
             break;
         case Phase::Ready:
-            if (now_ns_ - exchange.begun_ns > service_of(exchange).hold_ns) {
+            if (now_ns_ - exchange.attached_ns > service_of(exchange).hold_ns) {
                 answer(fd, {503, wire::Outcome::Overloaded,
                             "no instance of this service became ready in time"});
                 again_.push_back(fd);

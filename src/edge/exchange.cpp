@@ -7,6 +7,7 @@
 
 #include "edge/worker.h"
 #include "http/emit.h"
+#include "http/grammar.h"
 #include "model/defaults.h"
 
 namespace thole::edge {
@@ -104,6 +105,8 @@ bool Worker::parse_request(std::uint32_t fd) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
         return true;
     }
+    char protocols[256];
+    head.upgrade = http::without_h2c(head.upgrade, protocols);
     const wire::RequestId id = id_for(head, *listener);
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_request(head, fd, id, bytes);
@@ -120,12 +123,12 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.attempts = 0;
         next.upstream = next.slot = kNone;
         next.id = id;
-        next.begun_ns = now_ns_;
+        next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = 0;
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
-            (head.upgrade.empty() || http::asks_for_h2c(head.upgrade) ? 0U : kUpgradeAsked);
+            (head.upgrade.empty() ? 0U : kUpgradeAsked);
         set_flow(next.request, head, now.in_start + result.bytes);
         next.request.head = block;
         next.request.head_bytes = bytes;
@@ -225,6 +228,7 @@ bool Worker::parse_response(std::uint32_t fd) {
     if (ring == kNone || upstream.in == now.upstream_in_start) return false;
     http::Asked asked;
     asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
+    asked.version_minor = (now.flags & kHttp10) != 0 ? 0 : 1;
     static thread_local http::RequestHead sent;
     if ((now.flags & kUpgradeAsked) != 0) {
         http::parse_request_head({segment_.heads[now.request.head], now.request.head_bytes}, sent);
@@ -262,7 +266,8 @@ bool Worker::parse_response(std::uint32_t fd) {
     if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
         slots_[now.slot].keep_alive.told(said->value);
     const http::Field* const type = head.find("content-type");
-    const bool is_events = type != nullptr && type->value.starts_with("text/event-stream");
+    const bool is_events =
+        type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
     const std::uint64_t out_start = runtime_.socket(fd).out;
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
     if (head.framing == http::Framing::UntilClose && head.status != 101)
@@ -276,7 +281,7 @@ bool Worker::parse_response(std::uint32_t fd) {
         next.response.head_bytes = bytes;
         next.response.out_start = out_start;
         if (head.status < 200 && head.status != 101) next.flags |= kInterim;
-        if (!head.keep_alive) next.flags |= kUpstreamCloses;
+        if (!head.keep_alive || (next.flags & kHttp10) != 0) next.flags |= kUpstreamCloses;
         if (head.status == 101) {  // All that follows the request's head is the tunnel's.
             next.request.framing = next.response.framing = Framing::UntilClose;
             next.request.in_end = next.response.in_end = kUnknown;
@@ -403,13 +408,19 @@ bool Worker::may_replay(std::uint32_t fd) {
 
 void Worker::replay(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
-    const std::uint32_t gone = current(record).upstream;
+    const Exchange& now = current(record);
+    const std::uint32_t gone = now.upstream;
+    const Socket& upstream = runtime_.socket(gone);
     // When an instance dies all its connections in the pool are dead at once; each would cost an
-    // attempt. A new one is refused, and that is none.
-    const std::uint32_t fresh = runtime_.socket(gone).was_reused ? std::uint32_t{kFresh} : 0;
-    counting_.replay(record, fd, [fresh](Exchange& next) {
+    // attempt. A new one is refused, and that is none: then the wait before it goes on.
+    const std::uint32_t fresh = upstream.was_reused ? std::uint32_t{kFresh} : 0;
+    const bool was_attempt = upstream.was_reused || upstream.out != now.request.out_start;
+    const std::int64_t since_ns =
+        (was_attempt ? now_ns_ : now.attached_ns) - std::int64_t{now.held_us} * 1000;
+    counting_.replay(record, fd, [&](Exchange& next) {
         next.phase = Phase::Ready;
         next.upstream = kNone;
+        next.attached_ns = since_ns;
         next.flags |= fresh;
     });
     drop_upstream(gone);

@@ -107,14 +107,17 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
                                {"X-Forwarded-Proto", "http"},
                                {"X-Forwarded-Host", head.host}};
     const std::size_t said_of_outside = head.host.empty() ? 4 : 5;
-    static constexpr std::string_view kClaims[] = {"tracestate", "baggage"};
+    // By CGI's rules a field Proxy becomes HTTP_PROXY, which many libraries obey.
+    static constexpr std::string_view kClaims[] = {"tracestate", "baggage", "proxy"};
     http::Edits edits;
     edits.set = std::span(set).first(trusts ? 2 : said_of_outside);
     if (!trusts) {
         edits.drop = kClaims;
         edits.drop_known = http::bit_of(http::Known::Forwarded);
     }
-    if (!http::asks_for_h2c(head.upgrade)) edits.upgrade = head.upgrade;
+    edits.upgrade = head.upgrade;
+    // What such a server means by a connection that stays it does not always say.
+    if (head.version_minor == 0) edits.persistence = http::Persistence::Close;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
         http::emit_request_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
@@ -129,23 +132,18 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
                                      std::uint32_t& bytes) {
     if (heads_.empty()) return kNone;
     const IdText id_text(exchange.id);
-    // How long it waited, beside what the instance says of its own time.
-    const http::Field* const said = head.find("server-timing");
-    char timing[512];
-    const bool was_held = (exchange.flags & kHeld) != 0;
-    const int timing_bytes =
-        !was_held
-            ? 0
-            : std::snprintf(timing, sizeof(timing), "%.*s%shold;dur=%u.%03u",
-                            said == nullptr ? 0
-                                            : static_cast<int>(std::min<std::size_t>(
-                                                  said->value.size(), sizeof(timing) - 40)),
-                            said == nullptr ? "" : said->value.data(), said == nullptr ? "" : ", ",
-                            exchange.held_us / 1000, exchange.held_us % 1000);
-    const http::Field set[] = {{"X-Request-Id", id_text.view()},
-                               {"Server-Timing", {timing, static_cast<std::size_t>(timing_bytes)}}};
+    const http::Field set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
-    edits.set = std::span(set).first(was_held ? 2 : 1);
+    edits.set = set;
+    // How long it waited, beside what the instance says of its own time.
+    char timing[32];
+    http::Field waited{"Server-Timing"};
+    if ((exchange.flags & kHeld) != 0) {
+        const int size = std::snprintf(timing, sizeof(timing), "hold;dur=%u.%03u",
+                                       exchange.held_us / 1000, exchange.held_us % 1000);
+        waited.value = {timing, static_cast<std::size_t>(size)};
+        edits.add = {&waited, 1};
+    }
     edits.upgrade = head.status == 101 ? head.upgrade : std::string_view{};
     const bool stays = (exchange.flags & kKeepAlive) != 0;
     if (!stays) edits.persistence = http::Persistence::Close;
@@ -169,7 +167,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const IdText id(exchange.id);
     char timing[64] = "";
     if ((exchange.flags & kHeld) != 0) {
-        const std::int64_t held_us = (now_ns - exchange.begun_ns) / 1000;
+        const std::int64_t held_us = exchange.phase == Phase::Ready
+                                         ? (now_ns - exchange.attached_ns) / 1000
+                                         : exchange.held_us;
         std::snprintf(timing, sizeof(timing), "Server-Timing: hold;dur=%lld.%03lld\r\n",
                       static_cast<long long>(held_us / 1000),
                       static_cast<long long>(held_us % 1000));

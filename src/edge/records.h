@@ -56,10 +56,11 @@ struct Exchange {
     std::uint64_t upstream_in_start;  // The upstream's input position at attach.
     std::uint64_t in_start;           // The client's input position of this request's first byte.
     wire::RequestId id;
-    std::int64_t begun_ns;      // CLOCK_BOOTTIME.
-    std::int64_t attached_ns;   // The last attempt's begin.
+    std::int64_t begun_ns;  // CLOCK_BOOTTIME.
+    // The last attempt's begin. Ready: since when it waits, earlier by what it had waited before.
+    std::int64_t attached_ns;
     std::uint32_t flags;        // ExchangeFlags
-    std::uint32_t held_us;      // How long it waited before it was attached.
+    std::uint32_t held_us;      // How long it waited in all before it was attached.
     std::uint32_t status;       // Of the instance's answer.
     std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
     Flow request;

@@ -6,7 +6,9 @@
 // away), Keep-Alive, Proxy-*, Upgrade, HTTP2-Settings, TE but for "trailers", Trailer (trailers are
 // not passed on), and Content-Length, Transfer-Encoding and Host as received. Written anew: Host,
 // the framing, Connection, Upgrade; "Connection: close" always where the body ends with the
-// connection. All others keep their order; those set come last.
+// connection. All others keep their order; those set or added come last. A request is written in
+// the version it came in: to HTTP/1.0 nobody may answer in chunks, which such a client cannot read
+// (9112 2.3, 6.1).
 #pragma once
 
 #include <cstddef>
@@ -34,6 +36,7 @@ struct Edits {
     // control characters in a value are written as blanks, so that no value ends a line. Framing
     // fields, Host, Connection and Upgrade are not set this way.
     std::span<const Field> set = {};
+    std::span<const Field> add = {};              // The same, but beside those of its name.
     std::span<const std::string_view> drop = {};  // By name, without case.
     std::uint32_t drop_known = 0;                 // By kind: bit_of(Known::Forwarded) | ...
     std::optional<Framing> framing = {};          // Where the body is re-framed; `length` stays.

@@ -147,12 +147,32 @@ Rule read_request(std::string_view text, RequestHead& head) {
 
 }  // namespace
 
-bool asks_for_h2c(std::string_view upgrade) {
-    std::string_view protocol;
-    while (next_element(upgrade, protocol)) {
-        if (same_name(protocol, "h2c")) return true;
+namespace {
+
+bool is_listed(std::string_view list, std::string_view wanted) {
+    std::string_view element;
+    while (next_element(list, element)) {
+        if (same_name(element, wanted)) return true;
     }
     return false;
+}
+
+}  // namespace
+
+std::string_view without_h2c(std::string_view upgrade, std::span<char> room) {
+    if (!is_listed(upgrade, "h2c")) return upgrade;
+    std::size_t size = 0;
+    std::string_view protocol;
+    while (next_element(upgrade, protocol)) {
+        if (same_name(protocol, "h2c")) continue;
+        const std::string_view separator = size > 0 ? ", " : "";
+        if (separator.size() + protocol.size() > room.size() - size) return {};
+        for (const std::string_view part : {separator, protocol}) {
+            std::copy(part.begin(), part.end(), room.begin() + static_cast<std::ptrdiff_t>(size));
+            size += part.size();
+        }
+    }
+    return {room.data(), size};
 }
 
 namespace {
@@ -175,10 +195,16 @@ Rule read_status_line(std::string_view line, ResponseHead& head) {
     return Rule::None;
 }
 
+// To one of those that were asked for, or to several, one above the other (9110 7.8).
 Rule conclude_switch(const FieldFacts& facts, const Asked& asked, ResponseHead& head) {
-    const bool is_as_asked =
-        !asked.upgrade.empty() && facts.says_upgrade && same_name(facts.upgrade, asked.upgrade);
-    if (!is_as_asked) return Rule::UpgradeUnasked;
+    std::string_view left = facts.upgrade;
+    std::string_view protocol;
+    bool is_as_asked = false;
+    while (next_element(left, protocol)) {
+        is_as_asked = is_listed(asked.upgrade, protocol);
+        if (!is_as_asked) break;
+    }
+    if (!is_as_asked || !facts.says_upgrade) return Rule::UpgradeUnasked;
     head.upgrade = facts.upgrade;
     return Rule::None;
 }
@@ -194,6 +220,14 @@ Rule conclude_response_framing(const Asked& asked, ResponseHead& head) {
     if (asked.method == "HEAD" || head.status == 304) {
         head.framing = Framing::None;
         return Rule::None;
+    }
+    if (head.framing == Framing::Chunked && asked.version_minor == 0) return Rule::CodingInOld;
+    if (head.status == 205 && head.framing == Framing::None) {
+        // It has no body (9110 15.3.6), which the next one has to be told. Its sender closes.
+        head.framing = Framing::Length;
+        head.length = 0;
+        head.says_length = true;
+        head.keep_alive = false;
     }
     if (head.status == 205) {
         return head.framing == Framing::Length && head.length > 0 ? Rule::ResetBody : Rule::None;

@@ -84,7 +84,9 @@ struct ResponseHead : MessageHead {
 // What was asked: a response cannot be framed without it.
 struct Asked {
     std::string_view method = {};
-    std::string_view upgrade = {};  // As it was sent, or empty: then a 101 is refused.
+    // As it was sent, or empty: then a 101 is refused. One may choose among several.
+    std::string_view upgrade = {};
+    std::uint8_t version_minor = 1;  // 0: chunks are refused (9112 6.1).
 };
 
 // Looks for the empty line that ends the head, and refuses stray CR, LF and controls on the way.
@@ -96,10 +98,11 @@ HeadResult find_head_end(std::string_view bytes, std::size_t from);
 // first stray byte is there. With Bad the head is in no useful state. One empty line before a
 // request is skipped and counts to its size (9112 2.2).
 HeadResult parse_request_head(std::string_view bytes, RequestHead& head);
-
-// Whether this list of an Upgrade field has HTTP/2 in plaintext, by which requests would pass who
-// reads HTTP/1.1; RFC 9113 section 3.1 has dropped it.
-bool asks_for_h2c(std::string_view upgrade);
 HeadResult parse_response_head(std::string_view bytes, const Asked& asked, ResponseHead& head);
+
+// This list of an Upgrade field without HTTP/2 in plaintext, by which requests would pass who reads
+// HTTP/1.1; RFC 9113 section 3.1 has dropped it. Itself, or a list in `room`; empty where nothing
+// is left, or it does not fit.
+std::string_view without_h2c(std::string_view upgrade, std::span<char> room);
 
 }  // namespace thole::http

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -154,7 +155,9 @@ TEST(ResponseHead, IsFramedByWhatWasAsked) {
         {"GET", "HTTP/1.1 304 No", length, Framing::None, true},
         {"GET", "HTTP/1.1 100 Go", "", Framing::None, true},
         {"GET", "HTTP/1.1 103 Go", length, Framing::None, true},
-        {"GET", "HTTP/1.1 205 Re", "", Framing::None, true},
+        {"GET", "HTTP/1.1 205 Re", "", Framing::Length, false},
+        {"GET", "HTTP/1.1 205 Re", "Content-Length: 0\r\n", Framing::Length, true},
+        {"HEAD", "HTTP/1.1 205 Re", "", Framing::None, true},
         {"GET", "HTTP/1.1 205 Re", chunked, Framing::Chunked, true},
     };
     for (const Framed& tried : cases) {
@@ -165,6 +168,68 @@ TEST(ResponseHead, IsFramedByWhatWasAsked) {
         EXPECT_EQ(head.framing, tried.framing) << tried.method << " " << text;
         EXPECT_EQ(head.keep_alive, tried.keep_alive) << tried.method << " " << text;
     }
+}
+
+// A server may leave out what it does not choose; what it was not offered it may not.
+TEST(ResponseHead, SwitchesToAnyOfTheProtocolsThatWereAskedFor) {
+    struct Switch {
+        std::string asked, chosen;
+        HeadState state;
+    };
+    const std::vector<Switch> cases = {
+        {"websocket, foo", "websocket", HeadState::Done},
+        {"websocket,foo", "FOO", HeadState::Done},
+        {"a/1, b, c", "c, a/1", HeadState::Done},
+        {"websocket, foo", "websocket, foo", HeadState::Done},
+        {"websocket, foo", "websocket, h2c", HeadState::Bad},
+        {"websocket, foo", "h2c, foo", HeadState::Bad},
+        {"websocket, foo", "web", HeadState::Bad},
+        {"websocket, foo", "a/1", HeadState::Bad},
+        {"websocket", ",", HeadState::Bad},
+        {"websocket", "", HeadState::Bad},
+        {"", "websocket", HeadState::Bad},
+        {"", "", HeadState::Bad},
+    };
+    for (const Switch& tried : cases) {
+        ResponseHead head;
+        const std::string text =
+            "HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: " + tried.chosen + "\r\n\r\n";
+        const HeadResult result =
+            parse_response_head(text, {.method = "GET", .upgrade = tried.asked}, head);
+        EXPECT_EQ(result.state, tried.state) << tried.asked << " | " << tried.chosen;
+        if (tried.state == HeadState::Done) {
+            EXPECT_EQ(head.upgrade, tried.chosen);
+        } else {
+            EXPECT_EQ(result.rule, Rule::UpgradeUnasked);
+        }
+    }
+}
+
+// Who speaks HTTP/1.0 would take the chunks for the body.
+TEST(ResponseHead, RefusesChunksForWhoAskedWithHttp10) {
+    const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    ResponseHead head;
+    const auto rule = [&](std::string_view method, const std::string& line) {
+        return parse_response_head(line + "\r\n" + chunked,
+                                   {.method = method, .upgrade = {}, .version_minor = 0}, head)
+            .rule;
+    };
+    EXPECT_EQ(rule("GET", "HTTP/1.1 200 OK"), Rule::CodingInOld);
+    EXPECT_EQ(rule("GET", "HTTP/1.1 205 Re"), Rule::CodingInOld);
+    EXPECT_EQ(rule("HEAD", "HTTP/1.1 200 OK"), Rule::None) << "no body, no chunks";
+    EXPECT_EQ(rule("GET", "HTTP/1.1 304 No"), Rule::None);
+}
+
+TEST(WithoutH2c, LeavesWhatElseIsOffered) {
+    std::array<char, 12> room{};
+    EXPECT_EQ(without_h2c("", room), "");
+    EXPECT_EQ(without_h2c("websocket,  foo,bar", room), "websocket,  foo,bar");
+    EXPECT_EQ(without_h2c("h2c", room), "");
+    EXPECT_EQ(without_h2c("H2C,, h2c", room), "");
+    EXPECT_EQ(without_h2c("a,h2C ,b/1", room), "a, b/1");
+    EXPECT_EQ(without_h2c("h2c, 0123456789ab", room), "0123456789ab");
+    EXPECT_EQ(without_h2c("h2c, 0123456789abc", room), "") << "does not fit";
+    EXPECT_EQ(without_h2c("0123456789,h2c,a", room), "") << "does not fit";
 }
 
 TEST(ResponseHead, SaysTheLengthOfABodyThatHeadDoesNotGet) {

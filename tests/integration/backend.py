@@ -70,18 +70,20 @@ def read_head(peer):
         return None
     lines = head.decode("latin-1").split("\r\n")
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    method, target, _ = lines[0].split(" ")
-    return method, target, fields
+    method, target, version = lines[0].split(" ")
+    return method, target, version, fields
 
 
 def serve(connection, arrivals, allowed):
     peer = Peer(connection)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while True:
+    version = ""
+    # After a request of HTTP/1.0 the connection ends, and nobody is told: as with Python's own server.
+    while version != "HTTP/1.0":
         request = read_head(peer)
         if request is None:
             return
-        method, target, fields = request
+        method, target, version, fields = request
         number = fields.get("x-request-id", "")
         if allowed.exists() and number not in allowed.read_text(encoding="utf-8").split():
             os.write(arrivals, f"forbidden {number} {target}\n".encode())
@@ -137,6 +139,16 @@ def serve(connection, arrivals, allowed):
                 threading.Event().wait(0.001)
             connection.sendall(b"0\r\n\r\n")
             continue
+        if kind == "pieces":  # Of no known length, as Node and Go send them.
+            old = version == "HTTP/1.0"
+            connection.sendall(b"HTTP/1.1 200 OK\r\n%s\r\n" % (
+                b"Connection: close\r\n" if old else b"Transfer-Encoding: chunked\r\n"))
+            data = expected(int(rest), 30000)
+            for at in range(0, len(data), 10000):
+                piece = data[at:at + 10000]
+                connection.sendall(piece if old else b"%x\r\n%s\r\n" % (len(piece), piece))
+            connection.sendall(b"" if old else b"0\r\n\r\n")
+            continue
         if kind == "odd":
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for piece in odd_chunks(expected(int(rest), 30000)):
@@ -159,13 +171,18 @@ def serve(connection, arrivals, allowed):
         if kind == "bad":
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello")
             return
-        if kind == "events":
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n")
+        if kind in ("events", "Events"):
+            named = b"text/event-stream" if kind == "events" else b"Text/Event-Stream;charset=utf-8"
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n\r\ndata: 0\n\n" % named)
             threading.Event().wait(float(rest.partition("?")[0]))
             connection.sendall(b"data: 1\n\n")
             return
         if kind == "status":
             connection.sendall(b"HTTP/1.1 %s Said\r\nContent-Length: 0\r\n\r\n" % rest.encode())
+            continue
+        if kind == "timed":
+            connection.sendall(b"HTTP/1.1 200 OK\r\nServer-Timing: db;dur=1\r\nServer-Timing: %s;dur=2\r\n"
+                               b"Content-Length: 0\r\n\r\n" % (b"x" * 600))
             continue
         if kind == "hints":
             connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")

@@ -44,7 +44,7 @@ def test_heads_say_who_asks_and_nothing_that_is_only_for_us(stand):
 
 CLAIMS = "".join(f"{name}: 6.6.6.6\r\n" for name in (
     "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-User", "X-Real-IP",
-    "Forwarded", "tracestate", "baggage"))
+    "Forwarded", "tracestate", "baggage", "Proxy"))
 
 
 @pytest.mark.parametrize("line, names", [
@@ -59,13 +59,18 @@ def test_what_somebody_from_outside_claims_of_himself_is_not_passed_on(stand, li
     assert {name for name in fields if "forwarded" in name} == names
 
 
-@pytest.mark.parametrize("upgrade", ["h2c", "H2C", "h2c, websocket", "websocket,h2C"])
-def test_nobody_is_switched_to_http_2_behind_our_back(stand, upgrade):
+@pytest.mark.parametrize("upgrade, left", [
+    ("h2c", None), ("H2C,, h2c", None), ("h2c, echo", "echo"), ("echo/1,h2C,other", "echo/1, other"),
+    ("h2c, " + "x" * 1000, None)])
+def test_nobody_is_switched_to_http_2_behind_our_back(stand, upgrade, left):
+    """What else is offered stays on offer."""
     client = stand.client()
     client.send(f"GET /fields/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\n"
                 "HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n".encode())
     status, _, body = client.answer()
-    assert status == 200 and b"upgrade" not in body.lower() and b"http2" not in body.lower(), body
+    assert status == 200 and b"h2c" not in body.lower() and b"http2" not in body.lower(), body
+    fields = dict(each.split(": ", 1) for each in body.decode().split("\n"))
+    assert (fields.get("upgrade"), fields.get("connection")) == (left, left and "upgrade")
 
 
 @pytest.mark.parametrize("request_text,status", [

@@ -1,4 +1,8 @@
 """Requests that wait, and what is cut when waiting is over."""
+import contextlib
+import socket
+import time
+
 import pytest
 
 from edge import OUT, SERVES, Backend
@@ -45,6 +49,64 @@ def test_a_request_that_waits_too_long_is_told_when_to_come_again(stand):
     assert (status, fields["retry-after"]) == (503, "1")
     assert 300 <= float(fields["server-timing"].removeprefix("hold;dur=")) < 5000
     stand.edge.until(lambda: any("overloaded" in route for route in stand.edge.routes.values()), "counted")
+
+
+def test_waiting_is_said_beside_what_the_instance_says_of_its_time(stand):
+    """All of it: a field of its own costs the instance's none."""
+    assert stand.edge.hold(SERVICE, 1)
+    client = stand.client()
+    client.send(b"GET /timed/ HTTP/1.1\r\nHost: a\r\n\r\n")
+    stand.edge.until(lambda: stand.edge.header.get("held") == 1, "held")
+    assert stand.edge.hold(SERVICE, 0)
+    lines = client.until(b"\r\n\r\n").split(b"\r\n")
+    said = [line.removeprefix(b"Server-Timing: ") for line in lines if line.startswith(b"Server-Timing: ")]
+    assert said[:2] == [b"db;dur=1", b"x" * 600 + b";dur=2"]
+    assert len(said) == 3 and said[2].startswith(b"hold;dur=")
+
+
+def test_a_long_upload_is_no_waiting(three):
+    """Its instance dies after a time in which nobody may wait: it waits for the next one like any other."""
+    three.activate([(LISTENER, SERVICE)], hold=1_000_000_000)
+    three.edge.endpoints([three.entry(1, OUT), three.entry(2, OUT)])
+    client = three.client()
+    client.send(b"PUT /echo/ HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+    three.edge.until(lambda: three.in_hand() == 1, "it is at the instance")
+    three.client().expect("GET", "/slow/1.3")
+    three.edge.endpoints([three.entry(0, OUT)])
+    three.backends[0].process.kill()
+    three.backends[0].process.wait()
+    three.edge.until(lambda: three.edge.header["held"] == 1, "it waits")
+    three.edge.endpoints([three.entry(1, SERVES)])
+    client.send(b"world")
+    status, fields, body = client.answer()
+    assert (status, body) == (200, b"helloworld")
+    assert 0 < float(fields["server-timing"].removeprefix("hold;dur=")) < 1000
+
+
+def test_an_instance_that_refuses_again_and_again_does_not_prolong_the_wait(stand):
+    """It is gone and control has not said so: each try is refused and counts as waiting."""
+    stand.activate([(LISTENER, SERVICE)], hold=700_000_000)
+    stand.backends[0].process.kill()
+    stand.backends[0].process.wait()
+    status, fields, _ = stand.client().request("GET", "/get/1")
+    assert status == 503
+    assert 700 <= float(fields["server-timing"].removeprefix("hold;dur=")) < 5000
+
+
+def test_an_instance_that_takes_no_connection_does_not_prolong_the_wait(stand):
+    """It hangs: the time of each try counts as waiting, too."""
+    stand.activate([(LISTENER, SERVICE)], connect=500_000_000, hold=1_000_000_000)
+    with contextlib.ExitStack() as until_closed:
+        hanging = until_closed.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        with pytest.raises(TimeoutError):
+            while True:  # Those that nobody accepts, until there is room for no more.
+                until_closed.enter_context(socket.create_connection(hanging.getsockname(), timeout=0.3))
+        stand.edge.endpoints([(20, 1, SERVICE, hanging.getsockname()[1], SERVES)], full=True)
+        began = time.monotonic()
+        status, fields, _ = stand.client().request("GET", "/get/1")
+        assert status == 503
+        assert time.monotonic() - began < 4
+        assert float(fields["server-timing"].removeprefix("hold;dur=")) >= 1000
 
 
 def test_no_more_requests_wait_than_the_service_allows(stand):
@@ -131,9 +193,10 @@ def test_what_is_open_to_an_endpoint_is_cut_and_counted(three):
 def test_each_service_has_its_own_limits(stand):
     """An event stream may be silent for as long as a tunnel; anything else may not."""
     stand.activate([(LISTENER, SERVICE)], head=300_000_000, idle=300_000_000, tunnel=20 * 10**9)
-    stream = stand.client()
-    stream.send(b"GET /events/1.5 HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert stream.head()[0] == 200
+    streams = [stand.client() for _ in range(2)]
+    for stream, kind in zip(streams, ("events", "Events")):  # Media types have no case.
+        stream.send(f"GET /{kind}/1.5 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert stream.head()[0] == 200
     tunnel = stand.client()
     tunnel.send(UPGRADE)
     assert tunnel.head()[0] == 101
@@ -141,7 +204,8 @@ def test_each_service_has_its_own_limits(stand):
     idle = stand.client()
     idle.expect("GET", "/get/1")
     assert idle.connection.recv(1) == b""
-    stream.until(b"data: 1\n\n")
+    for stream in streams:
+        stream.until(b"data: 1\n\n")
     tunnel.send(b"y" * 64)
     assert tunnel.exactly(64) == b"y" * 64
     stand.edge.until(lambda: stand.edge.stats[FIRST]["timed_out"] == 1, "the timed out one")

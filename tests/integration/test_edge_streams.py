@@ -48,6 +48,16 @@ def test_the_instance_may_end_its_half_first(stand):
     assert stand.backends[0].lines("half") == [["200000"]]
 
 
+@pytest.mark.parametrize("offer", ["echo, other", "other,ECHO", "h2c, echo"])
+def test_an_instance_may_choose_among_the_protocols_that_are_offered(stand, offer):
+    client = stand.client()
+    client.send(f"GET /tunnel/7 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {offer}\r\n\r\n".encode())
+    status, fields = client.head()
+    assert (status, fields.get("upgrade")) == (101, "echo")
+    client.send(b"d" * 64)
+    assert client.exactly(64) == b"d" * 64
+
+
 def test_bytes_sent_with_the_request_for_a_tunnel_are_the_tunnels(stand):
     client = stand.client()
     client.send(b"GET /tunnel/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n" + b"c" * 64)
