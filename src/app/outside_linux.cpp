@@ -143,6 +143,19 @@ std::optional<std::uint32_t> OutsideLinux::owner(const std::string& path) {
     return found.st_uid;
 }
 
+Status OutsideLinux::make_once(const std::string& path, std::string_view text) {
+    env::Files& files = env().files;
+    const std::string own = path + "." + std::to_string(::getpid());
+    TRY(files.replace(own, text, env::Durability::Synced, 0644));
+    const int error = ::link(own.c_str(), path.c_str()) == 0 ? 0 : errno;
+    TRY(files.remove(own));
+    // A shared folder of a virtual machine may know no links.
+    if (error == EPERM || error == EOPNOTSUPP)
+        return files.replace(path, text, env::Durability::Synced, 0644);
+    if (error != 0 && error != EEXIST) return from_errno(error, "link " + path);
+    return files.sync_folder(path.substr(0, path.rfind('/')));
+}
+
 Result<std::optional<std::vector<std::string>>> OutsideLinux::git_files(const std::string& folder) {
     // Another user's repository is read, too (root runs theirs); its file system monitor is not
     // run.

@@ -59,6 +59,15 @@ TEST_F(OutsideLinuxTest, AGitThatFailsIsNoMissingRepository) {
     EXPECT_EQ(files.error().hint, "git -C " + folder_ + "/a/b status");
 }
 
+TEST_F(OutsideLinuxTest, AFileThatIsMadeOnceIsItsFirstMakers) {
+    const std::string path = folder_ + "/id";
+    ASSERT_TRUE(outside_.make_once(path, "first\n").ok());
+    ASSERT_TRUE(outside_.make_once(path, "second\n").ok());
+    EXPECT_EQ(outside_.env().files.read(path, 64).value(), "first\n");
+    EXPECT_EQ(outside_.all_files(folder_).value(), std::vector<std::string>{"id"});
+    EXPECT_FALSE(outside_.make_once(folder_ + "/no/id", "x").ok());
+}
+
 TEST_F(OutsideLinuxTest, AFolderIsFoundByItsRealPath) {
     shell("ln -s " + folder_ + " " + folder_ + "/self && touch " + folder_ + "/file");
     EXPECT_EQ(outside_.real_folder(folder_ + "/self").value(), folder_);

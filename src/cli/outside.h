@@ -49,6 +49,8 @@ public:
     virtual bool is_folder(const std::string& path) = 0;
     // The uid of the user whose file or folder it is; nothing where it is not there.
     virtual std::optional<std::uint32_t> owner(const std::string& path) = 0;
+    // A file that is there whole, and durable, or not at all; one that is there already stays.
+    virtual Status make_once(const std::string& path, std::string_view text) = 0;
     // What git lists below the folder (tracked, and new but not ignored), relative to it; a
     // repository inside is one name. Nothing where there is no git or no repository; an error where
     // git could not read it: what it ignores is not known then.

@@ -97,8 +97,8 @@ Result<Places> make_places(Outside& outside, const std::string& folder) {
     const std::string id = fmt::format("{:012x}", env.random.next() >> 16);
     TRY(env.files.make_folder(found.folder + "/.thole", 0755));
     TRY(env.files.replace(found.folder + "/.thole/.gitignore", "*\n", env::Durability::None, 0644));
-    TRY(env.files.replace(found.id_file(), id + "\n", env::Durability::Synced, 0644));
-    // Another `up` of the same moment may have written its own after ours: then that one counts.
+    // Another `up` of the same moment may have been first: then its own counts.
+    TRY(outside.make_once(found.id_file(), id + "\n"));
     return find_places(outside, folder);
 }
 

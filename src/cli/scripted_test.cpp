@@ -54,6 +54,11 @@ std::optional<std::uint32_t> ScriptedOutside::owner(const std::string& path) {
     return env().processes.self().uid;
 }
 
+Status ScriptedOutside::make_once(const std::string& path, std::string_view text) {
+    if (env().files.exists(path)) return success();
+    return env().files.replace(path, text, env::Durability::None, 0644);
+}
+
 Result<std::vector<std::string>> ScriptedOutside::all_files(const std::string& folder) {
     return all_[folder];
 }
