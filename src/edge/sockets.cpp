@@ -148,12 +148,13 @@ void Worker::free_empty_rings(std::uint32_t fd) {
     const Exchange& now = current(record);
     const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
     const bool is_asked = now.phase == Phase::Ready || now.phase == Phase::Attached;
-    // Before its answer has begun a request may have to be sent again.
+    // Before its answer has begun a request may have to be sent again; hints are none.
+    const bool is_interim = (now.flags & kInterim) != 0;
     if (is_asked && client.in == now.request.in_body) free_ring(record);
     if (now.upstream == kNone) return;
     const Socket& upstream = runtime_.socket(now.upstream);
     const bool is_passed_on = forwarded(now.request, upstream.out) == client.in;
-    if (has_begun && is_passed_on) free_ring(record);
+    if (has_begun && !is_interim && is_passed_on) free_ring(record);
     const std::uint64_t told =
         has_begun ? forwarded(now.response, client.out) : now.upstream_in_start;
     if (told == upstream.in) free_ring(runtime_.record(now.upstream));

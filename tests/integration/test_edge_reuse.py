@@ -1,0 +1,55 @@
+"""What of one exchange may serve another: a connection to an instance, a body that is sent again, the room for a head. The
+test is the instance, so that each byte comes just where it says."""
+import fcntl
+import resource
+import select
+import socket
+import termios
+
+import pytest
+
+from conftest import until
+from edge import OUT, SERVES
+from edge_stand import LISTENER, SERVICE
+from test_edge_limits import FIRST, GET, Taken, played  # pylint: disable=unused-import
+
+HINT = b"HTTP/1.1 103 Early Hints\r\nLink: <" + b"a" * 2000 + b">\r\n\r\n"
+YES = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes"
+HEADS = 8192  # Rooms for heads that an edge has.
+
+
+def put(size):
+    return b"PUT /1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+
+
+def fill(connection, piece):
+    """Sends it again and again until nobody takes any more of it; how many bytes that were."""
+    sent = 0
+    connection.setblocking(False)
+    while select.select([], [connection], [], 0.3)[1]:
+        try:
+            sent += connection.send(piece[sent % len(piece):])
+        except BlockingIOError:
+            pass
+    connection.settimeout(20)
+    return sent
+
+
+def test_a_body_is_kept_until_its_answer_has_begun_whatever_was_said_in_between(played):
+    """Hints to a client that does not read; then the instance goes, and another one gets the same body."""
+    body = bytes(range(256)) * 40
+    client, instance = played.asked(put(len(body)) + body)
+    assert instance.exactly(len(body)) == body
+    sent = fill(instance.connection, HINT)
+    hints = sent // len(HINT) + 1
+    for _ in range(hints // 2):
+        assert client.head()[0] == 103
+    instance.send(HINT[sent % len(HINT):])
+    for _ in range(hints - hints // 2):
+        assert client.head()[0] == 103
+    instance.close()
+    other = Taken(played.listener)
+    other.until(b"\r\n\r\n")
+    assert other.exactly(len(body)) == body
+    other.send(YES)
+    assert client.answer()[2] == b"yes"
