@@ -245,10 +245,14 @@ bool Worker::parse_response(std::uint32_t fd) {
         return true;
     }
     // It comes before the whole request was sent: the rest has no use, and would be taken for the
-    // next request.
+    // next request, by us and by the instance.
     const bool is_early =
         head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
-    if (is_early) commit(record, [](Exchange& next) { next.flags &= ~kKeepAlive; });
+    if (is_early) {
+        commit(record, [](Exchange& next) {
+            next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses;
+        });
+    }
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {

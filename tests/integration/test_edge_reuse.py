@@ -53,3 +53,16 @@ def test_a_body_is_kept_until_its_answer_has_begun_whatever_was_said_in_between(
     assert other.exactly(len(body)) == body
     other.send(YES)
     assert client.answer()[2] == b"yes"
+
+
+def test_an_instance_that_answered_before_it_had_all_is_not_asked_again_on_that_connection(played):
+    """It may take the rest for its next request."""
+    client, instance = played.asked(put(len(GET)))
+    instance.send(YES[:-1])
+    client.until(b"ye")
+    client.send(GET)
+    assert instance.exactly(len(GET)) == GET
+    instance.send(YES[-1:])
+    assert client.exactly(1) == b"s"
+    instance.connection.settimeout(5)
+    assert instance.connection.recv(1) == b""
