@@ -352,7 +352,9 @@ void Worker::finish(std::uint32_t fd) {
         up != kNone && is_complete(before.request, runtime_.socket(up).out, 0, Source::Open);
     const bool client_stays = (before.flags & kKeepAlive) != 0 && request_done &&
                               before.response.framing != Framing::UntilClose;
+    // What it has said beside the answer is not told again while it is idle: also that it ends.
     const bool upstream_stays = request_done && (before.flags & kUpstreamCloses) == 0 &&
+                                !runtime_.socket(up).can_read &&
                                 before.response.framing != Framing::UntilClose &&
                                 !runtime_.socket(up).has_ended && !runtime_.socket(up).is_broken &&
                                 runtime_.socket(up).in == before.response.in_end;

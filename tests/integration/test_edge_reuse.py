@@ -66,3 +66,15 @@ def test_an_instance_that_answered_before_it_had_all_is_not_asked_again_on_that_
     assert client.exactly(1) == b"s"
     instance.connection.settimeout(5)
     assert instance.connection.recv(1) == b""
+
+
+def test_a_connection_whose_end_came_with_the_answers_last_byte_is_not_kept(played):
+    client, instance = played.asked(GET)
+    instance.send(YES[:-1])
+    client.until(b"ye")
+    instance.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # Both in one segment.
+    instance.send(YES[-1:])
+    instance.connection.shutdown(socket.SHUT_WR)
+    assert client.exactly(1) == b"s"
+    instance.connection.settimeout(5)
+    assert instance.connection.recv(1) == b""
