@@ -49,8 +49,8 @@ bool is_idempotent(std::string_view method) {
 
 void Worker::step(std::uint32_t fd) {
     for (int round = 0; round < kRoundsMax; ++round) {
+        if (!is_own_client(fd)) return;  // Closed: the number may be another worker's by now.
         const Socket& client = runtime_.socket(fd);
-        if (!client.is_open) return;
         Record& record = runtime_.record(fd);
         if (record.shut == kShutWhole) return linger(fd);
         if (client.is_poison) return give_up(fd);

@@ -142,8 +142,8 @@ void Worker::free_ring(Record& record) {
 
 // Where nothing is waited for but more bytes: a quiet tunnel or a slow answer needs no block.
 void Worker::free_empty_rings(std::uint32_t fd) {
+    if (!is_own_client(fd)) return;
     const Socket& client = runtime_.socket(fd);
-    if (!client.is_open) return;
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
