@@ -303,7 +303,7 @@ bool Worker::step_answering(std::uint32_t fd) {
         Socket& upstream = runtime_.socket(up);
         // A request may still be under way while its answer comes.
         if (!is_complete(current(record).request, upstream.out, 0, Source::Open) &&
-            !upstream.is_broken && !pass_request(fd)) {
+            !upstream.is_broken && !upstream.has_ended && !pass_request(fd)) {
             close_client(fd, wire::Outcome::Refused);
             return false;
         }
@@ -318,7 +318,8 @@ bool Worker::step_answering(std::uint32_t fd) {
     const Exchange& now = current(record);
     const std::uint64_t in = up == kNone ? 0 : runtime_.socket(up).in;
     const Source source = up == kNone ? Source::Open : source_of(runtime_.socket(up));
-    const bool was_reset = up != kNone && runtime_.socket(up).is_broken &&
+    // It may be broken, and have ended well: the rest of the request is answered by a reset.
+    const bool was_reset = up != kNone && runtime_.socket(up).was_reset &&
                            source == Source::Ended && now.response.framing == Framing::UntilClose;
     if (!was_reset && is_complete(now.response, client.out, in, source)) {
         finish(fd);

@@ -36,6 +36,7 @@ struct Socket {
     bool can_write = false;
     bool is_connecting = false;
     bool has_ended = false;  // The peer sends no more, and all it sent was read.
+    bool was_reset = false;  // It ends by an error, not by its end: there may have been more.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
     bool is_poison = false;   // The edge before died over this one.

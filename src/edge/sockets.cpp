@@ -76,7 +76,8 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
                                : ::recvmsg(static_cast<int>(fd), &message, 0);
     if (got < 0) {
         if (errno == EAGAIN) socket.can_read = false;
-        if (errno != EAGAIN && errno != EINTR) socket.has_ended = socket.is_broken = true;
+        if (errno != EAGAIN && errno != EINTR)
+            socket.has_ended = socket.was_reset = socket.is_broken = true;
         return false;
     }
     if (got == 0) {
@@ -123,6 +124,8 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
         if (errno == EAGAIN) target.can_write = false;
         if (errno == EAGAIN || errno == EINTR) return false;
         target.is_broken = true;
+        // An error is told once: reading will look like an end. EPIPE is told after an end alone.
+        target.was_reset = errno != EPIPE;
         target.can_read = true;  // What it said before may have come since we were told last.
         return false;
     }

@@ -78,3 +78,25 @@ def test_a_connection_whose_end_came_with_the_answers_last_byte_is_not_kept(play
     assert client.exactly(1) == b"s"
     instance.connection.settimeout(5)
     assert instance.connection.recv(1) == b""
+
+
+def test_an_answer_that_its_end_delimits_is_whole_although_the_request_never_was(played):
+    """All of it has come when the rest of the request is refused: by a reset, as the instance has closed."""
+    client, instance = played.asked(put(100))
+    instance.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert client.head()[0] == 200
+    left = fill(instance.connection, b"x" * 65536)
+    instance.connection.shutdown(socket.SHUT_WR)
+
+    def is_there():
+        """All of it, with its end, has reached the edge: it need not have read it."""
+        nonlocal left
+        if fcntl.ioctl(instance.connection, termios.TIOCOUTQ, b"\0" * 4) == b"\0" * 4:
+            return True
+        left -= len(client.exactly(65536))
+        return False
+    until(is_there, "all of the answer at the edge")
+    instance.close()
+    client.send(b"x" * 100)
+    assert len(client.exactly(left)) == left
+    assert client.connection.recv(1) == b""
