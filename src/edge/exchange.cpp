@@ -72,10 +72,10 @@ bool Worker::step_reading(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Socket& client = runtime_.socket(fd);
     const std::uint64_t in_start = current(record).in_start;
-    const bool was_empty = client.in == in_start;
     const bool moved = receive(fd, in_start);
-    // The ten seconds for a head begin with its first byte.
-    if (was_empty && client.in > in_start)
+    // The ten seconds for a head begin with its first byte; where the edge before us read that one
+    // and died, with our first look.
+    if (client.in > in_start && current(record).begun_ns == 0)
         commit(record, [&](Exchange& next) { next.begun_ns = now_ns_; });
     if (parse_request(fd)) return true;
     if (client.has_ended) {
