@@ -91,13 +91,17 @@ bool Worker::parse_request(std::uint32_t fd) {
     const Exchange& now = current(record);
     const Socket& client = runtime_.socket(fd);
     const ListenerEntry* const listener = listener_of(now);
-    if (record.ring == kNone || client.in == now.in_start || listener == nullptr) return false;
+    if (record.ring == kNone || client.in == now.in_start) return false;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
         http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
     if (result.state == http::HeadState::NeedMore) return false;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
+        return true;
+    }
+    if (listener == nullptr) {
+        answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
     if (record.caller == Caller::Wrong) {
