@@ -211,7 +211,10 @@ bool Worker::step_attached(std::uint32_t fd) {
         }
     }
     receive(up, current(record).upstream_in_start);
-    if (parse_response(fd)) return true;
+    const Heard heard = parse_response(fd);
+    if (heard == Heard::Something) return true;
+    // It has answered, and must not be asked again, however it goes on; nor anybody else.
+    if (heard == Heard::NoRoom) return false;
     // One that is broken may still have said more than was read at once.
     const bool is_mute = !upstream.can_read || upstream.is_connecting;
     if (upstream.has_ended || (upstream.is_broken && is_mute)) {
@@ -221,12 +224,12 @@ bool Worker::step_attached(std::uint32_t fd) {
     return client.in + upstream.in + upstream.out != before;
 }
 
-bool Worker::parse_response(std::uint32_t fd) {
+Heard Worker::parse_response(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const Socket& upstream = runtime_.socket(now.upstream);
     const std::uint32_t ring = runtime_.record(now.upstream).ring;
-    if (ring == kNone || upstream.in == now.upstream_in_start) return false;
+    if (ring == kNone || upstream.in == now.upstream_in_start) return Heard::Nothing;
     http::Asked asked;
     asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
     static thread_local http::RequestHead sent;
@@ -237,35 +240,34 @@ bool Worker::parse_response(std::uint32_t fd) {
     static thread_local http::ResponseHead head;
     const http::HeadResult result =
         http::parse_response_head(text_of(ring, now.upstream_in_start, upstream.in), asked, head);
-    if (result.state == http::HeadState::NeedMore) return false;
+    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {502, wire::Outcome::Reset, http::text_of(result.rule).id});
-        return true;
+        return Heard::Something;
     }
     const std::uint64_t in_body = now.upstream_in_start + result.bytes;
     if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {
         commit(record,
                [&](Exchange& next) { next.upstream_in_start = in_body; });  // Not for HTTP/1.0.
-        return true;
+        return Heard::Something;
     }
     // It comes before the whole request was sent: the rest has no use, and would be taken for the
     // next request, by us and by the instance.
     const bool is_early =
         head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
     if (is_early) {
-        commit(record, [](Exchange& next) {
-            next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses;
-        });
+        commit(record,
+               [](Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; });
     }
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {
         if (heads_.empty()) {
             starve(fd);
-            return false;
+            return Heard::NoRoom;
         }
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
-        return true;
+        return Heard::Something;
     }
     if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
         slots_[now.slot].keep_alive.told(said->value);
@@ -290,7 +292,7 @@ bool Worker::parse_response(std::uint32_t fd) {
             next.request.in_end = next.response.in_end = kUnknown;
         }
     });
-    return true;
+    return Heard::Something;
 }
 
 bool Worker::step_answering(std::uint32_t fd) {
@@ -358,11 +360,10 @@ void Worker::finish(std::uint32_t fd) {
     const bool client_stays = (before.flags & kKeepAlive) != 0 && request_done &&
                               before.response.framing != Framing::UntilClose;
     // What it has said beside the answer is not told again while it is idle: also that it ends.
-    const bool upstream_stays = request_done && (before.flags & kUpstreamCloses) == 0 &&
-                                !runtime_.socket(up).can_read &&
-                                before.response.framing != Framing::UntilClose &&
-                                !runtime_.socket(up).has_ended && !runtime_.socket(up).is_broken &&
-                                runtime_.socket(up).in == before.response.in_end;
+    const bool upstream_stays =
+        request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
+        before.response.framing != Framing::UntilClose && !runtime_.socket(up).has_ended &&
+        !runtime_.socket(up).is_broken && runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
         slots_[before.slot].latency_us = average_latency(slots_[before.slot].latency_us, took_us);

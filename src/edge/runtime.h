@@ -88,6 +88,10 @@ struct Answer {
     std::string_view why;
 };
 
+// What an upstream has said: nothing that is an answer yet; something, by which the exchange went
+// on; or an answer's head, for which no block was free.
+enum class Heard { Nothing, Something, NoRoom };
+
 class Worker;
 
 struct Runtime {

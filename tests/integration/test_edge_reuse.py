@@ -4,6 +4,7 @@ import fcntl
 import resource
 import select
 import socket
+import struct
 import termios
 
 import pytest
@@ -100,3 +101,40 @@ def test_an_answer_that_its_end_delimits_is_whole_although_the_request_never_was
     client.send(b"x" * 100)
     assert len(client.exactly(left)) == left
     assert client.connection.recv(1) == b""
+
+
+@pytest.mark.full  # As many requests as there is room for.
+def test_an_answer_that_has_to_wait_for_room_is_not_taken_for_none(played):
+    """Although its instance is gone by then: what was answered is not sent again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 11_000:
+        pytest.skip(f"this machine allows {hard} descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (11_000, hard))
+    waiting = []
+    try:
+        played.limit(requests=2 * HEADS, bytes=2**31)
+        client, instance = played.asked(put(3) + b"abc")
+        port = played.listener.getsockname()[1]
+        played.edge.endpoints([(*FIRST, SERVICE, port, OUT)])
+        for _ in range(HEADS + 800):
+            waiting.append(played.client())
+            waiting[-1].send(GET)
+        played.edge.until(lambda: played.edge.header.get("held") == HEADS - 1, "no room left")
+        instance.exactly(3)
+        instance.send(YES)
+        instance.close()
+        client.connection.settimeout(1)
+        with pytest.raises(TimeoutError):
+            client.more()
+        client.connection.settimeout(20)
+        for other in waiting:  # By a reset: an end alone is not looked at while it waits.
+            other.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("<ii", 1, 0))
+            other.close()
+        assert client.answer()[2] == b"yes"
+        played.edge.endpoints([(*FIRST, SERVICE, port, SERVES)])
+        played.edge.until(lambda: played.edge.outcome("success") == 1, "counted")
+        assert played.edge.header["replayed_ever"] == 0
+    finally:
+        for other in waiting:
+            other.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
