@@ -50,8 +50,8 @@ bool is_idempotent(std::string_view method) {
 
 void Worker::step(std::uint32_t fd) {
     for (int round = 0; round < kRoundsMax; ++round) {
+        if (!is_own_client(fd)) return;  // Closed: the number may be another worker's by now.
         const Socket& client = runtime_.socket(fd);
-        if (!client.is_open) return;
         Record& record = runtime_.record(fd);
         if (record.shut == kShutWhole) return linger(fd);
         if (client.is_poison) return give_up(fd);
@@ -73,10 +73,10 @@ bool Worker::step_reading(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Socket& client = runtime_.socket(fd);
     const std::uint64_t in_start = current(record).in_start;
-    const bool was_empty = client.in == in_start;
     const bool moved = receive(fd, in_start);
-    // The ten seconds for a head begin with its first byte.
-    if (was_empty && client.in > in_start)
+    // The ten seconds for a head begin with its first byte; where the edge before us read that one
+    // and died, with our first look.
+    if (client.in > in_start && current(record).begun_ns == 0)
         commit(record, [&](Exchange& next) { next.begun_ns = now_ns_; });
     if (parse_request(fd)) return true;
     if (client.has_ended) {
@@ -92,13 +92,17 @@ bool Worker::parse_request(std::uint32_t fd) {
     const Exchange& now = current(record);
     const Socket& client = runtime_.socket(fd);
     const ListenerEntry* const listener = listener_of(now);
-    if (record.ring == kNone || client.in == now.in_start || listener == nullptr) return false;
+    if (record.ring == kNone || client.in == now.in_start) return false;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
         http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
     if (result.state == http::HeadState::NeedMore) return false;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
+        return true;
+    }
+    if (listener == nullptr) {
+        answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
     if (record.caller == Caller::Wrong) {
@@ -210,7 +214,10 @@ bool Worker::step_attached(std::uint32_t fd) {
         }
     }
     receive(up, current(record).upstream_in_start);
-    if (parse_response(fd)) return true;
+    const Heard heard = parse_response(fd);
+    if (heard == Heard::Something) return true;
+    // It has answered, and must not be asked again, however it goes on; nor anybody else.
+    if (heard == Heard::NoRoom) return false;
     // One that is broken may still have said more than was read at once.
     const bool is_mute = !upstream.can_read || upstream.is_connecting;
     if (upstream.has_ended || (upstream.is_broken && is_mute)) {
@@ -220,12 +227,12 @@ bool Worker::step_attached(std::uint32_t fd) {
     return client.in + upstream.in + upstream.out != before;
 }
 
-bool Worker::parse_response(std::uint32_t fd) {
+Heard Worker::parse_response(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const Socket& upstream = runtime_.socket(now.upstream);
     const std::uint32_t ring = runtime_.record(now.upstream).ring;
-    if (ring == kNone || upstream.in == now.upstream_in_start) return false;
+    if (ring == kNone || upstream.in == now.upstream_in_start) return Heard::Nothing;
     http::Asked asked;
     asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
     asked.version_minor = (now.flags & kHttp10) != 0 ? 0 : 1;
@@ -237,31 +244,34 @@ bool Worker::parse_response(std::uint32_t fd) {
     static thread_local http::ResponseHead head;
     const http::HeadResult result =
         http::parse_response_head(text_of(ring, now.upstream_in_start, upstream.in), asked, head);
-    if (result.state == http::HeadState::NeedMore) return false;
+    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {502, wire::Outcome::Reset, http::text_of(result.rule).id});
-        return true;
+        return Heard::Something;
     }
     const std::uint64_t in_body = now.upstream_in_start + result.bytes;
     if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {
         commit(record,
                [&](Exchange& next) { next.upstream_in_start = in_body; });  // Not for HTTP/1.0.
-        return true;
+        return Heard::Something;
     }
     // It comes before the whole request was sent: the rest has no use, and would be taken for the
-    // next request.
+    // next request, by us and by the instance.
     const bool is_early =
         head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
-    if (is_early) commit(record, [](Exchange& next) { next.flags &= ~kKeepAlive; });
+    if (is_early) {
+        commit(record,
+               [](Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; });
+    }
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {
         if (heads_.empty()) {
             starve(fd);
-            return false;
+            return Heard::NoRoom;
         }
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
-        return true;
+        return Heard::Something;
     }
     if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
         slots_[now.slot].keep_alive.told(said->value);
@@ -287,7 +297,7 @@ bool Worker::parse_response(std::uint32_t fd) {
             next.request.in_end = next.response.in_end = kUnknown;
         }
     });
-    return true;
+    return Heard::Something;
 }
 
 bool Worker::step_answering(std::uint32_t fd) {
@@ -304,7 +314,7 @@ bool Worker::step_answering(std::uint32_t fd) {
         Socket& upstream = runtime_.socket(up);
         // A request may still be under way while its answer comes.
         if (!is_complete(current(record).request, upstream.out, 0, Source::Open) &&
-            !upstream.is_broken && !pass_request(fd)) {
+            !upstream.is_broken && !upstream.has_ended && !pass_request(fd)) {
             close_client(fd, wire::Outcome::Refused);
             return false;
         }
@@ -319,7 +329,8 @@ bool Worker::step_answering(std::uint32_t fd) {
     const Exchange& now = current(record);
     const std::uint64_t in = up == kNone ? 0 : runtime_.socket(up).in;
     const Source source = up == kNone ? Source::Open : source_of(runtime_.socket(up));
-    const bool was_reset = up != kNone && runtime_.socket(up).is_broken &&
+    // It may be broken, and have ended well: the rest of the request is answered by a reset.
+    const bool was_reset = up != kNone && runtime_.socket(up).was_reset &&
                            source == Source::Ended && now.response.framing == Framing::UntilClose;
     if (!was_reset && is_complete(now.response, client.out, in, source)) {
         finish(fd);
@@ -353,10 +364,11 @@ void Worker::finish(std::uint32_t fd) {
         up != kNone && is_complete(before.request, runtime_.socket(up).out, 0, Source::Open);
     const bool client_stays = (before.flags & kKeepAlive) != 0 && request_done &&
                               before.response.framing != Framing::UntilClose;
-    const bool upstream_stays = request_done && (before.flags & kUpstreamCloses) == 0 &&
-                                before.response.framing != Framing::UntilClose &&
-                                !runtime_.socket(up).has_ended && !runtime_.socket(up).is_broken &&
-                                runtime_.socket(up).in == before.response.in_end;
+    // What it has said beside the answer is not told again while it is idle: also that it ends.
+    const bool upstream_stays =
+        request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
+        before.response.framing != Framing::UntilClose && !runtime_.socket(up).has_ended &&
+        !runtime_.socket(up).is_broken && runtime_.socket(up).in == before.response.in_end;
     if (up != kNone) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
         slots_[before.slot].latency_us = average_latency(slots_[before.slot].latency_us, took_us);

@@ -36,6 +36,7 @@ struct Socket {
     bool can_write = false;
     bool is_connecting = false;
     bool has_ended = false;  // The peer sends no more, and all it sent was read.
+    bool was_reset = false;  // It ends by an error, not by its end: there may have been more.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
     bool is_poison = false;   // The edge before died over this one.
@@ -86,6 +87,10 @@ struct Answer {
     wire::Outcome outcome;
     std::string_view why;
 };
+
+// What an upstream has said: nothing that is an answer yet; something, by which the exchange went
+// on; or an answer's head, for which no block was free.
+enum class Heard { Nothing, Something, NoRoom };
 
 class Worker;
 

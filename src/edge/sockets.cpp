@@ -76,7 +76,8 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
                                : ::recvmsg(static_cast<int>(fd), &message, 0);
     if (got < 0) {
         if (errno == EAGAIN) socket.can_read = false;
-        if (errno != EAGAIN && errno != EINTR) socket.has_ended = socket.is_broken = true;
+        if (errno != EAGAIN && errno != EINTR)
+            socket.has_ended = socket.was_reset = socket.is_broken = true;
         return false;
     }
     if (got == 0) {
@@ -123,6 +124,8 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
         if (errno == EAGAIN) target.can_write = false;
         if (errno == EAGAIN || errno == EINTR) return false;
         target.is_broken = true;
+        // An error is told once: reading will look like an end. EPIPE is told after an end alone.
+        target.was_reset = errno != EPIPE;
         target.can_read = true;  // What it said before may have come since we were told last.
         return false;
     }
@@ -142,18 +145,19 @@ void Worker::free_ring(Record& record) {
 
 // Where nothing is waited for but more bytes: a quiet tunnel or a slow answer needs no block.
 void Worker::free_empty_rings(std::uint32_t fd) {
+    if (!is_own_client(fd)) return;
     const Socket& client = runtime_.socket(fd);
-    if (!client.is_open) return;
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
     const bool is_asked = now.phase == Phase::Ready || now.phase == Phase::Attached;
-    // Before its answer has begun a request may have to be sent again.
+    // Before its answer has begun a request may have to be sent again; hints are none.
+    const bool is_interim = (now.flags & kInterim) != 0;
     if (is_asked && client.in == now.request.in_body) free_ring(record);
     if (now.upstream == kNone) return;
     const Socket& upstream = runtime_.socket(now.upstream);
     const bool is_passed_on = forwarded(now.request, upstream.out) == client.in;
-    if (has_begun && is_passed_on) free_ring(record);
+    if (has_begun && !is_interim && is_passed_on) free_ring(record);
     const std::uint64_t told =
         has_begun ? forwarded(now.response, client.out) : now.upstream_in_start;
     if (told == upstream.in) free_ring(runtime_.record(now.upstream));

@@ -17,7 +17,7 @@ from edge_stand import Load, kill_edge, stand, three  # pylint: disable=unused-i
 
 SEIZE, INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
 TO_SYSTEM_CALL, ONE_INSTRUCTION, READ_REGISTER = 24, 9, 3
-RAX, ORIG_RAX, GETSOCKOPT, ACCEPT4 = 10 * 8, 15 * 8, 55, 288
+RAX, ORIG_RAX, GETSOCKOPT, ACCEPT4, RECVFROM = 10 * 8, 15 * 8, 55, 288, 45
 SYS_TGKILL = 234
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -119,36 +119,45 @@ def stop_of(tid):
     return LIBC.ptrace(READ_REGISTER, tid, ORIG_RAX, None), LIBC.ptrace(READ_REGISTER, tid, RAX, None)
 
 
-def killed_while_it_writes_down(three, steps):
-    """A client, of whom a worker had just asked the kernel for the cookie when it got so many instructions more."""
-    pid, tids = three.edge.pid, workers(three.edge.pid)
+def killed_at(stand, begin, is_it, steps):
+    """What begin() gave, and the edge killed so many instructions after one of its workers had left the call that it is."""
+    pid, tids = stand.edge.pid, workers(stand.edge.pid)
     for tid in tids:
         assert LIBC.ptrace(SEIZE, tid, None, None) == 0 and LIBC.ptrace(INTERRUPT, tid, None, None) == 0
         assert os.waitpid(tid, WALL)[0] == tid and LIBC.ptrace(TO_SYSTEM_CALL, tid, None, None) == 0
-    client, accepted, asks = three.client(), set(), []
+    begun, found = begin(), []
 
-    def has_asked():
+    def has_come():
         for tid in tids:
             stop = stop_of(tid)
             if stop is None:
                 continue
-            if stop[0] == ACCEPT4 and stop[1] >= 0:
-                accepted.add(tid)
-            if stop[0] == GETSOCKOPT and stop[1] == 0 and tid in accepted:
-                asks.append(tid)
+            if is_it(tid, *stop):
+                found.append(tid)
                 return True
             assert LIBC.ptrace(TO_SYSTEM_CALL, tid, None, None) == 0
         return False
-    until(has_asked, "a worker has accepted it")
+    until(has_come, "a worker is at that call")
     for _ in range(steps):
-        assert LIBC.ptrace(ONE_INSTRUCTION, asks[0], None, None) == 0
-        assert os.WIFSTOPPED(os.waitpid(asks[0], WALL)[1])
+        assert LIBC.ptrace(ONE_INSTRUCTION, found[0], None, None) == 0
+        assert os.WIFSTOPPED(os.waitpid(found[0], WALL)[1])
     os.kill(pid, signal.SIGKILL)
     for tid in tids:  # A traced thread's death is its tracer's to take.
         until(lambda tid=tid: not os.WIFSTOPPED(os.waitpid(tid, WALL)[1]), "a worker's death")
     until(lambda: start_time(pid) is None, "the edge's death")
-    three.edge.connect()
-    return client
+    stand.edge.connect()
+    return begun
+
+
+def killed_while_it_writes_down(three, steps):
+    """A client, of whom a worker had just asked the kernel for the cookie when it got so many instructions more."""
+    accepted = set()
+
+    def has_asked(tid, call, result):
+        if call == ACCEPT4 and result >= 0:
+            accepted.add(tid)
+        return call == GETSOCKOPT and result == 0 and tid in accepted
+    return killed_at(three, three.client, has_asked, steps)
 
 
 @pytest.mark.parametrize("steps", range(0, 160, 8))
@@ -157,6 +166,15 @@ def test_who_was_just_being_written_down_is_served_however_far_that_was(three, s
     deadline = time.monotonic() + 0.3  # A few sweeps, each of which closes what nobody serves.
     until(lambda: time.monotonic() > deadline, "sweeps")
     client.expect("GET", "/get/1")
+
+
+@pytest.mark.full  # Ten seconds that no setting makes shorter.
+def test_a_head_whose_first_bytes_were_read_just_before_the_edge_died_has_its_time_too(stand):
+    client = stand.client()
+    client.expect("GET", "/get/1")
+    killed_at(stand, lambda: client.send(b"GET /"), lambda _, call, result: call == RECVFROM and result == 5, 0)
+    client.connection.settimeout(14)
+    assert client.connection.recv(1) == b""
 
 
 def edges_of(stand):

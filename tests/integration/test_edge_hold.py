@@ -209,3 +209,17 @@ def test_each_service_has_its_own_limits(stand):
     tunnel.send(b"y" * 64)
     assert tunnel.exactly(64) == b"y" * 64
     stand.edge.until(lambda: stand.edge.stats[FIRST]["timed_out"] == 1, "the timed out one")
+
+
+def test_a_request_that_its_listener_does_not_outlive_is_told_so_at_once(stand):
+    """Half of its head has come when the listener is dropped."""
+    client = stand.client()
+    client.expect("GET", "/get/1")
+    client.send(GET[:10])
+    stand.activate([])
+    began = time.monotonic()
+    client.send(GET[10:])
+    assert client.answer()[0] == 503
+    assert time.monotonic() - began < 5
+    assert client.connection.recv(1) == b""
+    stand.edge.until(lambda: any("overloaded" in route for route in stand.edge.routes.values()), "counted")
