@@ -195,7 +195,9 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
     if (!holds(now.request, upstream.out, client.in, kRingBytes)) return false;
     if (upstream.in < now.upstream_in_start) return false;
     if (now.phase == Phase::Attached) return upstream.in - now.upstream_in_start <= kRingBytes;
-    return now.response.head < kHeads && holds(now.response, client.out, upstream.in, kRingBytes);
+    // Its room is given back once it is passed on.
+    const bool has_head = now.response.head < kHeads || head_left(now.response, client.out) == 0;
+    return has_head && holds(now.response, client.out, upstream.in, kRingBytes);
 }
 
 void Adoption::take_client(std::uint32_t fd) {

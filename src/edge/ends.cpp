@@ -7,6 +7,11 @@
 #include "model/defaults.h"
 
 namespace thole::edge {
+namespace {
+
+constexpr std::int64_t kLastsNs = 1'000'000'000;  // Of an answer: longer than most take.
+
+}  // namespace
 
 // Counts how it ended, once; where nothing was begun there is nothing to count.
 void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
@@ -135,9 +140,19 @@ void Worker::sweep_attached(std::uint32_t fd) {
 
 // A pause in the middle of an answer, or silence in a tunnel.
 void Worker::sweep_answering(std::uint32_t fd) {
-    const Exchange& exchange = current(runtime_.record(fd));
-    const ServiceEntry& limits = service_of(exchange);
+    Record& record = runtime_.record(fd);
     const Socket& client = runtime_.socket(fd);
+    const Exchange& before = current(record);
+    // What lasts (a tunnel, a stream of events) keeps no room for a head that is passed on.
+    const std::uint32_t head = before.response.head;
+    if (head != kNone && now_ns_ - before.attached_ns > kLastsNs &&
+        (before.flags & (kInterim | kOwnAnswer)) == 0 &&
+        head_left(before.response, client.out) == 0) {
+        commit(record, [](Exchange& next) { next.response.head = kNone; });
+        free_head(head);
+    }
+    const Exchange& exchange = current(record);
+    const ServiceEntry& limits = service_of(exchange);
     const bool is_tunnel = exchange.phase == Phase::Tunnel;
     const bool may_be_silent = is_tunnel || (exchange.flags & kEventStream) != 0;
     std::int64_t since_ns = client.since_ns;

@@ -46,6 +46,8 @@ bool is_idempotent(std::string_view method) {
     return false;
 }
 
+void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
+
 }  // namespace
 
 void Worker::step(std::uint32_t fd) {
@@ -109,16 +111,16 @@ bool Worker::parse_request(std::uint32_t fd) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
         return true;
     }
+    if (heads_.size() <= kSpared) {
+        starve(fd);
+        return false;
+    }
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
     const wire::RequestId id = id_for(head, *listener);
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_request(head, fd, id, bytes);
     if (block == kNone) {
-        if (heads_.empty()) {
-            starve(fd);
-            return false;
-        }
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return true;
     }
@@ -259,10 +261,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
     // next request, by us and by the instance.
     const bool is_early =
         head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
-    if (is_early) {
-        commit(record,
-               [](Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; });
-    }
+    if (is_early) commit(record, close_both_after);
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {

@@ -200,7 +200,9 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
         });
     }
     const Exchange before = current(record);
-    if (before.response.head != kNone || heads_.empty()) {
+    const bool has_begun = before.response.head != kNone || before.phase == Phase::Tunnel ||
+                           (before.phase == Phase::Answering && (before.flags & kInterim) == 0);
+    if (has_begun || heads_.empty()) {
         counting_.end(record, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
                       [](Exchange&) {});
         return close_client(fd, own.outcome);

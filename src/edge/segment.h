@@ -22,6 +22,9 @@ constexpr std::uint32_t kRings = 4096;
 constexpr std::uint32_t kRingBytes = 64 * 1024;
 constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
+// Of each worker's blocks, which are its share of these, so many are for answers alone: else
+// requests could take all, and wait for one another.
+constexpr std::uint32_t kSpared = 64;
 // Routes and pairs of caller and callee.
 constexpr std::uint32_t kListenersMax = 1024;
 // Whose endpoints an edge keeps.

@@ -51,8 +51,9 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
     Record& record = runtime_.record(fd);
     if (!socket.can_read || socket.has_ended || socket.is_connecting) return false;
     if (record.ring == kNone) {
-        if (rings_.empty()) {
-            starve(record.kind == Kind::Client ? fd : socket.other);
+        const bool is_client = record.kind == Kind::Client;
+        if (rings_.size() <= (is_client ? kSpared : 0)) {
+            starve(is_client ? fd : socket.other);
             return false;
         }
         record.ring = rings_.back();
