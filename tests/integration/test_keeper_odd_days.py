@@ -230,7 +230,7 @@ def test_keeper_says_that_the_file_system_of_its_run_folder_is_full(system):
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     system.run.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(system.run)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", str(system.run)], check=True)
     try:
         done = subprocess.run(system.command(), check=False, capture_output=True, text=True, timeout=20)
         assert done.returncode == 1 and "ended at once" in done.stderr
