@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <memory>
 
@@ -143,6 +146,23 @@ std::optional<std::uint32_t> OutsideLinux::owner(const std::string& path) {
     return found.st_uid;
 }
 
+bool OutsideLinux::is_same(const std::string& one, const std::string& other) {
+    struct stat first {
+    }, second{};
+    return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+bool OutsideLinux::is_heard(const std::string& socket) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    if (socket.size() >= sizeof(to.sun_path)) return false;
+    std::memcpy(to.sun_path, socket.data(), socket.size());
+    const os::FileDescriptor link(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    return ::connect(link.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0 ||
+           (errno != ECONNREFUSED && errno != ENOENT);
+}
+
 Status OutsideLinux::make_once(const std::string& path, std::string_view text) {
     env::Files& files = env().files;
     const std::string own = path + "." + std::to_string(::getpid());
@@ -150,7 +170,7 @@ Status OutsideLinux::make_once(const std::string& path, std::string_view text) {
     const int error = ::link(own.c_str(), path.c_str()) == 0 ? 0 : errno;
     TRY(files.remove(own));
     // A shared folder of a virtual machine may know no links.
-    if (error == EPERM || error == EOPNOTSUPP)
+    if (error == EPERM || error == EOPNOTSUPP || error == ENOSYS)
         return files.replace(path, text, env::Durability::Synced, 0644);
     if (error != 0 && error != EEXIST) return from_errno(error, "link " + path);
     return files.sync_folder(path.substr(0, path.rfind('/')));

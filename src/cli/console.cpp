@@ -34,16 +34,18 @@ void Console::problem(std::string_view lines) {
     write(Channel::Talk, with_folder(std::string(lines)));
 }
 
-// Pasted elsewhere it means the same system.
+// Pasted elsewhere it means the same system. thole stands first, or after sudo or a variable.
 std::string Console::with_folder(std::string lines) const {
     constexpr std::string_view kTry = "  try: ";
     constexpr std::string_view kOurs = "thole ";
     if (folder_.empty()) return lines;
     for (std::size_t at = 0; (at = lines.find(kTry, at)) != std::string::npos;) {
         at += kTry.size();
-        const std::string_view line = std::string_view(lines).substr(at, lines.find('\n', at) - at);
-        const std::size_t ours = line.starts_with(kOurs) ? 0 : line.find(" thole ") + 1;
-        if (line.starts_with(kOurs) || ours > 0)
+        const std::string_view line = std::string_view(lines).substr(at);
+        const std::string_view first = line.substr(0, line.find(' '));
+        const bool is_before = first == "sudo" || first.starts_with("THOLE_RUN_DIR=");
+        const std::size_t ours = is_before ? first.size() + 1 : 0;
+        if (line.substr(std::min(ours, line.size())).starts_with(kOurs))
             lines.insert(at + ours + kOurs.size(), "--folder " + for_shell(folder_) + " ");
     }
     return lines;

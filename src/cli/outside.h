@@ -49,6 +49,10 @@ public:
     virtual bool is_folder(const std::string& path) = 0;
     // The uid of the user whose file or folder it is; nothing where it is not there.
     virtual std::optional<std::uint32_t> owner(const std::string& path) = 0;
+    // One file by two paths (a folder mounted twice).
+    virtual bool is_same(const std::string& one, const std::string& other) = 0;
+    // Somebody listens at this socket; also where we may not ask.
+    virtual bool is_heard(const std::string& socket) = 0;
     // A file that is there whole, and durable, or not at all; one that is there already stays.
     virtual Status make_once(const std::string& path, std::string_view text) = 0;
     // What git lists below the folder (tracked, and new but not ignored), relative to it; a

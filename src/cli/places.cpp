@@ -108,14 +108,17 @@ Status check_nobody_elses(Outside& outside, const Places& places, std::string_vi
     if (asker.uid != 0) TRY(check_own(outside, places.run, asker.uid));
     if (runs_in(outside, places.run)) return success();
     if (asker.uid != 0) {
-        if (!outside.env().files.exists("/run/thole/" + places.id)) return success();
+        const std::string run = "/run/thole/" + places.id;
+        if (!outside.env().files.exists(run) || !outside.is_heard(run + "/api.sock"))
+            return success();
         return denied(fmt::format("root runs thole for {}", places.folder))
             .with_hint(fmt::format("sudo thole {}", command));
     }
     // Only of whoever made the id: others may put there what they like.
     const std::uint32_t owner = outside.owner(places.id_file()).value_or(0);
     for (const std::string& run : run_folders_of(owner, places.id)) {
-        if (owner == 0 || outside.owner(run) != owner || !runs_in(outside, run)) continue;
+        if (owner == 0 || outside.owner(run) != owner || !outside.is_heard(run + "/api.sock"))
+            continue;
         return denied(fmt::format("user {} runs thole for {}", owner, places.folder))
             .with_hint(fmt::format("THOLE_RUN_DIR={} thole {}", run, command));
     }

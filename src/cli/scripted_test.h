@@ -32,6 +32,8 @@ public:
     Result<std::string> real_folder(const std::string& path) override;
     bool is_folder(const std::string& path) override { return folders_.count(path) > 0; }
     std::optional<std::uint32_t> owner(const std::string& path) override;
+    bool is_same(const std::string& one, const std::string& other) override { return one == other; }
+    bool is_heard(const std::string& socket) override { return env().files.exists(socket); }
     Status make_once(const std::string& path, std::string_view text) override;
     Result<std::optional<std::vector<std::string>>> git_files(const std::string& folder) override;
     Result<std::vector<std::string>> all_files(const std::string& folder) override;

@@ -122,6 +122,7 @@ Result<int> up(const Arguments& arguments, Client& client, Console& console) {
     // Before anything is made or started.
     TRY(read_manifest(outside, client.places()));
     client.set_places(TRY(make_places(outside, client.places().folder)));
+    TRY(check_nobody_elses(outside, client.places(), "up"));
     TRY(start_thole(client, console));
     const std::string before = TRY(client.get("/api/v1/system"));
     const SystemView former = TRY(read_system(before));

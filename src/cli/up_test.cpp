@@ -1,5 +1,6 @@
 // up, restart, scale and down against a server on a unix socket.
 #include "base/json.h"
+#include "cli/console.h"
 #include "cli/scripted_test.h"
 
 namespace thole::cli {
@@ -203,6 +204,13 @@ TEST_F(UpTest, WhatIsToBeTriedNamesTheFolderThatWasNamed) {
     EXPECT_NE(outside_.talk_.find("  try: thole --folder " + outside_.folder_ + " up\n"),
               std::string::npos)
         << outside_.talk_;
+    Console console(outside_, Form::People, Loudness::Normal);
+    console.set_folder("/a thole b");
+    outside_.talk_.clear();
+    console.problem("x\n  try: rm -r '/a thole b/.thole'\n  try: sudo thole ps");
+    EXPECT_EQ(outside_.talk_,
+              "x\n  try: rm -r '/a thole b/.thole'\n"
+              "  try: sudo thole --folder '/a thole b' ps\n");
 }
 
 TEST_F(UpTest, RestartAndScaleWaitForTheirServiceAndReportIt) {

@@ -55,14 +55,17 @@ Api::Api(Control& control) : control_(control), began_(control.env_.clock.now())
 
 // Root, or who runs thole; a service is refused also where it runs as one of these.
 void Api::accept(std::unique_ptr<env::Stream> stream) {
+    env::Processes& processes = control_.env_.processes;
     const env::Peer peer = stream->peer();
-    const bool is_stranger = peer.uid != 0 && peer.uid != control_.env_.processes.self().uid;
-    // keeper's folder for an instance. Of one that has gone nobody can tell; 0 is of another PID
-    // namespace.
-    const std::string cgroup = control_.env_.processes.cgroup_of(peer.pid);
-    const bool is_instance =
-        (peer.pid != 0 && cgroup.empty()) || cgroup.find("/slot-") != std::string::npos;
-    (is_stranger || is_instance ? refusing_ : server_)->accept(std::move(stream));
+    const std::uint32_t self = processes.self().uid;
+    const bool is_stranger = peer.uid != 0 && peer.uid != self;
+    // keeper's folder for an instance. Of one that has gone nobody can tell; of root that it is
+    // none, where we are not.
+    const std::string cgroup = processes.cgroup_of(peer.pid);
+    const bool may_be_instance = cgroup.find("/slot-") != std::string::npos ||
+                                 (cgroup.empty() && !processes.cgroup_of(0).empty());
+    const bool is_refused = is_stranger || (may_be_instance && (peer.uid != 0 || self == 0));
+    (is_refused ? refusing_ : server_)->accept(std::move(stream));
 }
 
 void Api::handle(const web::ServerRequest& request, const web::Responder& to) {

@@ -24,7 +24,7 @@ public:
     virtual std::vector<Address> listening(std::uint32_t pid) = 0;
     // A program of this name in the directories of PATH as services get it, or empty.
     virtual std::string find_program(const std::string& name) = 0;
-    // What /proc/<pid>/cgroup says, empty where it cannot be read.
+    // What /proc/<pid>/cgroup says, of 0 our own; empty where it cannot be read, or there are none.
     virtual std::string cgroup_of(std::uint32_t pid) = 0;
     // Different after each boot of the machine.
     virtual std::string boot_id() = 0;

@@ -115,16 +115,16 @@ ssize_t read_words(std::uint32_t pid, const char* name, char (&bytes)[kSize]) {
     return got > 0 ? got : 0;
 }
 
-// What a service adds to its own environment may stand before, and is not looked through for ever.
+// An instance or a build of this system, by its environment, as far as that is not its own.
 bool is_instance_of(std::uint32_t pid, const char* data_folder) {
     static char bytes[64 * 1024];
     const ssize_t got = read_words(pid, "environ", bytes);
     const std::size_t length = std::strlen(data_folder);
     bool is_instance = false, is_ours = false;
-    Words words(bytes, bytes + (got > 0 ? got : 0));
-    for (const char* word = words.next(); word[0] != '\0'; word = words.next()) {
+    for (const char* word = bytes; word < bytes + got; word += std::strlen(word) + 1) {
         const char* const value = std::strchr(word, '=');
-        is_instance |= std::strncmp(word, "THOLE_INSTANCE=", 15) == 0;
+        is_instance |= std::strncmp(word, "THOLE_INSTANCE=", 15) == 0 ||
+                       std::strncmp(word, "THOLE_BUILD=", 12) == 0;
         is_ours |= value != nullptr && std::strncmp(value + 1, data_folder, length) == 0 &&
                    value[1 + length] == '/';
     }
@@ -180,6 +180,8 @@ bool control_lives(const char* run_folder) {
 }
 
 void kill_instances_of(const char* data_folder) {
+    // Whoever started us has such an environment, and so have we.
+    if (is_instance_of(static_cast<std::uint32_t>(::getpid()), data_folder)) return;
     const auto belongs = [data_folder](const ProcessFacts& facts) {
         return facts.is_there && !facts.has_ended && is_instance_of(facts.pid, data_folder);
     };

@@ -21,8 +21,9 @@ bool kill_children(pid_t parent, pid_t spared);
 // A control of this run folder lives; also where nobody can look.
 bool control_lives(const char* run_folder);
 
-// SIGKILLs the instances of this data folder, as far as we may look: for a keeper that has no table
-// of them. They are known by their environment: THOLE_INSTANCE, and a path in that folder.
+// SIGKILLs the instances and builds of this data folder, as far as we may look: for a keeper that
+// has no table of them. They are known by their environment: THOLE_INSTANCE or THOLE_BUILD, and a
+// path in that folder; who overwrites its own (PostgreSQL shows its state there) is not.
 void kill_instances_of(const char* data_folder);
 
 // Deletes every file in this folder, and the folder.

@@ -65,8 +65,7 @@ bool is_own_folder(const char* path) {
     above.set("%s/..", path);
     if (::lstat(path, &folder) != 0 || ::stat(above.text, &parent) != 0) return false;
     const bool keeps_names = (parent.st_mode & S_ISVTX) != 0 || (parent.st_mode & S_IWOTH) == 0;
-    const bool is_ours_above =
-        parent.st_uid == ::geteuid() || parent.st_uid == 0 || (parent.st_mode & S_ISVTX) != 0;
+    const bool is_ours_above = parent.st_uid == ::geteuid() || parent.st_uid == 0;
     return S_ISDIR(folder.st_mode) && folder.st_uid == ::geteuid() &&
            (folder.st_mode & (S_IWGRP | S_IWOTH)) == 0 && keeps_names && is_ours_above;
 }

@@ -106,17 +106,22 @@ Result<std::string> LinuxFiles::read(const std::string& path, std::size_t size_m
 Status LinuxFiles::replace(const std::string& path, std::string_view bytes,
                            env::Durability durability, std::uint32_t mode) {
     const std::string aside = path + ".new";
-    {
+    const Status written = [&]() -> Status {
         const FileDescriptor fd(::open(aside.c_str(),
                                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                                        static_cast<mode_t>(mode)));
         if (!fd.is_open()) return from_errno(errno, "create " + aside);
         TRY(write_all(fd.get(), bytes, aside));
-        if (durability == env::Durability::Synced && ::fsync(fd.get()) != 0) {
+        if (durability == env::Durability::Synced && ::fsync(fd.get()) != 0)
             return from_errno(errno, "sync " + aside);
-        }
+        if (::rename(aside.c_str(), path.c_str()) != 0)
+            return from_errno(errno, "rename to " + path);
+        return success();
+    }();
+    if (!written.ok()) {
+        ::unlink(aside.c_str());  // A full disk needs the room.
+        return written;
     }
-    if (::rename(aside.c_str(), path.c_str()) != 0) return from_errno(errno, "rename to " + path);
     if (durability == env::Durability::Synced) return sync_folder(folder_of(path));
     return success();
 }

@@ -206,7 +206,7 @@ std::string LinuxProcesses::find_program(const std::string& name) {
 
 std::string LinuxProcesses::cgroup_of(std::uint32_t pid) {
     std::string text;
-    for_each_line("/proc/" + std::to_string(pid) + "/cgroup",
+    for_each_line("/proc/" + (pid == 0 ? "self" : std::to_string(pid)) + "/cgroup",
                   [&](std::string_view line) { text.append(line).append("\n"); });
     return text;
 }

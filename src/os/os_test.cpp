@@ -83,6 +83,13 @@ TEST_F(OsTest, ReplaceLeavesTheOldFileOrTheNew) {
     EXPECT_TRUE(env_.files.remove(path).ok());
 }
 
+// On a full disk it would keep the room that is wanted.
+TEST_F(OsTest, WhatCouldNotBeReplacedLeavesNothingBeside) {
+    ASSERT_TRUE(env_.files.make_folder(folder_ + "/f/inside", 0700).ok());
+    EXPECT_FALSE(env_.files.replace(folder_ + "/f", "x", env::Durability::None, 0600).ok());
+    EXPECT_FALSE(env_.files.exists(folder_ + "/f.new"));
+}
+
 // /proc is one of the file systems that know no sync of a folder.
 TEST_F(OsTest, AFolderThatCannotBeSyncedIsNoErrorAndOneThatIsNotThereIs) {
     EXPECT_TRUE(env_.files.sync_folder("/proc").ok());
