@@ -85,8 +85,7 @@ void Worker::sweep() {
         again_.push_back(fd);
     }
     held_.resize(kept);
-    again_.insert(again_.end(), starved_.begin(), starved_.end());
-    starved_.clear();
+    feed(starved_.size());
 }
 
 void Worker::sweep_client(std::uint32_t fd) {

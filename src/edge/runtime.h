@@ -30,6 +30,7 @@ struct Socket {
     std::uint32_t held_bytes = 0;
     std::uint32_t held_service = 0;  // The place of the service it waits for.
     bool is_held = false;
+    bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.

@@ -72,6 +72,7 @@ private:
     void free_empty_rings(std::uint32_t fd);
     void free_head(std::uint32_t block);
     void starve(std::uint32_t client);
+    void feed(std::size_t count);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
     // ends.cpp: how exchanges and connections end, and the time limits.
@@ -128,8 +129,7 @@ private:
     std::uint32_t number_;
     Counting counting_;
     Callers callers_;
-    os::FileDescriptor epoll_, wake_;
-    os::FileDescriptor spare_;  // Closed to refuse whom no descriptor is left for.
+    os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
     std::int64_t now_ns_ = 0, swept_ns_ = 0;
     Random random_;
     std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
