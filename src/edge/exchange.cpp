@@ -80,7 +80,10 @@ bool Worker::step_reading(std::uint32_t fd) {
     // and died, with our first look.
     if (client.in > in_start && current(record).begun_ns == 0)
         commit(record, [&](Exchange& next) { next.begun_ns = now_ns_; });
-    if (parse_request(fd)) return true;
+    const Heard heard = parse_request(fd);
+    if (heard == Heard::Something) return true;
+    // It is whole, and is answered although its client says no more.
+    if (heard == Heard::NoRoom) return false;
     if (client.has_ended) {
         close_client(fd, wire::Outcome::ClientGone);
         return false;
@@ -89,31 +92,31 @@ bool Worker::step_reading(std::uint32_t fd) {
     return moved && client.can_read;
 }
 
-bool Worker::parse_request(std::uint32_t fd) {
+Heard Worker::parse_request(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const Socket& client = runtime_.socket(fd);
     const ListenerEntry* const listener = listener_of(now);
-    if (record.ring == kNone || client.in == now.in_start) return false;
+    if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
         http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
-    if (result.state == http::HeadState::NeedMore) return false;
+    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
-        return true;
+        return Heard::Something;
     }
     if (listener == nullptr) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
-        return true;
+        return Heard::Something;
     }
     if (record.caller == Caller::Wrong) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
-        return true;
+        return Heard::Something;
     }
     if (heads_.size() <= kSpared) {
         starve(fd);
-        return false;
+        return Heard::NoRoom;
     }
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
@@ -122,7 +125,7 @@ bool Worker::parse_request(std::uint32_t fd) {
     const std::uint32_t block = write_request(head, fd, id, bytes);
     if (block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
-        return true;
+        return Heard::Something;
     }
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Ready;
@@ -141,7 +144,7 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.response = Flow{};
         next.response.head = kNone;
     });
-    return true;
+    return Heard::Something;
 }
 
 // Chunked bodies: how far the framing is known. False where it is broken.
@@ -381,7 +384,12 @@ void Worker::finish(std::uint32_t fd) {
         // Intent first: all is passed on, and a successor only has to close.
         record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        counting_.end(record, fd, how, [](Exchange& next) { next.upstream = kNone; });
+        counting_.end(record, fd, how, [](Exchange& next) {
+            next.upstream = kNone;
+            next.request.head = next.response.head = kNone;
+        });
+        free_head(before.request.head);
+        free_head(before.response.head);
         ::shutdown(static_cast<int>(fd), SHUT_WR);
         runtime_.socket(fd).since_ns = now_ns_;
         lingering_.push_back(fd);

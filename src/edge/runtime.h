@@ -88,9 +88,11 @@ struct Answer {
     wire::Outcome outcome;
     std::string_view why;
 };
+constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
+                          "no instance of this service became ready in time"};
 
-// What an upstream has said: nothing that is an answer yet; something, by which the exchange went
-// on; or an answer's head, for which no block was free.
+// What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
+// head for which no block was free.
 enum class Heard { Nothing, Something, NoRoom };
 
 class Worker;

@@ -93,7 +93,7 @@ private:
     bool pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     void remember_tunnel(std::uint32_t fd);
-    bool parse_request(std::uint32_t fd);
+    Heard parse_request(std::uint32_t fd);
     Heard parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
     bool pass_on(std::uint32_t fd, Flow Exchange::*which);
