@@ -27,6 +27,7 @@ struct Socket {
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
+    std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
     std::uint32_t held_bytes = 0;
     std::uint32_t held_service = 0;  // The place of the service it waits for.
     bool is_held = false;

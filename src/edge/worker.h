@@ -130,7 +130,7 @@ private:
     Counting counting_;
     Callers callers_;
     os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
-    std::int64_t now_ns_ = 0, swept_ns_ = 0;
+    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0;
     Random random_;
     std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
     std::vector<std::uint32_t> clients_, lingering_, handed_;
