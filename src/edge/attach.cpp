@@ -111,6 +111,12 @@ bool Worker::attach(std::uint32_t fd) {
     const Exchange& now = current(record);
     const ListenerEntry* const listener = listener_of(now);
     if (listener == nullptr) return false;
+    // Where one or the other can always be tried it never waits in between; the tries are its wait.
+    // After the first one it may go elsewhere, however long that was.
+    if (now.held_us > 0 && now_ns_ - now.attached_ns > service_of(now).hold_ns) {
+        answer(fd, kTooLate);
+        return true;
+    }
     // Each attempt at another endpoint, where there is one.
     Avoided avoided;
     if (now.attempts > 0) avoided = {now.slot, now.slot_before};
@@ -146,8 +152,7 @@ bool Worker::attach(std::uint32_t fd) {
         next.slot = at.slot;
         next.generation = at.generation;
         next.release = release;
-        if ((next.flags & kHeld) != 0)
-            next.held_us = static_cast<std::uint32_t>((now_ns_ - next.attached_ns) / 1000);
+        next.held_us = static_cast<std::uint32_t>((now_ns_ - next.attached_ns) / 1000);
         next.attached_ns = now_ns_;
         next.upstream = upstream;
         next.upstream_cookie = runtime_.record(upstream).cookie;

@@ -85,8 +85,7 @@ void Worker::sweep() {
         again_.push_back(fd);
     }
     held_.resize(kept);
-    again_.insert(again_.end(), starved_.begin(), starved_.end());
-    starved_.clear();
+    feed(starved_.size());
 }
 
 void Worker::sweep_client(std::uint32_t fd) {
@@ -102,13 +101,19 @@ void Worker::sweep_client(std::uint32_t fd) {
                     ? now_ns_ - exchange.begun_ns > model::kRequestHeadLimit.count() &&
                           exchange.begun_ns != 0
                     : quiet > service_of(exchange).idle_ns || listener_of(exchange) == nullptr) {
-                close_client(fd, wire::Outcome::ClientGone);
+                // Whole, it waits for room: it is told so, for which there is some, or soon will
+                // be.
+                const Heard heard = parse_request(fd);
+                if (heard == Heard::Nothing) return close_client(fd, wire::Outcome::ClientGone);
+                if (heard == Heard::NoRoom && heads_.empty()) return;
+                if (heard == Heard::NoRoom)
+                    answer(fd, {503, wire::Outcome::Overloaded, "no room for a further request"});
+                again_.push_back(fd);
             }
             break;
         case Phase::Ready:
             if (now_ns_ - exchange.attached_ns > service_of(exchange).hold_ns) {
-                answer(fd, {503, wire::Outcome::Overloaded,
-                            "no instance of this service became ready in time"});
+                answer(fd, kTooLate);
                 again_.push_back(fd);
             }
             break;

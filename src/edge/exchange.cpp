@@ -14,6 +14,7 @@ namespace thole::edge {
 namespace {
 
 constexpr int kRoundsMax = 64;  // Of one connection in one turn, so that none starves the others.
+constexpr int kWritesMax = 16;  // Each way in one round; more only where chunks are split.
 
 Source source_of(const Socket& socket) { return socket.has_ended ? Source::Ended : Source::Open; }
 
@@ -44,6 +45,11 @@ bool is_idempotent(std::string_view method) {
         if (method == safe) return true;
     }
     return false;
+}
+
+bool is_event_stream(const http::ResponseHead& head) {
+    const http::Field* const type = head.find("content-type");
+    return type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
 }
 
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
@@ -80,7 +86,10 @@ bool Worker::step_reading(std::uint32_t fd) {
     // and died, with our first look.
     if (client.in > in_start && current(record).begun_ns == 0)
         commit(record, [&](Exchange& next) { next.begun_ns = now_ns_; });
-    if (parse_request(fd)) return true;
+    const Heard heard = parse_request(fd);
+    if (heard == Heard::Something) return true;
+    // It is whole, and is answered although its client says no more.
+    if (heard == Heard::NoRoom) return false;
     if (client.has_ended) {
         close_client(fd, wire::Outcome::ClientGone);
         return false;
@@ -89,31 +98,31 @@ bool Worker::step_reading(std::uint32_t fd) {
     return moved && client.can_read;
 }
 
-bool Worker::parse_request(std::uint32_t fd) {
+Heard Worker::parse_request(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     const Exchange& now = current(record);
     const Socket& client = runtime_.socket(fd);
     const ListenerEntry* const listener = listener_of(now);
-    if (record.ring == kNone || client.in == now.in_start) return false;
+    if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
         http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
-    if (result.state == http::HeadState::NeedMore) return false;
+    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
-        return true;
+        return Heard::Something;
     }
     if (listener == nullptr) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
-        return true;
+        return Heard::Something;
     }
     if (record.caller == Caller::Wrong) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
-        return true;
+        return Heard::Something;
     }
     if (heads_.size() <= kSpared) {
         starve(fd);
-        return false;
+        return Heard::NoRoom;
     }
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
@@ -122,7 +131,7 @@ bool Worker::parse_request(std::uint32_t fd) {
     const std::uint32_t block = write_request(head, fd, id, bytes);
     if (block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
-        return true;
+        return Heard::Something;
     }
     commit(record, [&](Exchange& next) {
         next.phase = Phase::Ready;
@@ -141,7 +150,7 @@ bool Worker::parse_request(std::uint32_t fd) {
         next.response = Flow{};
         next.response.head = kNone;
     });
-    return true;
+    return Heard::Something;
 }
 
 // Chunked bodies: how far the framing is known. False where it is broken.
@@ -152,8 +161,9 @@ bool Worker::advance_body(std::uint32_t fd, Flow Exchange::*which) {
     const bool is_request = which == &Exchange::request;
     const std::uint32_t source = is_request ? fd : now.upstream;
     const std::uint64_t in = runtime_.socket(source).in;
-    if (before.framing != Framing::Chunked || before.in_end != kUnknown) return true;
-    if (before.in_parsed >= in && before.left_out == 0) return true;
+    if (before.framing != Framing::Chunked) return true;
+    // Also behind the last byte something may be left out as soon as all before it is written.
+    if ((before.in_end != kUnknown || before.in_parsed >= in) && before.left_out == 0) return true;
     const std::uint64_t out = runtime_.socket(is_request ? now.upstream : fd).out;
     Flow flow = before;
     std::uint64_t begun = 0;
@@ -175,17 +185,20 @@ bool Worker::advance_body(std::uint32_t fd, Flow Exchange::*which) {
     return true;
 }
 
-// Writes what may be passed on; what is left out splits it into several writes. False where the
-// chunks are broken.
+// Writes what may be passed on; what is left out splits it into several writes, of which one call
+// makes a few. False where the chunks are broken.
 bool Worker::pass_on(std::uint32_t fd, Flow Exchange::*which) {
     const Record& record = runtime_.record(fd);
     const std::uint32_t up = current(record).upstream;
     const bool is_request = which == &Exchange::request;
-    do {
+    for (int writes = 0; writes < kWritesMax; ++writes) {
         if (!advance_body(fd, which)) return false;
-    } while (flush(current(record).*which, is_request ? fd : up, is_request ? up : fd) &&
-             (current(record).*which).left_out > 0);
-    return true;
+        if (!flush(current(record).*which, is_request ? fd : up, is_request ? up : fd) ||
+            (current(record).*which).left_out == 0)
+            return true;
+    }
+    // Else there would seem to be no more.
+    return advance_body(fd, which);
 }
 
 // Passes on what has come of the request. False where its chunks are broken.
@@ -237,7 +250,6 @@ Heard Worker::parse_response(std::uint32_t fd) {
     if (ring == kNone || upstream.in == now.upstream_in_start) return Heard::Nothing;
     http::Asked asked;
     asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
-    asked.version_minor = (now.flags & kHttp10) != 0 ? 0 : 1;
     static thread_local http::RequestHead sent;
     if ((now.flags & kUpgradeAsked) != 0) {
         http::parse_request_head({segment_.heads[now.request.head], now.request.head_bytes}, sent);
@@ -262,6 +274,9 @@ Heard Worker::parse_response(std::uint32_t fd) {
     const bool is_early =
         head.status >= 200 && !is_complete(now.request, upstream.out, 0, Source::Open);
     if (is_early) commit(record, close_both_after);
+    // Who speaks HTTP/1.0 reads no chunks: gets their data, and the end of the connection.
+    const bool is_unchunked = head.framing == http::Framing::Chunked && (now.flags & kHttp10) != 0;
+    if (is_unchunked) commit(record, [](Exchange& next) { next.flags &= ~kKeepAlive; });
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(record), bytes);
     if (block == kNone) {
@@ -274,23 +289,21 @@ Heard Worker::parse_response(std::uint32_t fd) {
     }
     if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
         slots_[now.slot].keep_alive.told(said->value);
-    const http::Field* const type = head.find("content-type");
-    const bool is_events =
-        type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
     const std::uint64_t out_start = runtime_.socket(fd).out;
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
-    if (head.framing == http::Framing::UntilClose && head.status != 101)
+    if ((head.framing == http::Framing::UntilClose && head.status != 101) || is_unchunked)
         set_closing(static_cast<int>(fd), Closing::Reset);
     commit(record, [&](Exchange& next) {
         next.status = head.status;
-        if (is_events) next.flags |= kEventStream;
+        if (is_event_stream(head)) next.flags |= kEventStream;
         next.phase = head.status == 101 ? Phase::Tunnel : Phase::Answering;
         set_flow(next.response, head, in_body);
+        if (is_unchunked) next.response.body.leave_out_framing();
         next.response.head = block;
         next.response.head_bytes = bytes;
         next.response.out_start = out_start;
         if (head.status < 200 && head.status != 101) next.flags |= kInterim;
-        if (!head.keep_alive || (next.flags & kHttp10) != 0) next.flags |= kUpstreamCloses;
+        if (!head.keep_alive) next.flags |= kUpstreamCloses;
         if (head.status == 101) {  // All that follows the request's head is the tunnel's.
             next.request.framing = next.response.framing = Framing::UntilClose;
             next.request.in_end = next.response.in_end = kUnknown;
@@ -361,8 +374,8 @@ void Worker::finish(std::uint32_t fd) {
     const std::uint32_t up = before.upstream;
     const bool request_done =
         up != kNone && is_complete(before.request, runtime_.socket(up).out, 0, Source::Open);
-    const bool client_stays = (before.flags & kKeepAlive) != 0 && request_done &&
-                              before.response.framing != Framing::UntilClose;
+    const bool client_stays =
+        (before.flags & kKeepAlive) != 0 && request_done && !ends_with_connection(before.response);
     // What it has said beside the answer is not told again while it is idle: also that it ends.
     const bool upstream_stays =
         request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
@@ -376,12 +389,16 @@ void Worker::finish(std::uint32_t fd) {
     if (client_stays) {
         next_request(fd, how);
     } else {
-        if (before.response.framing == Framing::UntilClose)
-            set_closing(static_cast<int>(fd), Closing::End);
+        if (ends_with_connection(before.response)) set_closing(static_cast<int>(fd), Closing::End);
         // Intent first: all is passed on, and a successor only has to close.
         record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        counting_.end(record, fd, how, [](Exchange& next) { next.upstream = kNone; });
+        counting_.end(record, fd, how, [](Exchange& next) {
+            next.upstream = kNone;
+            next.request.head = next.response.head = kNone;
+        });
+        free_head(before.request.head);
+        free_head(before.response.head);
         ::shutdown(static_cast<int>(fd), SHUT_WR);
         runtime_.socket(fd).since_ns = now_ns_;
         lingering_.push_back(fd);

@@ -49,6 +49,11 @@ bool advance(Flow& flow, std::uint64_t out, std::string_view bytes) {
     return true;
 }
 
+bool ends_with_connection(const Flow& flow) {
+    return flow.framing == Framing::UntilClose ||
+           (flow.framing == Framing::Chunked && flow.body.leaves_out_framing());
+}
+
 bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source) {
     if (head_left(flow, out) > 0) return false;
     const std::uint64_t passed = forwarded(flow, out);

@@ -2,7 +2,8 @@
 // output, and after it output byte out_start + head_bytes + n is input byte in_body + n. So how far
 // the output was written, which the kernel knows, is all there is to know. Pure.
 //
-// Where bytes of a chunked body are left out (extensions, trailers), the map ends before them. Once
+// Where bytes of a chunked body are left out (extensions, trailers; for who reads no chunks all but
+// their data), the map ends before them. Once
 // everything before them is written, in_body moves by as much: from there on another map holds, and
 // at that instant both tell the same. So such a body, too, is continued by a successor.
 #pragma once
@@ -30,6 +31,9 @@ std::uint64_t limit_of(const Flow& flow, std::uint64_t in);
 // It stops at what is left out and cannot be yet, and at the message's end. False where the chunks
 // are broken.
 bool advance(Flow& flow, std::uint64_t out, std::string_view bytes);
+
+// Where it ends, whoever gets it is told by the connection's end alone.
+bool ends_with_connection(const Flow& flow);
 
 // The whole message, head and body, has been written.
 bool is_complete(const Flow& flow, std::uint64_t out, std::uint64_t in, Source source);

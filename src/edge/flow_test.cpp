@@ -63,6 +63,16 @@ TEST(Flow, IsCompleteExactlyAtItsEnd) {
     EXPECT_FALSE(is_complete(endless, 1399, 840, Source::Ended));
 }
 
+TEST(Flow, WhatSaysItsOwnEndNeedsNoEndOfTheConnection) {
+    EXPECT_FALSE(ends_with_connection(sample(Framing::Length, 840)));
+    EXPECT_TRUE(ends_with_connection(sample(Framing::UntilClose, kUnknown)));
+    Flow flow = sample(Framing::Chunked, kUnknown);
+    flow.body = http::BodyDecoder(http::Framing::Chunked, 0);
+    EXPECT_FALSE(ends_with_connection(flow));
+    flow.body.leave_out_framing();
+    EXPECT_TRUE(ends_with_connection(flow));
+}
+
 TEST(Flow, ASourceThatEndsEarlyIsNoticedOnceAllItSaidHasLeft) {
     const Flow flow = sample(Framing::Length, 840);
     EXPECT_FALSE(is_cut_short(flow, 1200, 700, Source::Ended));
@@ -114,12 +124,16 @@ TEST(Flow, RandomPiecesAddUpToTheMessage) {
     }
 }
 
+enum class Leaves { Chunks, Data };
+
 // A chunked body on its way: what has come, what has been written, and the flow between them.
 class Passage {
 public:
-    Passage(std::string body, Random& random) : text_(std::move(body)), random_(random) {
+    Passage(std::string body, Leaves leaves, Random& random)
+        : text_(std::move(body)), random_(random) {
         flow_ = sample(Framing::Chunked, kUnknown);
         flow_.body = http::BodyDecoder(http::Framing::Chunked, 0);
+        if (leaves == Leaves::Data) flow_.body.leave_out_framing();
     }
     // Some bytes come, are parsed in pieces, and some are written; a successor could take over
     // between any two of these.
@@ -157,7 +171,7 @@ private:
 
 // Chunks with and without extensions, a last one, trailers; what of it may be passed on, beside it.
 struct Sent {
-    std::string whole, passed;
+    std::string whole, passed, data;
 };
 
 Sent random_chunks(Random& random) {
@@ -179,6 +193,7 @@ Sent random_chunks(Random& random) {
         put_size(kSizes[which]);
         sent.whole.append(kData[which]).append("\r\n");
         sent.passed.append(kData[which]).append("\r\n");
+        sent.data.append(kData[which]);
     }
     put_size(random.below(2) == 0 ? "0" : "00");
     if (random.below(2) == 0) sent.whole += "X-Sum: 1\r\nContent-Length: 7\r\n";
@@ -187,16 +202,19 @@ Sent random_chunks(Random& random) {
     return sent;
 }
 
-// However a body is cut on its way in and out, it leaves without its extensions and trailers, and
-// no byte of what follows it leaves with it.
+// However a body is cut on its way in and out, it leaves without its extensions and trailers, or
+// as its data alone, and no byte of what follows it leaves with it.
 TEST(Flow, ChunksLeaveWithoutWhatIsLeftOutHoweverTheyCome) {
     Random random(11);
     for (int round = 0; round < 3000; ++round) {
         const Sent sent = random_chunks(random);
-        Passage passage(sent.whole + "GET /next HTTP/1.1\r\n", random);
-        for (int steps = 0; steps < 10'000 && !passage.is_over(); ++steps) passage.step();
-        ASSERT_EQ(passage.written(), sent.passed) << testing::PrintToString(sent.whole);
-        ASSERT_EQ(passage.end(), 540 + sent.whole.size());
+        for (const Leaves leaves : {Leaves::Chunks, Leaves::Data}) {
+            Passage passage(sent.whole + "GET /next HTTP/1.1\r\n", leaves, random);
+            for (int steps = 0; steps < 10'000 && !passage.is_over(); ++steps) passage.step();
+            ASSERT_EQ(passage.written(), leaves == Leaves::Data ? sent.data : sent.passed)
+                << testing::PrintToString(sent.whole);
+            ASSERT_EQ(passage.end(), 540 + sent.whole.size());
+        }
     }
 }
 

@@ -116,8 +116,6 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
         edits.drop_known = http::bit_of(http::Known::Forwarded);
     }
     edits.upgrade = head.upgrade;
-    // What such a server means by a connection that stays it does not always say.
-    if (head.version_minor == 0) edits.persistence = http::Persistence::Close;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
         http::emit_request_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
@@ -145,6 +143,8 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
         edits.add = {&waited, 1};
     }
     edits.upgrade = head.status == 101 ? head.upgrade : std::string_view{};
+    if (head.framing == http::Framing::Chunked && (exchange.flags & kHttp10) != 0)
+        edits.framing = http::Framing::UntilClose;
     const bool stays = (exchange.flags & kKeepAlive) != 0;
     if (!stays) edits.persistence = http::Persistence::Close;
     if (stays && (exchange.flags & kHttp10) != 0) edits.persistence = http::Persistence::KeepAlive;

@@ -39,7 +39,7 @@ struct Flow {
     std::uint32_t head_bytes;
     Framing framing;
     std::uint32_t left_out;  // Chunked: so many bytes before in_parsed are not passed on.
-    http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed.
+    http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed, what it leaves out.
 };
 static_assert(sizeof(Flow) == 72);
 

@@ -27,9 +27,11 @@ struct Socket {
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
+    std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
     std::uint32_t held_bytes = 0;
     std::uint32_t held_service = 0;  // The place of the service it waits for.
     bool is_held = false;
+    bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.
@@ -87,9 +89,11 @@ struct Answer {
     wire::Outcome outcome;
     std::string_view why;
 };
+constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
+                          "no instance of this service became ready in time"};
 
-// What an upstream has said: nothing that is an answer yet; something, by which the exchange went
-// on; or an answer's head, for which no block was free.
+// What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
+// head for which no block was free.
 enum class Heard { Nothing, Something, NoRoom };
 
 class Worker;

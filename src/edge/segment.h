@@ -13,7 +13,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 4;
+constexpr std::uint32_t kLayoutVersion = 5;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
 // Buffers: one for each side of which bytes wait, or may have to be sent again.

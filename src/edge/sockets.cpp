@@ -21,6 +21,9 @@ std::string_view ring_piece(const Segment& segment, std::uint32_t ring, std::uin
 
 // Enough for a head or a small answer; what is longer is read by a second call.
 constexpr std::uint64_t kOnePieceBytes = 4096;
+// Of those that wait, so many are looked at for each block that is given back: not each of them can
+// use it. What is missed by that waits until the next sweep.
+constexpr std::size_t kFedByOne = 32;
 
 iovec to_part(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
@@ -140,8 +143,7 @@ void Worker::free_ring(Record& record) {
     record.ring = kNone;
     if (ring == kNone) return;
     rings_.push_back(ring);
-    again_.insert(again_.end(), starved_.begin(), starved_.end());
-    starved_.clear();
+    feed(kFedByOne);
 }
 
 // Where nothing is waited for but more bytes: a quiet tunnel or a slow answer needs no block.
@@ -167,13 +169,27 @@ void Worker::free_empty_rings(std::uint32_t fd) {
 void Worker::free_head(std::uint32_t block) {
     if (block == kNone) return;
     heads_.push_back(block);
-    again_.insert(again_.end(), starved_.begin(), starved_.end());
-    starved_.clear();
+    feed(kFedByOne);
 }
 
-// All blocks are taken: its bytes stay with the kernel until one is free.
+// All blocks are taken: its bytes stay with the kernel until one is free. Once in the list, however
+// often it is looked at meanwhile, and whatever it waits for.
 void Worker::starve(std::uint32_t client) {
-    if (client != kNone) starved_.push_back(client);
+    if (client == kNone || runtime_.socket(client).is_starved) return;
+    runtime_.socket(client).is_starved = true;
+    starved_.push_back(client);
+}
+
+// Those that have waited longest are looked at again.
+void Worker::feed(std::size_t count) {
+    const auto end =
+        starved_.begin() + static_cast<std::ptrdiff_t>(std::min(count, starved_.size()));
+    for (auto at = starved_.begin(); at != end; ++at) {
+        if (!is_own_client(*at)) continue;
+        runtime_.socket(*at).is_starved = false;
+        again_.push_back(*at);
+    }
+    starved_.erase(starved_.begin(), end);
 }
 
 void Worker::close_socket(std::uint32_t fd) {

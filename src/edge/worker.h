@@ -72,6 +72,7 @@ private:
     void free_empty_rings(std::uint32_t fd);
     void free_head(std::uint32_t block);
     void starve(std::uint32_t client);
+    void feed(std::size_t count);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
     // ends.cpp: how exchanges and connections end, and the time limits.
@@ -92,7 +93,7 @@ private:
     bool pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     void remember_tunnel(std::uint32_t fd);
-    bool parse_request(std::uint32_t fd);
+    Heard parse_request(std::uint32_t fd);
     Heard parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
     bool pass_on(std::uint32_t fd, Flow Exchange::*which);
@@ -128,9 +129,8 @@ private:
     std::uint32_t number_;
     Counting counting_;
     Callers callers_;
-    os::FileDescriptor epoll_, wake_;
-    os::FileDescriptor spare_;  // Closed to refuse whom no descriptor is left for.
-    std::int64_t now_ns_ = 0, swept_ns_ = 0;
+    os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
+    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0;
     Random random_;
     std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
     std::vector<std::uint32_t> clients_, lingering_, handed_;

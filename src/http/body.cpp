@@ -73,11 +73,13 @@ Fed BodyDecoder::pass(std::string_view bytes) {
     bool is_kept = true;  // What is consumed now: one run, up to where that changes.
     while (fed.consumed < bytes.size() && state() == BodyState::NeedMore) {
         if (is_bulk()) {
+            if (fed.consumed > 0 && !is_kept) break;
+            is_kept = true;
             fed.consumed += take_bulk(bytes.size() - fed.consumed);
             continue;
         }
         const BodyDecoder before = *this;
-        const bool is_next_kept = step(bytes[fed.consumed]);
+        const bool is_next_kept = step(bytes[fed.consumed]) && !leaves_out_framing();
         if (state() == BodyState::Bad) break;
         if (fed.consumed > 0 && is_next_kept != is_kept) {
             *this = before;

@@ -49,6 +49,9 @@ public:
     // a whole, and then the piece is empty. Who looks at `consumed` alone learns how many raw bytes
     // belong to the message.
     Fed pass(std::string_view bytes);
+    // From now on pass() leaves out all framing, too: for who reads no chunks (HTTP/1.0).
+    void leave_out_framing() { is_payload_only_ = 1; }
+    bool leaves_out_framing() const { return is_payload_only_ != 0; }
 
     // The sender closed its side: Done where that is how the body ends, or it had ended; else Bad.
     BodyState end_of_input();
@@ -102,6 +105,7 @@ private:
     Step step_ = Step::Done;
     Rule rule_ = Rule::None;
     std::uint8_t is_canonical_ = 1;
+    std::uint8_t is_payload_only_ = 0;
 };
 
 static_assert(std::is_trivially_copyable_v<BodyDecoder>);

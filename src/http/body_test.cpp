@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::string_literals;
 
-enum class Way { Decode, Pass };
+enum class Way { Decode, Pass, PassData };
 
 struct Outcome {
     std::string pieces;
@@ -52,9 +52,13 @@ Outcome run(BodyDecoder body, std::string_view bytes, Way way) {
     return finish(body, outcome);
 }
 
-Outcome chunked(std::string_view bytes, Way way) {
-    return run(BodyDecoder(Framing::Chunked, 0), bytes, way);
+BodyDecoder decoder_of(Way way) {
+    BodyDecoder body(Framing::Chunked, 0);
+    if (way == Way::PassData) body.leave_out_framing();
+    return body;
 }
+
+Outcome chunked(std::string_view bytes, Way way) { return run(decoder_of(way), bytes, way); }
 
 struct BodyCase {
     Rule rule;
@@ -114,7 +118,7 @@ const std::vector<BodyCase> kBodyCases = {
 };
 
 TEST(ChunkedBody, RefusesWhatBreaksARuleAndTakesItsNeighbour) {
-    for (const Way way : {Way::Decode, Way::Pass}) {
+    for (const Way way : {Way::Decode, Way::Pass, Way::PassData}) {
         for (const BodyCase& tried : kBodyCases) {
             const Outcome bad = chunked(tried.refused, way);
             EXPECT_EQ(bad.state, BodyState::Bad) << tried.refused.substr(0, 100);
@@ -162,6 +166,25 @@ TEST(ChunkedBody, ConsumesEitherWhatIsPassedOnOrWhatIsLeftOut) {
     EXPECT_EQ(body.state(), BodyState::Done);
 }
 
+// Who reads no chunks gets their data alone, each by itself.
+TEST(ChunkedBody, PassesOnPayloadOnlyWhereAllFramingIsLeftOut) {
+    const std::string text = "5\r\nhello\r\n6 ;a=b\r\n\r\n0\r\n\r\r\n0;c\r\nx: y\r\n\r\n";
+    const std::vector<std::string> runs = {"5\r\n", "hello", "\r\n6 ;a=b\r\n", "\r\n0\r\n\r",
+                                           "\r\n0;c\r\nx: y\r\n\r\n"};
+    BodyDecoder body = decoder_of(Way::PassData);
+    const std::string input = text + "next";
+    std::string_view left = input;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        const Fed fed = body.pass(left);
+        EXPECT_EQ(left.substr(0, fed.consumed), runs[i]);
+        EXPECT_EQ(fed.piece, i % 2 == 1 ? runs[i] : std::string());
+        left.remove_prefix(fed.consumed);
+    }
+    EXPECT_EQ(body.state(), BodyState::Done);
+    EXPECT_EQ(left, "next");
+    EXPECT_EQ(chunked(input, Way::PassData).pieces, chunked(input, Way::Decode).pieces);
+}
+
 // A canonical body in one call is one piece: one write.
 TEST(ChunkedBody, PassesACanonicalBodyInOnePiece) {
     const std::string text = "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
@@ -175,13 +198,13 @@ TEST(ChunkedBody, PassesACanonicalBodyInOnePiece) {
 }
 
 TEST(Body, GivesTheSameResultHoweverItIsCut) {
-    for (const Way way : {Way::Decode, Way::Pass}) {
+    for (const Way way : {Way::Decode, Way::Pass, Way::PassData}) {
         for (const BodyCase& tried : kBodyCases) {
             for (const std::string& text : {tried.refused, tried.accepted + "next"}) {
                 if (text.size() > 2000) continue;
                 const Outcome whole = chunked(text, way);
                 for (std::size_t cut = 0; cut <= text.size(); ++cut) {
-                    BodyDecoder body(Framing::Chunked, 0);
+                    BodyDecoder body = decoder_of(way);
                     Outcome outcome;
                     feed(body, std::string_view(text).substr(0, cut), way, outcome);
                     feed(body, std::string_view(text).substr(cut), way, outcome);

@@ -123,7 +123,7 @@ std::optional<std::size_t> emit_request_head(const RequestHead& head, const Edit
     writer.put(head.method);
     writer.put(head.path.empty() || head.path.front() == '?' ? " /" : " ");
     writer.put(head.path);
-    writer.put(head.version_minor == 0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n");
+    writer.put(" HTTP/1.1\r\n");
     writer.put_field("Host", host);
     const Framing framing = edits.framing.value_or(head.framing);
     put_framing(writer, head, framing);

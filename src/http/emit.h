@@ -6,9 +6,7 @@
 // away), Keep-Alive, Proxy-*, Upgrade, HTTP2-Settings, TE but for "trailers", Trailer (trailers are
 // not passed on), and Content-Length, Transfer-Encoding and Host as received. Written anew: Host,
 // the framing, Connection, Upgrade; "Connection: close" always where the body ends with the
-// connection. All others keep their order; those set or added come last. A request is written in
-// the version it came in: to HTTP/1.0 nobody may answer in chunks, which such a client cannot read
-// (9112 2.3, 6.1).
+// connection. All others keep their order; those set or added come last.
 #pragma once
 
 #include <cstddef>

@@ -115,15 +115,14 @@ TEST(EmitRequest, AppliesTheEdits) {
               "X-Set: 6\r\nX-New: 7\r\n\r\n");
 }
 
-// Asked in HTTP/1.1 a server may answer in chunks, which this client cannot read.
-TEST(EmitRequest, KeepsTheVersionAndPromisesNothingThatTheClientDidNot) {
+TEST(EmitRequest, RaisesTheVersionWithoutPromisingWhatTheClientDidNot) {
     const RequestHead head = request("PUT / HTTP/1.0\r\nExpect: x\r\nContent-Length: 0\r\n\r\n");
-    EXPECT_EQ(written(head, kNone), "does not fit") << "a request needs a host";
+    EXPECT_EQ(written(head, kNone), "does not fit") << "an HTTP/1.1 request needs a host";
     Edits edits;
     edits.host = "a";
     edits.persistence = Persistence::Close;
     EXPECT_EQ(written(head, edits),
-              "PUT / HTTP/1.0\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+              "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 TEST(EmitRequest, WritesAllOrNothing) {

@@ -221,7 +221,6 @@ Rule conclude_response_framing(const Asked& asked, ResponseHead& head) {
         head.framing = Framing::None;
         return Rule::None;
     }
-    if (head.framing == Framing::Chunked && asked.version_minor == 0) return Rule::CodingInOld;
     if (head.status == 205 && head.framing == Framing::None) {
         // It has no body (9110 15.3.6), which the next one has to be told. Its sender closes.
         head.framing = Framing::Length;

@@ -86,7 +86,6 @@ struct Asked {
     std::string_view method = {};
     // As it was sent, or empty: then a 101 is refused. One may choose among several.
     std::string_view upgrade = {};
-    std::uint8_t version_minor = 1;  // 0: chunks are refused (9112 6.1).
 };
 
 // Looks for the empty line that ends the head, and refuses stray CR, LF and controls on the way.

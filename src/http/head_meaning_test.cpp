@@ -205,21 +205,6 @@ TEST(ResponseHead, SwitchesToAnyOfTheProtocolsThatWereAskedFor) {
     }
 }
 
-// Who speaks HTTP/1.0 would take the chunks for the body.
-TEST(ResponseHead, RefusesChunksForWhoAskedWithHttp10) {
-    const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n";
-    ResponseHead head;
-    const auto rule = [&](std::string_view method, const std::string& line) {
-        return parse_response_head(line + "\r\n" + chunked,
-                                   {.method = method, .upgrade = {}, .version_minor = 0}, head)
-            .rule;
-    };
-    EXPECT_EQ(rule("GET", "HTTP/1.1 200 OK"), Rule::CodingInOld);
-    EXPECT_EQ(rule("GET", "HTTP/1.1 205 Re"), Rule::CodingInOld);
-    EXPECT_EQ(rule("HEAD", "HTTP/1.1 200 OK"), Rule::None) << "no body, no chunks";
-    EXPECT_EQ(rule("GET", "HTTP/1.1 304 No"), Rule::None);
-}
-
 TEST(WithoutH2c, LeavesWhatElseIsOffered) {
     std::array<char, 12> room{};
     EXPECT_EQ(without_h2c("", room), "");

@@ -44,7 +44,7 @@ constexpr std::array<RuleText, kRuleCount> kTexts = {{
     {"H1-TE", 400, "Transfer-Encoding is malformed (9112 6.1)"},
     {"H1-TE-CODING", 501, "a transfer coding other than chunked (9112 6.1)"},
     {"H1-TE-CL", 400, "Transfer-Encoding together with Content-Length (9112 6.3)"},
-    {"H1-TE-10", 400, "Transfer-Encoding in HTTP/1.0, or to who speaks it (9112 6.1)"},
+    {"H1-TE-10", 400, "Transfer-Encoding in HTTP/1.0 (9112 6.1)"},
     {"H1-CONN", 400, "Connection is not a list of tokens (9110 7.6.1)"},
     {"H1-CONN-MANY", 400, "Connection lists more than 16 names"},
     {"H1-UPGRADE-DUP", 400, "more than one Upgrade"},

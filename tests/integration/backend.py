@@ -70,20 +70,18 @@ def read_head(peer):
         return None
     lines = head.decode("latin-1").split("\r\n")
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    method, target, version = lines[0].split(" ")
-    return method, target, version, fields
+    method, target, _ = lines[0].split(" ")
+    return method, target, fields
 
 
 def serve(connection, arrivals, allowed):
     peer = Peer(connection)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    version = ""
-    # After a request of HTTP/1.0 the connection ends, and nobody is told: as with Python's own server.
-    while version != "HTTP/1.0":
+    while True:
         request = read_head(peer)
         if request is None:
             return
-        method, target, version, fields = request
+        method, target, fields = request
         number = fields.get("x-request-id", "")
         if allowed.exists() and number not in allowed.read_text(encoding="utf-8").split():
             os.write(arrivals, f"forbidden {number} {target}\n".encode())
@@ -138,16 +136,6 @@ def serve(connection, arrivals, allowed):
                 connection.sendall(b"3e8\r\n" + data[at:at + 1000] + b"\r\n")
                 threading.Event().wait(0.001)
             connection.sendall(b"0\r\n\r\n")
-            continue
-        if kind == "pieces":  # Of no known length, as Node and Go send them.
-            old = version == "HTTP/1.0"
-            connection.sendall(b"HTTP/1.1 200 OK\r\n%s\r\n" % (
-                b"Connection: close\r\n" if old else b"Transfer-Encoding: chunked\r\n"))
-            data = expected(int(rest), 30000)
-            for at in range(0, len(data), 10000):
-                piece = data[at:at + 10000]
-                connection.sendall(piece if old else b"%x\r\n%s\r\n" % (len(piece), piece))
-            connection.sendall(b"" if old else b"0\r\n\r\n")
             continue
         if kind == "odd":
             connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

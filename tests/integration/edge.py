@@ -247,8 +247,8 @@ class Client:
                 return status, fields, body
             body += data
 
-    def request(self, method, target, body=b"", more="", chunked=False):
-        head = f"{method} {target} HTTP/1.1\r\nHost: shop\r\n{more}"
+    def request(self, method, target, body=b"", more="", chunked=False, version="1.1"):
+        head = f"{method} {target} HTTP/{version}\r\nHost: shop\r\n{more}"
         if chunked:
             head += "Transfer-Encoding: chunked\r\n"
             data = b"".join(odd_chunks(body) if chunked == "odd" else

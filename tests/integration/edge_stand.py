@@ -100,7 +100,8 @@ class Load:
         client, turn = None, number * 100_000
         kinds = [("GET", "/get/", {}), ("POST", "/post/", {"body": b"0123456789"}), ("GET", "/stream/", {}),
                  ("GET", "/chunks/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": True}),
-                 ("GET", "/odd/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": "odd"})]
+                 ("GET", "/odd/", {}), ("POST", "/echo/", {"body": bytes(range(256)) * 40, "chunked": "odd"}),
+                 ("GET", "/odd/", {"version": "1.0"}), ("GET", "/chunks/", {"version": "1.0"})]
         while not self.stop.is_set():
             turn += 1
             method, target, more = kinds[turn % len(kinds)]
@@ -114,6 +115,8 @@ class Load:
                     client = self.stand.client()
                 client.expect(method, target, **more)
                 self.done += 1
+                if "version" in more:  # It ends with its connection.
+                    client = None
             except (OSError, AssertionError, ValueError) as problem:
                 self.failures.append((method, target, repr(problem)[:200]))
                 client = None

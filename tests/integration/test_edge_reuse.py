@@ -102,9 +102,9 @@ def test_an_answer_that_its_end_delimits_is_whole_although_the_request_never_was
     assert client.connection.recv(1) == b""
 
 
-@pytest.mark.full  # As many requests as there is room for.
-def test_an_answer_finds_room_where_requests_have_taken_all_of_theirs(played):
-    """Else they would wait for one another; and an answer that is not read could be taken for none, and asked for again."""
+@pytest.fixture
+def crowded(played):
+    """One more request than there is room for is asked; the instance has the first, and the rest wait."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 11_000:
         pytest.skip(f"this machine allows {hard} descriptors")
@@ -112,19 +112,38 @@ def test_an_answer_finds_room_where_requests_have_taken_all_of_theirs(played):
     waiting = []
     try:
         played.limit(requests=2 * HEADS, bytes=2**31)
-        client, instance = played.asked(put(3) + b"abc")
+        played.first = played.asked(put(3) + b"abc")
         played.edge.endpoints([(*FIRST, SERVICE, played.listener.getsockname()[1], OUT)])
         for _ in range(HEADS + 800):
             waiting.append(played.client())
             waiting[-1].send(GET)
         played.edge.until(lambda: played.edge.header.get("held") == HEADS - 2 * SPARED - 1, "no room left")
-        instance.exactly(3)
-        instance.send(YES)
-        instance.close()
-        assert client.answer()[2] == b"yes"
-        played.edge.until(lambda: played.edge.outcome("success") == 1, "counted")
-        assert played.edge.header["replayed_ever"] == 0
+        yield played
     finally:
         for other in waiting:
             other.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.full  # As many requests as there is room for.
+def test_an_answer_finds_room_where_requests_have_taken_all_of_theirs(crowded):
+    """Else they would wait for one another; and an answer that is not read could be taken for none, and asked for again."""
+    client, instance = crowded.first
+    instance.exactly(3)
+    instance.send(YES)
+    instance.close()
+    assert client.answer()[2] == b"yes"
+    crowded.edge.until(lambda: crowded.edge.outcome("success") == 1, "counted")
+    assert crowded.edge.header["replayed_ever"] == 0
+
+
+@pytest.mark.full  # As many requests as there is room for, and ten seconds that no setting makes shorter.
+def test_a_request_that_finds_no_room_is_told_so_also_if_its_client_says_no_more(crowded):
+    clients = [crowded.client() for _ in range(2)]
+    for client in clients:
+        client.send(GET)
+    clients[1].connection.shutdown(socket.SHUT_WR)
+    for client in clients:
+        status, fields, _ = client.answer()
+        assert (status, fields["retry-after"]) == (503, "1")
+    crowded.edge.until(lambda: any("overloaded" in route for route in crowded.edge.routes.values()), "counted")

@@ -1,12 +1,16 @@
 """Bytes that flow both ways: tunnels with half-close, early answers, and clients that do not read."""
 import contextlib
+import os
 import resource
 import socket
+from pathlib import Path
 
 import pytest
 
-from edge import expected, odd_chunks
-from edge_stand import kill_edge, stand  # pylint: disable=unused-import
+from conftest import until
+from edge import OUT, SECOND, SERVES, expected, odd_chunks
+from edge_stand import SERVICE, kill_edge, stand  # pylint: disable=unused-import
+from test_edge_limits import FIRST, GET, SWITCHES, UPGRADE, played  # pylint: disable=unused-import
 
 
 def open_tunnel(stand, number=7):
@@ -99,6 +103,7 @@ def test_a_slow_reader_gets_no_extension_either(stand):
     assert slow.answer()[2] == expected(9, 30_000)
 
 
+RINGS = 4096  # Buffers that an edge has.
 ODD = b'3;x="\\"y"\r\nabc\r\n004 ; b\r\n0\r\n\r\r\n0;z\r\nT: 1\r\nHost: b\r\n\r\n'
 
 
@@ -163,3 +168,47 @@ def test_thousands_of_quiet_tunnels_are_in_nobodys_way(many_descriptors, stand, 
                 tunnel.send(b"y" * 64)
                 assert tunnel.exactly(64) == b"y" * 64
             kill_edge(stand)
+
+
+def own_kilobytes(pid):
+    """Of memory, without what is shared."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").split("\n")
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+def test_a_tunnel_that_waits_for_buffers_both_ways_costs_no_more_the_longer_it_waits(many_descriptors, played):  # pylint: disable=unused-argument
+    """Each look at it found none for either side, and each was followed by as many more looks."""
+    played.limit(head=3 * SECOND)
+    with contextlib.ExitStack() as until_closed:
+        def keep(ends):
+            for end in ends:
+                until_closed.callback(end.close)
+            return ends
+        tunnels = [keep(played.asked(UPGRADE)) for _ in range(6)]
+        for client, instance in tunnels:
+            instance.send(SWITCHES)
+            client.head()
+        asked = [keep(played.asked(GET)) for _ in range(200)]
+        slow = keep([played.client() for _ in range(RINGS + 100)])
+        for client in slow:
+            client.send(b"G")
+        began = played.edge.pid
+        fewest = 2 * len(asked + tunnels) + len(slow)
+        until(lambda: len(os.listdir(f"/proc/{began}/fd")) > fewest, "all taken in")
+        at = (*FIRST, SERVICE, played.listener.getsockname()[1])
+        for bits in (OUT, SERVES):  # And looked at: each worker says that it has turned.
+            played.edge.endpoints([(*at, bits)])
+        before = own_kilobytes(began)
+        for _, instance in asked:  # A part of a head: for these alone some are left.
+            instance.send(b"HTTP/1.1 ")
+        for client, instance in tunnels:
+            client.send(b"up")
+            instance.send(b"down")
+        assert [client.answer()[0] for client, _ in asked] == [504] * 200  # Three seconds later.
+        assert own_kilobytes(began) - before < 4000
+        for client in slow:
+            client.close()
+        for client, instance in tunnels:
+            assert (client.exactly(4), instance.exactly(2)) == (b"down", b"up")
+        played.edge.endpoints([(*at, OUT)])
+        assert played.edge.pid == began
