@@ -70,6 +70,7 @@ void Control::build(Service& service) {
          .text = fmt::format("v{} builds: {}", staging.release, fmt::join(spec.build.words, " "))});
     note_slot(id, "building");
     keeper_->spawn({id.slot, id.generation});
+    staging.until = env_.clock.now() + kBuildLimit;
     staging.limit = env_.timers.after(kBuildLimit, [this, id] { end_late_build(id); });
 }
 
@@ -131,9 +132,15 @@ void Control::on_build_refused(wire::SlotRef at) {
 void Control::end_late_build(model::InstanceId id) {
     Service* const builder = builder_at({id.slot, id.generation});
     if (builder == nullptr) return;
-    builder->staging.is_late = true;
-    kill_all(id);
-    builder->staging.limit = env_.timers.after(kKillAgain, [this, id] { end_late_build(id); });
+    excuse_gap();
+    Staging& staging = builder->staging;
+    Duration again = staging.until - env_.clock.now();
+    if (again <= Duration::zero()) {
+        staging.is_late = true;
+        kill_all(id);
+        again = kKillAgain;
+    }
+    staging.limit = env_.timers.after(again, [this, id] { end_late_build(id); });
 }
 
 // Nobody waits for it any more: the system or the service is to end, or there is a newer manifest.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "control/api.h"
@@ -15,6 +16,8 @@ using namespace std::chrono_literals;
 
 // Everything is looked at again so often, whatever was heard: the safety net.
 constexpr Duration kResync = 1s;
+// Later than that no turn comes of one that runs.
+constexpr Duration kLateMax = 1s;
 // After a start into a system that is down: so long for somebody to say `up`.
 constexpr Duration kDownLinger = 3s;
 
@@ -98,6 +101,7 @@ void Control::connect() {
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",
          .text = fmt::format("control began; it remembers {} services", world_.services.size())});
+    turned_ = env_.clock.now();
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
     recall_broken();
 }
@@ -118,7 +122,23 @@ void Control::mark_later(Service& service) {
     service.again = env_.timers.after(kResync, [this, id = service.row.id] { mark(id); });
 }
 
+// The machine slept, or we were stopped or starved, and with us most likely whoever was to become
+// ready, to end or to build meanwhile: that time is not theirs.
+void Control::excuse_gap() {
+    const Time now = env_.clock.now();
+    const Duration gap = now - std::exchange(turned_, now);
+    if (gap <= kResync + kLateMax) return;
+    for (auto& [slot, instance] : world_.instances) {
+        if (instance.stage != model::Stage::Ready)
+            instance.spawned = std::min(now, instance.spawned + gap);
+        instance.leaving = recovery::put_off(instance.leaving, gap);
+        if (instance.end) instance.ended = std::min(now, instance.ended + gap);
+    }
+    for (auto& [id, service] : world_.services) service.staging.until += gap;
+}
+
 void Control::turn() {
+    excuse_gap();
     if (was_adopted_) {
         const std::set<std::uint32_t> dirty = std::move(dirty_);
         dirty_.clear();

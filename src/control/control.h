@@ -68,6 +68,7 @@ private:
     void mark_all();
     void mark_later(Service& service);
     void turn();
+    void excuse_gap();
     // Hands the store what was put until now; at the latest at the end of the turn.
     void commit();
     void put(Change change) { batch_.push_back(std::move(change)); }
@@ -206,6 +207,7 @@ private:
     env::Timer end_;
     env::Timer again_;  // The snapshot.
     env::Timer listen_again_, refused_again_;
+    Time turned_{};              // When the last turn began.
     Time synced_{};              // When keeper told the whole picture last.
     std::int64_t sequence_ = 0;  // Of the timeline.
     std::uint16_t next_port_ = 0;

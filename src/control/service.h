@@ -37,7 +37,8 @@ struct Staging {
     int builds_unseen = 0;  // Of this release, that ended while nobody could see how.
     bool is_late = false;   // Over its limit: it is killed.
     env::Timer again;       // Where there was no place for the build.
-    env::Timer limit;       // Of the build.
+    Time until{};           // The build's limit.
+    env::Timer limit;
     Time began{};
 };
 

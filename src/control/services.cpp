@@ -157,23 +157,24 @@ void Control::say_state(Service& service) {
                         : "no instance is ready; requests wait"});
 }
 
-// What `npm start` stands for is in a file, and the loop waits for no disk. False until it was
-// read.
+// What `npm start` stands for is in a file, and the loop waits for no disk. The folder is the
+// service's own: how long reading it takes is not ours to say. False until it was read.
 bool Control::knows_command(Service& service, std::uint32_t release) {
     if (service.commands.contains(release)) return true;
-    if (!service.asked_commands.insert(release).second) return false;
-    const auto package = std::make_shared<Result<std::string>>(unavailable("not read yet"));
+    const model::ServiceSpec* const spec = spec_of(world_, service, release);
+    if (spec == nullptr || !service.asked_commands.insert(release).second) return false;
+    const auto command = std::make_shared<model::Command>(spec->run);
     env_.background.run(
-        [&files = env_.files, path = release_folder(service, release) + "/package.json", package] {
-            *package = files.read(path, kPackageBytesMax);
+        [&files = env_.files, path = release_folder(service, release) + "/package.json", command] {
+            const auto package = files.read(path, kPackageBytesMax);
+            if (package) *command = without_npm(*command, *package);
         },
-        [this, alive = alive_, id = service.row.id, release, package] {
+        [this, alive = alive_, id = service.row.id, release, command] {
             if (!*alive) return;
             Service& served = world_.services[id];
             served.asked_commands.erase(release);
-            const model::ServiceSpec* const spec = spec_of(world_, served, release);
-            if (spec == nullptr) return;
-            served.commands[release] = *package ? without_npm(spec->run, **package) : spec->run;
+            if (spec_of(world_, served, release) == nullptr) return;
+            served.commands[release] = *command;
             mark(id);
         });
     return false;

@@ -91,12 +91,18 @@ Result<std::unique_ptr<env::File>> LinuxFiles::open(const std::string& path, env
     return std::unique_ptr<env::File>(std::make_unique<LinuxFile>(std::move(fd), path));
 }
 
+// It may lie where somebody else writes: a pipe with no writer must not hold us, nor a device.
 Result<std::string> LinuxFiles::read(const std::string& path, std::size_t size_max) {
-    const std::unique_ptr<env::File> file = TRY(open(path, env::OpenMode::Read));
+    FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd.is_open()) return from_errno(errno, "open " + path);
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) return from_errno(errno, "stat " + path);
+    if (!S_ISREG(info.st_mode)) return invalid("read " + path + ": it is no regular file");
+    LinuxFile file(std::move(fd), path);
     std::string bytes;
     char block[16 * 1024];
     while (true) {
-        const std::size_t got = TRY(file->read_at(bytes.size(), block, sizeof(block)));
+        const std::size_t got = TRY(file.read_at(bytes.size(), block, sizeof(block)));
         bytes.append(block, got);
         if (bytes.size() > size_max) return overload("read " + path + ": larger than expected");
         if (got < sizeof(block)) return bytes;

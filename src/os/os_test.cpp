@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "os/linux_env.h"
 #include "os/linux_link.h"
@@ -91,6 +92,17 @@ TEST_F(OsTest, WhatCouldNotBeReplacedLeavesNothingBeside) {
 }
 
 // /proc is one of the file systems that know no sync of a folder.
+// Whoever owns the folder could else hold us for ever with a pipe that nobody writes.
+TEST_F(OsTest, OnlyARegularFileIsRead) {
+    const std::string pipe = folder_ + "/pipe";
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    for (const std::string& path : {pipe, folder_, std::string("/dev/zero")})
+        EXPECT_EQ(env_.files.read(path, 100).error().code, Code::Invalid) << path;
+    ASSERT_TRUE(env_.files.replace(folder_ + "/it", "text", env::Durability::None, 0600).ok());
+    ASSERT_EQ(symlink("it", (folder_ + "/link").c_str()), 0);
+    EXPECT_EQ(env_.files.read(folder_ + "/link", 100).value(), "text");
+}
+
 TEST_F(OsTest, AFolderThatCannotBeSyncedIsNoErrorAndOneThatIsNotThereIs) {
     EXPECT_TRUE(env_.files.sync_folder("/proc").ok());
     EXPECT_EQ(env_.files.sync_folder(folder_ + "/none").error().code, Code::NotFound);

@@ -68,6 +68,16 @@ LeavingStep next(const Leaving& at, const LeavingSeen& seen) {
     return std::visit([&](const auto& state) { return next_of(state, seen); }, at);
 }
 
+Leaving put_off(Leaving at, Duration by) {
+    std::visit(
+        [&](auto& state) {
+            if constexpr (requires { state.until; }) state.until += by;
+            if constexpr (requires { state.again; }) state.again += by;
+        },
+        at);
+    return at;
+}
+
 std::string_view name_of(const Leaving& at) {
     constexpr std::string_view kNames[] = {"removing", "draining", "cutting",
                                            "stopping", "stopping", "killing"};

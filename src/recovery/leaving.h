@@ -51,6 +51,8 @@ struct LeavingStep {
 };
 
 LeavingStep next(const Leaving& at, const LeavingSeen& seen);
+// The same, with so much more time: nobody could do anything meanwhile.
+Leaving put_off(Leaving at, Duration by);
 // "draining", for people.
 std::string_view name_of(const Leaving& at);
 

@@ -129,5 +129,17 @@ TEST(Leaving, WhatIgnoresSigtermIsKilledAndKilledAgain) {
     EXPECT_FALSE(step.has_changed) << "said once";
 }
 
+// A machine that slept takes nobody's time.
+TEST(Leaving, PutOffIsTheSameStateLater) {
+    const Time until{1h};
+    const Time later = until + 20min;
+    EXPECT_EQ(std::get<Draining>(put_off(Draining{until}, 20min)).until, later);
+    EXPECT_EQ(std::get<Cutting>(put_off(Cutting{until}, 20min)).until, later);
+    EXPECT_EQ(std::get<Asked>(put_off(Asked{until}, 20min)).until, later);
+    EXPECT_EQ(std::get<AskedRest>(put_off(AskedRest{until}, 20min)).until, later);
+    EXPECT_EQ(std::get<Killing>(put_off(Killing{until}, 20min)).again, later);
+    EXPECT_TRUE(std::holds_alternative<Removing>(put_off(Removing{}, 20min)));
+}
+
 }  // namespace
 }  // namespace thole::recovery

@@ -124,7 +124,9 @@ bool SimLoop::run_until(const std::function<bool()>& holds, Duration limit) {
 }
 
 void SimLoop::suspend(Duration duration) {
+    const Time before = at_;
     at_ = later(at_, duration);
+    slept_ += at_ - before;
     note("suspend", "", static_cast<std::uint64_t>(duration.count()));
 }
 

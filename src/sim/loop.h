@@ -38,6 +38,8 @@ public:
     WallTime wall() const override;
     // The world's time, which no reboot sets back.
     Time world_now() const { return at_; }
+    // The same, without what the machine slept.
+    Time awake_now() const { return at_ - slept_; }
 
     // Runs the next event. False where none will ever come.
     bool step() { return step_until(Time::max()); }
@@ -100,6 +102,7 @@ private:
     Random random_;
     Time at_ = Time(std::chrono::hours(1));
     Duration booted_at_ = Duration::zero();
+    Duration slept_ = Duration::zero();
     Duration wall_shift_ = Duration::zero();
     Queue queue_;
     Queue held_;  // Of paused processes.

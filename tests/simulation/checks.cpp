@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 constexpr std::int32_t kTerminate = 15;
 constexpr Duration kTooManyLimit = 2s;
 constexpr Duration kOnTheWay = 20ms;
+// From being asked for to running, and a sleep that is too short to be noticed.
+constexpr Duration kClaims = 2500ms;
 constexpr Duration kCutOffLimit = 3s;  // Until the edge has heard of a new port.
 
 }  // namespace
@@ -95,6 +97,12 @@ void World::check_serving(Wanted& service, int serving) {
         fmt::format("{} of {} serve, {} were promised", serving, service.name, service.scale));
 }
 
+// A machine that slept excuses nothing of what control does.
+bool World::is_calm() {
+    const Time now = host_.loop().world_now();
+    return now > disturbed_until_ || now < only_slept_until_;
+}
+
 void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request) {
     const Wanted* const service = service_of(slot);
     if (service == nullptr) return;
@@ -109,6 +117,12 @@ void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request)
                     fmt::format("{} is ended while {} calls it", name, keeper_.name_of(number)));
         }
     }
+    const Time now = host_.loop().awake_now();
+    // Who may have been somebody's of before has no time of its own, nor has who is to leave.
+    if (request.signal != kTerminate && !seen.was_asked && is_calm() &&
+        seen.claimed > control_began_ && now - seen.claimed < kStartupLimit - kClaims &&
+        !has_intent_on_disk(at))
+        return story_.fail(fmt::format("signal 9 to {} before its time to start was over", name));
     if (!edge_->was_routed(at)) return;
     if (!edge_->is_acknowledged(at))
         return story_.fail(fmt::format("signal {} to {}, whose removal was not acknowledged",
@@ -120,17 +134,16 @@ void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request)
         return story_.fail(fmt::format("signal {} to {} with {} requests under way", request.signal,
                                        name, edge_->in_flight(at)));
     // Both are on their way for a while.
-    const Time now = host_.loop().world_now();
     const bool is_early = !seen.was_asked || now - seen.asked < kGrace - kOnTheWay;
-    if (request.signal != kTerminate && is_early && now > disturbed_until_)
+    if (request.signal != kTerminate && is_early && is_calm())
         return story_.fail(fmt::format("signal 9 to {} before its grace was over", name));
 }
 
 // What a first process left has its grace, too.
 void World::check_rest(std::uint32_t slot) {
     const Slot& seen = keeper_.slots()[slot];
-    const Time now = host_.loop().world_now();
-    if (!seen.was_terminated || now <= disturbed_until_) return;
+    const Time now = host_.loop().awake_now();
+    if (!seen.was_terminated || !is_calm()) return;
     if (!seen.rest_was_asked)
         return story_.fail(
             fmt::format("what is left of {}.{} was not asked to end", slot, seen.generation));

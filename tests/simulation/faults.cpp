@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 // keeper ends a role that has not turned for 5 s, and watch a keeper.
 constexpr sim::Range kPause = {50ms, 4s};
+// Control takes a shorter sleep for a busy machine.
+constexpr Duration kNoticed = 2s;
 // What a fault has set going is over by then.
 constexpr Duration kAftermath = 5s;
 
@@ -21,6 +23,8 @@ constexpr Duration kAftermath = 5s;
 
 void World::draw_fault() {
     steps_to_fault_ = 1 + pick(chance(0.3) ? 60 : 6000);
+    const bool is_calm = host_.loop().world_now() > disturbed_until_;
+    only_slept_until_ = {};
     disturbed_until_ = std::max(disturbed_until_, host_.loop().world_now() + kAftermath);
     // On the way down only what a user would not notice.
     if (phase_ == Phase::Stopping) return fault_role();
@@ -34,11 +38,13 @@ void World::draw_fault() {
     if (drawn < 82) return fault_disk();
     if (drawn < 94) return fault_network();
     if (drawn < 97) {
-        const Duration duration = host_.loop().draw({1s, 30s});
+        const Duration duration = host_.loop().draw({1s, sleeps_long_ ? Duration(20min) : 30s});
         story_.tell("the machine sleeps for " + format_duration(duration));
         host_.loop().suspend(duration);
         // What the user waits for waits as long.
         deadline_ += duration;
+        if (is_calm && duration > kNoticed)
+            only_slept_until_ = host_.loop().world_now() + kAftermath;
     } else {
         host_.loop().jump_wall(host_.loop().draw({0s, 2h}) - Duration(1h));
     }

@@ -17,5 +17,7 @@ constexpr sim::Range kSlowJobs = {std::chrono::milliseconds(10), std::chrono::se
 constexpr Duration kShaken = std::chrono::seconds(5);
 // `stop: {grace: …}` of all services here.
 constexpr Duration kGrace = std::chrono::seconds(2);
+// `health: {startup: …}` of all services here.
+constexpr Duration kStartupLimit = std::chrono::seconds(4);
 
 }  // namespace thole::simulation

@@ -172,6 +172,7 @@ void SimKeeper::claim(wire::SlotRef at, const Program& program) {
             .died = [this, at] { settings_.died(at.slot); },
             .ended = [this, at](std::int32_t wait_status) { on_end(at, wait_status); }});
     slot.status = SlotStatus::Running;
+    slot.claimed = host_.loop().awake_now();
     slot.start_time = static_cast<std::uint64_t>(nanoseconds_of(host_.loop().now()) / 10'000'000);
     story_.tell(
         fmt::format("{} runs{}, v{}", name, program.is_build ? " (a build)" : "", program.release));
@@ -193,7 +194,7 @@ const char* SimKeeper::signal(const wire::SignalRequest& request) {
     }
     story_.tell(fmt::format("signal {} to {}", request.signal, name_of(request.at.slot)));
     settings_.signalled(request.at.slot, request);
-    if (!slot.was_asked) slot.asked = host_.loop().world_now();
+    if (!slot.was_asked) slot.asked = host_.loop().awake_now();
     slot.was_asked = true;
     slot.was_terminated = slot.was_terminated || request.signal == kSigterm;
     if (request.signal == kKilled) {

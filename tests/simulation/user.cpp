@@ -325,6 +325,10 @@ void World::look_at_timeline(const std::string& body) {
         const std::string kind = entry.text_at("kind").value_or("");
         const std::string instance = entry.text_at("instance").value_or("");
         --missing[kind];
+        // None of them takes longer than a second.
+        const std::string text = entry.text_at("text").value_or("");
+        if (text.find("not done after") != std::string::npos)
+            return story_.fail("a build was ended: " + text);
         const bool is_end = kind == "instance ended" || kind == "instance lost";
         if (is_end && !ended.insert(instance).second)
             return story_.fail(fmt::format("the end of {} is told twice", instance));

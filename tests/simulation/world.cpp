@@ -28,6 +28,7 @@ World::World(std::uint64_t seed, bool is_loud)
     // What the recorded seeds are stays as it was.
     changes_keys_ = seed > 5000 && seed % 3 != 0;
     prunes_ = seed > 40000 && seed % 4 != 0;
+    sleeps_long_ = seed > 60000 && seed % 2 != 0;
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
     host_.disk().mount_tmpfs("/run");
     boot();
@@ -80,6 +81,7 @@ void World::after_step() {
 
 void World::begin_control() {
     control_process_ = &host_.process("control");
+    control_began_ = host_.loop().awake_now();
     story_.tell("control begins");
     tell_role(wire::Role::Control, control_process_->pid());
     if (is_slow_) control_process_->background().set_takes(kSlowJobs);

@@ -94,6 +94,7 @@ private:
     void check_count(Wanted& service, int staying);
     void check_calls(Wanted& service);
     void check_serving(Wanted& service, int serving);
+    bool is_calm();
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
     void check_rest(std::uint32_t slot);
     void check_attached(EndpointId at);
@@ -131,6 +132,10 @@ private:
     std::uint32_t starts_[5] = {};
     Time disk_trouble_until_{};
     Time disturbed_until_{};
+    // Nothing but a sleep has disturbed it: what nobody is to notice.
+    Time only_slept_until_{};
+    bool sleeps_long_ = false;
+    Time control_began_{};  // Without what the machine slept.
     bool is_slow_ = false;
     bool is_edge_paused_ = false;
 
