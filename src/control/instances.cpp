@@ -263,6 +263,8 @@ void Control::adopt(const wire::SlotState& state) {
     world_.instances[made.id.slot] = std::move(made);
     Instance& instance = world_.instances[state.at.slot];
     if (instance.stage == model::Stage::Ready) route(instance, 0);
+    // An edge that is told of all but this one takes it for gone, and what it carries for broken.
+    if (instance.stage == model::Stage::Leaving) route(instance, wire::kBitControl);
 }
 
 void Control::kill_all(model::InstanceId id) {

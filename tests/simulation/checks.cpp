@@ -196,6 +196,15 @@ void World::check_attached(EndpointId at) {
         story_.fail(fmt::format("a request came to {}, which had left", keeper_.name_of(at.first)));
 }
 
+// What it carries would be listed as broken, though it may end well.
+void World::check_gone(EndpointId at) {
+    const auto found = keeper_.slots().find(at.first);
+    const bool runs = found != keeper_.slots().end() && found->second.generation == at.second &&
+                      found->second.instance != nullptr;
+    if (runs)
+        story_.fail(fmt::format("the edge is told that {} is gone", keeper_.name_of(at.first)));
+}
+
 void World::check_shut_down() {
     if (phase_ != Phase::Stopping)
         return story_.fail("keeper is to end everything, and nobody said down");

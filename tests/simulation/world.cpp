@@ -53,9 +53,11 @@ void World::boot() {
     CHECK(files.sync_folder(kProjects).ok());
     if (edge_) edges_before_.push_back(std::move(edge_));
     edge_ = std::make_unique<SimEdge>(
-        host_, story_, EdgeSettings{.run = kRun, .data = kData, .attached = [this](EndpointId at) {
-                                        check_attached(at);
-                                    }});
+        host_, story_,
+        EdgeSettings{.run = kRun,
+                     .data = kData,
+                     .attached = [this](EndpointId at) { check_attached(at); },
+                     .gone = [this](EndpointId at) { check_gone(at); }});
     follower_.begin(owner);
 }
 

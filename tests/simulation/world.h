@@ -99,6 +99,7 @@ private:
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
     void check_rest(std::uint32_t slot);
     void check_attached(EndpointId at);
+    void check_gone(EndpointId at);
     void check_shut_down();
     bool has_intent_on_disk(EndpointId at);
     std::set<std::string> callers_of(const std::string& name) const;
