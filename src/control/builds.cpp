@@ -78,7 +78,7 @@ Status Control::write_build_image(const Service& service, const model::ServiceSp
                                   model::InstanceId id) {
     const std::string folder = release_folder(service, service.staging.release);
     const std::string cache = fmt::format("{}/cache/{}", options_.data, service.row.name);
-    const env::Owner owner = owner_of(service, spec);
+    const env::Owner owner = TRY(owner_of(service, spec));
     const std::string spool = spool_of(service, {.slot = id.slot, .is_build = true});
     wire::ImageSource source;
     source.cwd = folder;

@@ -141,6 +141,7 @@ private:
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
     void name_callers(wire::SnapshotListener& listener);
+    void look_up_again();
     void publish_snapshot();
     void on_snapshot(const wire::SnapshotApplied& applied);
     void on_edge(const wire::Welcome& welcome);
@@ -165,7 +166,7 @@ private:
     std::string state_folder(const Service& service) const;
     // Without ".out" and ".err".
     std::string spool_of(const Service& service, const model::SlotRow& slot) const;
-    env::Owner owner_of(const Service& service, const model::ServiceSpec& spec) const;
+    Result<env::Owner> owner_of(const Service& service, const model::ServiceSpec& spec) const;
     bool had_another_user(const Service& service, const model::ServiceSpec& spec) const;
     bool owns_state(Service& service, const model::ServiceSpec& spec);
 
@@ -206,6 +207,8 @@ private:
     env::Timer resync_;
     env::Timer end_;
     env::Timer again_;  // The snapshot.
+    env::Timer look_up_again_;
+    std::set<std::string> unknown_users_;  // Of callers, as the snapshot was made.
     env::Timer listen_again_, refused_again_;
     Time turned_{};              // When the last turn began.
     Time synced_{};              // When keeper told the whole picture last.

@@ -152,7 +152,7 @@ bool Control::start_instance(Service& service, model::Version version) {
 Status Control::write_image(const Service& service, const Instance& instance) {
     const model::ServiceSpec& spec = *spec_of(world_, service, instance.version.release);
     const std::string folder = release_folder(service, instance.version.release);
-    const env::Owner owner = owner_of(service, spec);
+    const env::Owner owner = TRY(owner_of(service, spec));
     Variables variables = {{"PATH", is_npm_start(spec.run) ? npm_search_path(folder) : kSearchPath},
                            {"HOME", folder},
                            {"LANG", "C.UTF-8"}};
@@ -263,6 +263,8 @@ void Control::adopt(const wire::SlotState& state) {
     world_.instances[made.id.slot] = std::move(made);
     Instance& instance = world_.instances[state.at.slot];
     if (instance.stage == model::Stage::Ready) route(instance, 0);
+    // An edge that is told of all but this one takes it for gone, and what it carries for broken.
+    if (instance.stage == model::Stage::Leaving) route(instance, wire::kBitControl);
 }
 
 void Control::kill_all(model::InstanceId id) {

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr std::uint32_t kPublic = 0xffffffff;
 constexpr Duration kListenAgainPause = std::chrono::seconds(1);
+constexpr Duration kLookUpAgain = 1s;
 constexpr Duration kParkAgainPause = 50ms;
 constexpr Duration kParkAgainLimit = 10s;
 constexpr Duration kLeaveLimit = 1s;  // An edge that nobody knows any more may just be leaving.
@@ -196,25 +197,44 @@ bool Control::has_listeners(const Service& service) const {
     });
 }
 
-// The user of the release that is wanted, and while another one runs that one's, too.
+// The user of the release that is wanted, and while another one runs that one's, too. Where one of
+// them cannot be looked up just now nobody is refused: it may be that one who calls.
 void Control::name_callers(wire::SnapshotListener& listener) {
     const Service& caller = world_.services[listener.caller];
     std::vector<std::uint32_t> uids;
+    bool are_known = true;
     const std::vector<const model::ServiceSpec*> specs = specs_in_use(world_, caller);
     for (auto spec = specs.rbegin(); spec != specs.rend(); ++spec) {
-        const std::uint32_t uid = owner_of(caller, **spec).uid;
-        if (std::find(uids.begin(), uids.end(), uid) == uids.end()) uids.push_back(uid);
+        const Result<env::Owner> owner = owner_of(caller, **spec);
+        are_known = are_known && owner.ok();
+        if (!owner)
+            unknown_users_.insert((*spec)->user);
+        else if (std::find(uids.begin(), uids.end(), owner->uid) == uids.end())
+            uids.push_back(owner->uid);
     }
     const bool are_own = std::find(uids.begin(), uids.end(), 0U) == uids.end();
-    listener.check_caller = env_.processes.self().uid == 0 && are_own ? 1 : 0;
+    listener.check_caller = env_.processes.self().uid == 0 && are_own && are_known ? 1 : 0;
     listener.caller_uid = uids.empty() ? 0 : uids.front();
     listener.caller_uid_too = uids.size() < 2 ? listener.caller_uid : uids[1];
+}
+
+void Control::look_up_again() {
+    if (unknown_users_.empty()) return;
+    look_up_again_ = env_.timers.after(kLookUpAgain, [this] {
+        const bool is_known =
+            std::any_of(unknown_users_.begin(), unknown_users_.end(),
+                        [&](const auto& name) { return env_.processes.user(name).ok(); });
+        if (!is_known) return look_up_again();
+        snapshot_is_stale_ = true;
+        mark_all();
+    });
 }
 
 // On the disk before the edge is asked for it. One that is not parked yet is left out: the edge
 // could not take it.
 void Control::publish_snapshot() {
     snapshot_is_stale_ = false;
+    unknown_users_.clear();
     wire::Snapshot snapshot;
     snapshot.version = ++snapshot_;
     put(model::NumberRow{"snapshot", static_cast<std::int64_t>(snapshot_)});
@@ -239,6 +259,7 @@ void Control::publish_snapshot() {
         if (!is_public) { name_callers(listener); }
         snapshot.listeners.push_back(listener);
     }
+    look_up_again();
     const std::string folder = options_.data + "/edge";
     const auto failed = std::make_shared<std::string>();
     const std::uint64_t oldest =

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t kUidFirst = 61184;  // Debian assigns none of these (policy 9.2.2).
 constexpr std::uint32_t kUidCount = 4336;
+constexpr Duration kLookUpAgain = std::chrono::seconds(1);
 constexpr std::size_t kFilesBytesMax = 64 * 1024 * 1024;
 
 std::string command_text(const model::Command& command) {
@@ -81,14 +82,12 @@ std::string Control::spool_of(const Service& service, const model::SlotRow& slot
     return fmt::format("{}/spool/{}-{}", options_.data, service.row.name, place);
 }
 
-env::Owner Control::owner_of(const Service& service, const model::ServiceSpec& spec) const {
+// An error where its user cannot be looked up, for a while or for good: it is nobody else's then.
+Result<env::Owner> Control::owner_of(const Service& service, const model::ServiceSpec& spec) const {
     const env::Owner self = env_.processes.self();
     if (self.uid != 0 || spec.user == "root") return self;
-    if (!spec.user.empty()) {
-        const auto owner = env_.processes.user(spec.user);
-        if (owner) return *owner;
-    }
-    return {service.row.uid, service.row.uid};
+    if (!spec.user.empty()) return env_.processes.user(spec.user);
+    return env::Owner{service.row.uid, service.row.uid};
 }
 
 // Of any release: then its folders may be that one's.
@@ -102,7 +101,13 @@ bool Control::had_another_user(const Service& service, const model::ServiceSpec&
 // What it keeps goes to the user of the release that is to start, once nobody runs who had it
 // before. False until that is done.
 bool Control::owns_state(Service& service, const model::ServiceSpec& spec) {
-    const env::Owner owner = owner_of(service, spec);
+    const Result<env::Owner> looked_up = owner_of(service, spec);
+    if (!looked_up) {
+        service.trouble = looked_up.error().message;
+        mark_later(service);
+        return false;
+    }
+    const env::Owner owner = *looked_up;
     if (service.state_uid == owner.uid || !had_another_user(service, spec)) return true;
     if (std::exchange(service.is_handing_over, true)) return false;
     const auto done = std::make_shared<Status>(success());
@@ -297,10 +302,19 @@ void Control::begin_release(Service& service, const std::string& digest) {
     // What another user keeps there stays that user's until nobody of its own runs any more.
     const bool keeps = service.spec.state_bytes > 0 && !had_another_user(service, service.spec);
     const std::string state = keeps ? state_folder(service) : std::string();
+    const Result<env::Owner> owner = owner_of(service, service.spec);
+    if (!owner) {
+        service.trouble = owner.error().message;
+        staging.again = env_.timers.after(kLookUpAgain, [this, id = service.row.id] {
+            Service& staged = world_.services[id];
+            begin_release(staged, std::string(staged.staging.digest));
+        });
+        return;
+    }
     const auto copied = std::make_shared<Status>(success());
     env_.errands.run(
-        [&env = env_, from, list, folder, cache, state, owner = owner_of(service, service.spec),
-         digest, path = service.spec.path, extra = digest_extra(service.spec), copied,
+        [&env = env_, from, list, folder, cache, state, owner = *owner, digest,
+         path = service.spec.path, extra = digest_extra(service.spec), copied,
          spool = options_.data + "/spool"] {
             *copied = [&]() -> Status {
                 TRY(env.files.make_folder(spool, 0711));

@@ -12,6 +12,7 @@ namespace thole::recovery {
 struct Failures {
     int in_row = 0;
     Time next_start{};  // Not before this.
+    Time forgiven{};    // When one was killed as soon as it was ready, and that did not count.
     bool operator==(const Failures&) const = default;
 };
 
@@ -23,7 +24,9 @@ struct EndSeen {
 };
 
 // One that was killed from outside after it was ready is no failure of the service; nor is one that
-// we ended. Ready for long enough forgets what was before.
+// we ended. But a program may kill itself: as soon as it is ready that is forgiven once in a while,
+// and a SIGKILL never where it may have been for want of memory. Ready for long enough forgets what
+// was before.
 Failures after_end(Failures before, const EndSeen& seen, Time now, Random& random);
 
 }  // namespace thole::recovery

@@ -10,7 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 const model::End kExitOne{.wait_status = 1 << 8};
-const model::End kKilled{.wait_status = 9};
+const model::End kKilled{.wait_status = 9, .is_oom_known = true};
+const model::End kKilledForWhat{.wait_status = 9};
 const model::End kOutOfMemory{.wait_status = 9, .oom_kills = 1};
 
 // A crash loop must not become a storm of forks, and a single crash must not cost a wait.
@@ -37,8 +38,30 @@ TEST(BackOff, WhatOthersKillIsNoFailureOfTheService) {
     EXPECT_EQ(after_end({}, killed, Time{1h}, random), Failures{});
     // Before it was ready nobody can tell: somebody may be killing it again and again.
     EXPECT_EQ(after_end({}, {.end = kKilled}, Time{1h}, random).in_row, 1);
+    // It may be memory that is wanting.
+    const EndSeen unknown{.end = kKilledForWhat, .was_ready = true, .ready_for = 5s};
+    EXPECT_EQ(after_end({}, unknown, Time{1h}, random).in_row, 1);
     const EndSeen out{.end = kOutOfMemory, .was_ready = true, .ready_for = 1s};
     EXPECT_EQ(after_end({}, out, Time{1h}, random).in_row, 1);
+}
+
+// `kill -9 $$` as soon as it is ready would else go round for ever, a few times a second.
+TEST(BackOff, WhoIsKilledAsSoonAsItIsReadyIsForgivenOnceInAWhile) {
+    for (const model::End& end : {kKilled, model::End{.wait_status = 15}}) {
+        Random random(1);
+        const EndSeen seen{.end = end, .was_ready = true, .ready_for = 50ms};
+        Time now{1h};
+        Failures failures = after_end({}, seen, now, random);
+        EXPECT_EQ(failures.in_row, 0);
+        for (int in_row = 1; in_row < 5; ++in_row) {
+            now += 200ms;
+            failures = after_end(failures, seen, now, random);
+            EXPECT_EQ(failures.in_row, in_row);
+        }
+        EXPECT_GT(failures.next_start, now);
+        const Failures later = after_end(failures, seen, now + model::kRecoveredAfter, random);
+        EXPECT_EQ(later.in_row, failures.in_row);
+    }
 }
 
 TEST(BackOff, LongEnoughReadyForgetsWhatWasBefore) {

@@ -103,6 +103,7 @@ public:
     void inherit(const std::string& name, int number, const std::string& path);
     void inherit(const std::string& name, int number, env::Address address);
     void add_user(const std::string& name, env::Owner owner) { users_[name] = owner; }
+    void remove_user(const std::string& name) { users_.erase(name); }
     void add_program(const std::string& name, const std::string& path) { programs_[name] = path; }
 
     // Everything dies, the disk keeps what it keeps, and the machine boots: without processes and

@@ -23,6 +23,7 @@ constexpr Duration kCutOffLimit = 3s;  // Until the edge has heard of a new port
 
 // How many of each service run, and how many have requests.
 void World::check_counts() {
+    if (has_users_) check_users();
     for (Wanted& service : services_) {
         int live = 0;
         int staying = 0;
@@ -42,6 +43,21 @@ void World::check_counts() {
         if (!service.is_single && service.listens)
             check_serving(service, static_cast<int>(edge_->serving_least(endpoints)));
         check_calls(service);
+    }
+}
+
+// What runs is its user's, and who calls is told by it, also where it could not be looked up for a
+// while.
+void World::check_users() {
+    for (const auto& [number, slot] : keeper_.slots()) {
+        const Wanted* const service = service_of(number);
+        if (service == nullptr || !service->has_user) continue;
+        if (slot.instance->program().uid != kUserIs.uid)
+            return story_.fail(fmt::format("{} is not its user's", keeper_.name_of(number)));
+    }
+    for (const wire::SnapshotListener& each : edge_->snapshot().listeners) {
+        if (each.check_caller != 0 && each.caller_uid != kUserIs.uid)
+            return story_.fail(fmt::format("listener {} takes another for its caller", each.id));
     }
 }
 
@@ -178,6 +194,15 @@ void World::check_attached(EndpointId at) {
     if (found == keeper_.slots().end() || found->second.generation != at.second) return;
     if (edge_->is_acknowledged(at) || found->second.was_asked)
         story_.fail(fmt::format("a request came to {}, which had left", keeper_.name_of(at.first)));
+}
+
+// What it carries would be listed as broken, though it may end well.
+void World::check_gone(EndpointId at) {
+    const auto found = keeper_.slots().find(at.first);
+    const bool runs = found != keeper_.slots().end() && found->second.generation == at.second &&
+                      found->second.instance != nullptr;
+    if (runs)
+        story_.fail(fmt::format("the edge is told that {} is gone", keeper_.name_of(at.first)));
 }
 
 void World::check_shut_down() {

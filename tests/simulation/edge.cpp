@@ -173,6 +173,7 @@ void SimEdge::change_endpoints(std::string_view body) {
     }
     for (auto& [slot, row] : table_) {
         if (header.full == 0 || named.contains(slot)) continue;
+        if ((row.bits & wire::kBitGone) == 0) settings_.gone(id_of(row.at));
         row.bits = wire::kBitGone;
         requests_.changed(id_of(row.at));
     }

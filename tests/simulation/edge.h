@@ -26,6 +26,7 @@ struct EdgeSettings {
     std::string run;
     std::string data;
     std::function<void(EndpointId)> attached;
+    std::function<void(EndpointId)> gone;  // A whole table does not name it.
 };
 
 class SimEdge {

@@ -180,6 +180,11 @@ void World::be_quick() {
 }
 
 void World::fault_network() {
+    if (has_users_ && chance(0.5)) {
+        story_.tell("no user can be looked up");
+        host_.remove_user(kUser);
+        return later(host_.loop().draw({100ms, 8s}), [this] { host_.add_user(kUser, kUserIs); });
+    }
     const std::string other = chance(0.5) ? "keeper" : "edge";
     if (chance(0.4)) {
         story_.tell("the link to " + other + " breaks");
@@ -218,6 +223,7 @@ void World::end_faults() {
     host_.disk().set_capacity(~std::uint64_t{0});
     host_.wires().heal();
     keeper_.set_ports_taken(false);
+    if (has_users_) host_.add_user(kUser, kUserIs);
     control_process_->background().release();
     be_quick();
 }

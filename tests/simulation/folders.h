@@ -1,6 +1,7 @@
 // Where things lie in a simulated machine.
 #pragma once
 
+#include "env/trees.h"
 #include "sim/loop.h"
 
 namespace thole::simulation {
@@ -10,6 +11,10 @@ constexpr const char* kDataParent = "/srv";
 constexpr const char* kData = "/srv/data";
 constexpr const char* kProjects = "/projects";
 constexpr const char* kSources = "/projects/world";
+
+// Of some services.
+constexpr const char* kUser = "app";
+constexpr env::Owner kUserIs = {500, 501};
 
 // A disk that is worn out.
 constexpr sim::Range kSlowJobs = {std::chrono::milliseconds(10), std::chrono::seconds(2)};

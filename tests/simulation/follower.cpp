@@ -14,9 +14,9 @@ constexpr Duration kAskAgain = 100ms;
 Follower::Follower(sim::SimHost& host, Story& story, std::function<void(std::string_view)> said)
     : host_(host), story_(story), said_(std::move(said)) {}
 
-void Follower::begin() {
+void Follower::begin(env::Owner owner) {
     exchange_.reset();
-    process_ = &host_.process("follower");
+    process_ = &host_.process("follower", {.owner = owner});
     ask();
 }
 

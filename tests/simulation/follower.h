@@ -19,7 +19,7 @@ public:
     Follower(sim::SimHost& host, Story& story, std::function<void(std::string_view kind)> said);
 
     // Again after a boot.
-    void begin();
+    void begin(env::Owner owner);
 
 private:
     void ask();

@@ -24,6 +24,7 @@ Program read_program(std::string_view bytes) {
     std::vector<const char*> envp(image.header().envc + 1);
     image.fill(argv.data(), envp.data());
     program.folder = image.cwd();
+    program.uid = image.header().uid;
     for (std::size_t i = 0; i + 1 < envp.size(); ++i) {
         const std::string_view line = envp[i];
         const std::string_view key = line.substr(0, line.find('='));

@@ -35,6 +35,7 @@ struct Program {
     bool keeps_state = false;
     std::vector<std::uint16_t> calls;  // Ports at which it was told to find others.
     bool is_build = false;
+    std::uint32_t uid = 0;
 };
 
 // What the image would start; a program without service where it is none.

@@ -41,8 +41,10 @@ void World::plan_services() {
             {.name = "legacy", .keys = "port: 7000, public: 8081", .is_single = true});
     if (chance(0.4))
         services_.push_back({.name = "worker", .keys = "port: none", .listens = false, .scale = 2});
-    for (Wanted& service : services_)
+    for (Wanted& service : services_) {
+        service.has_user = has_users_ && service.listens;
         service.scale_most = service.scale_asked = service.scale_written = service.scale;
+    }
     is_noisy_from_start_ = chance(0.3);
     draw_aims();
     ends_badly_ = !is_noisy_from_start_ && chance(0.3);
@@ -61,6 +63,7 @@ std::string World::manifest() const {
         text +=
             fmt::format("  {}: {{run: ./serve, stop: {{grace: 2s}}, health: {{startup: 4s}}{}{}",
                         service.name, service.keys.empty() ? "" : ", ", service.keys);
+        if (service.has_user) text += fmt::format(", user: {}", kUser);
         if (const std::vector<std::string> calls = calls_of(service); !calls.empty())
             text += fmt::format(", calls: [{}]", fmt::join(calls, ", "));
         text += service.is_single ? "}\n" : fmt::format(", scale: {}}}\n", service.scale_written);
@@ -271,7 +274,9 @@ void World::heard(const Result<web::Response>& answer) {
     constexpr int kAgain[] = {409, 429, 500, 503};
     const bool is_answer = answer && std::find(std::begin(kAgain), std::end(kAgain),
                                                answer->status) == std::end(kAgain);
-    if (!is_answer) {
+    // A manifest may be refused as long as its user cannot be looked up.
+    const bool is_unknown = has_users_ && answer && answer->status == 404 && path == "/manifest";
+    if (!is_answer || is_unknown) {
         if (path.ends_with("/restart") || path.starts_with("/system")) return;
         asked_ = path;
         again_ = user_->env().timers.after(100ms, ask_again_);
@@ -406,6 +411,10 @@ bool World::is_as_wanted() {
             limits.held_requests_max != model::kHeldRequestsMax ||
             limits.held_bytes_max != model::kHeldBytesMax)
             why_not_ += "the edge has other limits than the documented ones; ";
+    }
+    for (const wire::SnapshotListener& each : edge_->snapshot().listeners) {
+        if (has_users_ && each.kind == wire::ListenerKind::Call && each.check_caller == 0)
+            why_not_ += fmt::format("anybody may call at listener {}; ", each.id);
     }
     is_settled_ = false;  // To be asked again.
     return why_not_.empty();

@@ -16,6 +16,7 @@ struct Wanted {
     bool is_single = false;
     bool listens = true;
     bool has_build = false;
+    bool has_user = false;
     int scale = 1;
     int scale_most = 1;  // While it is being changed.
     int scale_asked = 1;

@@ -29,6 +29,8 @@ World::World(std::uint64_t seed, bool is_loud)
     changes_keys_ = seed > 5000 && seed % 3 != 0;
     prunes_ = seed > 40000 && seed % 4 != 0;
     sleeps_long_ = seed > 60000 && seed % 2 != 0;
+    has_users_ = seed > 60000 && seed % 3 == 0;
+    if (has_users_) host_.add_user(kUser, kUserIs);
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");
     host_.disk().mount_tmpfs("/run");
     boot();
@@ -41,7 +43,8 @@ World::World(std::uint64_t seed, bool is_loud)
 
 // What is there before anything of thole runs.
 void World::boot() {
-    user_ = &host_.process("user");
+    const env::Owner owner = has_users_ ? env::Owner{0, 0} : sim::Identity{}.owner;
+    user_ = &host_.process("user", {.owner = owner});
     env::Files& files = user_->env().files;
     CHECK(files.make_folder(std::string(kRun) + "/images", 0700).ok());
     for (const char* const folder : {kProjects, kSources, kDataParent})
@@ -50,10 +53,12 @@ void World::boot() {
     CHECK(files.sync_folder(kProjects).ok());
     if (edge_) edges_before_.push_back(std::move(edge_));
     edge_ = std::make_unique<SimEdge>(
-        host_, story_, EdgeSettings{.run = kRun, .data = kData, .attached = [this](EndpointId at) {
-                                        check_attached(at);
-                                    }});
-    follower_.begin();
+        host_, story_,
+        EdgeSettings{.run = kRun,
+                     .data = kData,
+                     .attached = [this](EndpointId at) { check_attached(at); },
+                     .gone = [this](EndpointId at) { check_gone(at); }});
+    follower_.begin(owner);
 }
 
 World::~World() {
@@ -80,7 +85,8 @@ void World::after_step() {
 }
 
 void World::begin_control() {
-    control_process_ = &host_.process("control");
+    control_process_ =
+        has_users_ ? &host_.process("control", {.owner = {0, 0}}) : &host_.process("control");
     control_began_ = host_.loop().awake_now();
     story_.tell("control begins");
     tell_role(wire::Role::Control, control_process_->pid());

@@ -93,11 +93,13 @@ private:
     void check_counts();
     void check_count(Wanted& service, int staying);
     void check_calls(Wanted& service);
+    void check_users();
     void check_serving(Wanted& service, int serving);
     bool is_calm();
     void check_signal(std::uint32_t slot, const wire::SignalRequest& request);
     void check_rest(std::uint32_t slot);
     void check_attached(EndpointId at);
+    void check_gone(EndpointId at);
     void check_shut_down();
     bool has_intent_on_disk(EndpointId at);
     std::set<std::string> callers_of(const std::string& name) const;
@@ -135,7 +137,8 @@ private:
     // Nothing but a sleep has disturbed it: what nobody is to notice.
     Time only_slept_until_{};
     bool sleeps_long_ = false;
-    Time control_began_{};  // Without what the machine slept.
+    bool has_users_ = false;  // thole is root, and some services have a user.
+    Time control_began_{};    // Without what the machine slept.
     bool is_slow_ = false;
     bool is_edge_paused_ = false;
 
