@@ -260,11 +260,10 @@ void Control::adopt(const wire::SlotState& state) {
         made.was_asked = true;
         remember_leaving(made);
     }
-    world_.instances[made.id.slot] = std::move(made);
-    Instance& instance = world_.instances[state.at.slot];
-    if (instance.stage == model::Stage::Ready) route(instance, 0);
-    // An edge that is told of all but this one takes it for gone, and what it carries for broken.
-    if (instance.stage == model::Stage::Leaving) route(instance, wire::kBitControl);
+    Instance& instance = world_.instances[made.id.slot] = std::move(made);
+    // An edge that is told of all but one that leaves takes what that carries for broken.
+    if (instance.stage == model::Stage::Ready || instance.stage == model::Stage::Leaving)
+        route(instance, instance.stage == model::Stage::Ready ? 0 : wire::kBitControl);
 }
 
 void Control::kill_all(model::InstanceId id) {

@@ -1,7 +1,6 @@
 #include "recovery/back_off.h"
 
 #include <algorithm>
-#include <csignal>
 
 #include "model/defaults.h"
 
@@ -11,17 +10,12 @@ namespace {
 // Who is killed later may start again at once, however often: that is no storm.
 constexpr Duration kYoung = std::chrono::seconds(1);
 
-bool may_be_for_memory(const model::End& end) {
-    return !end.is_oom_known && (end.wait_status & 0x7f) == SIGKILL;
-}
-
 }  // namespace
 
 Failures after_end(Failures before, const EndSeen& seen, Time now, Random& random) {
     if (seen.was_asked) return before;
     if (seen.was_ready && seen.ready_for >= model::kRecoveredAfter) before = Failures{};
-    if (seen.was_ready && model::was_killed_from_outside(seen.end) &&
-        !may_be_for_memory(seen.end)) {
+    if (seen.was_ready && model::was_killed_from_outside(seen.end)) {
         if (seen.ready_for >= kYoung) return before;
         if (before.forgiven == Time{} || now - before.forgiven >= model::kRecoveredAfter) {
             before.forgiven = now;

@@ -24,9 +24,8 @@ struct EndSeen {
 };
 
 // One that was killed from outside after it was ready is no failure of the service; nor is one that
-// we ended. But a program may kill itself: as soon as it is ready that is forgiven once in a while,
-// and a SIGKILL never where it may have been for want of memory. Ready for long enough forgets what
-// was before.
+// we ended. But a program may kill itself: as soon as it is ready that is forgiven once in a while.
+// Ready for long enough forgets what was before.
 Failures after_end(Failures before, const EndSeen& seen, Time now, Random& random);
 
 }  // namespace thole::recovery

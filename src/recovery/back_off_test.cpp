@@ -11,7 +11,6 @@ using namespace std::chrono_literals;
 
 const model::End kExitOne{.wait_status = 1 << 8};
 const model::End kKilled{.wait_status = 9, .is_oom_known = true};
-const model::End kKilledForWhat{.wait_status = 9};
 const model::End kOutOfMemory{.wait_status = 9, .oom_kills = 1};
 
 // A crash loop must not become a storm of forks, and a single crash must not cost a wait.
@@ -38,9 +37,6 @@ TEST(BackOff, WhatOthersKillIsNoFailureOfTheService) {
     EXPECT_EQ(after_end({}, killed, Time{1h}, random), Failures{});
     // Before it was ready nobody can tell: somebody may be killing it again and again.
     EXPECT_EQ(after_end({}, {.end = kKilled}, Time{1h}, random).in_row, 1);
-    // It may be memory that is wanting.
-    const EndSeen unknown{.end = kKilledForWhat, .was_ready = true, .ready_for = 5s};
-    EXPECT_EQ(after_end({}, unknown, Time{1h}, random).in_row, 1);
     const EndSeen out{.end = kOutOfMemory, .was_ready = true, .ready_for = 1s};
     EXPECT_EQ(after_end({}, out, Time{1h}, random).in_row, 1);
 }
