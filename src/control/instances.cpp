@@ -209,8 +209,7 @@ void Control::adopt(const wire::SlotState& state) {
     made.id = {state.at.slot, state.at.generation};
     std::string name;
     if (bytes && image.open(*bytes)) {
-        std::vector<const char*> argv(image.header().argc + 1);
-        std::vector<const char*> envp(image.header().envc + 1);
+        std::vector<const char*> argv(image.header().argc + 1), envp(image.header().envc + 1);
         image.fill(argv.data(), envp.data());
         const auto number = [](std::string_view text) {
             return static_cast<std::uint32_t>(parse_integer(text, 0, 0xffffffff).value_or(0));
@@ -267,7 +266,7 @@ void Control::adopt(const wire::SlotState& state) {
         remember_leaving(made);
     }
     Instance& instance = world_.instances[state.at.slot] = std::move(made);
-    // Also as it leaves: an edge that is not told of it takes what it carries for broken.
+    // As it leaves, too: an edge that is not told takes what it carries for broken.
     if (instance.stage == model::Stage::Ready) route(instance, 0);
     if (instance.stage == model::Stage::Leaving) route(instance, wire::kBitControl);
 }
