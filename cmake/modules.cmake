@@ -41,11 +41,11 @@ target_link_options(edge PRIVATE -Wl,--as-needed)
 
 # thole: the command line, and control.
 add_executable(thole src/app/thole_main.cpp src/app/outside_linux.cpp src/app/program.cpp src/app/control_main.cpp
-    src/app/keeper_guard.cpp src/keeper/table.cpp)
+    src/app/keeper_guard.cpp src/keeper/table.cpp src/keeper/open_files.cpp)
 target_link_libraries(thole PRIVATE thole_cli thole_control thole_os)
 if(THOLE_TESTS)
     add_executable(app_test src/app/outside_linux_test.cpp src/app/outside_linux.cpp src/app/program.cpp
-        src/app/keeper_guard_test.cpp src/app/keeper_guard.cpp src/keeper/table.cpp)
+        src/app/keeper_guard_test.cpp src/app/keeper_guard.cpp src/keeper/table.cpp src/keeper/open_files.cpp)
     target_link_libraries(app_test PRIVATE thole_cli thole_os thole_wire GTest::gtest_main)
     gtest_discover_tests(app_test TEST_PREFIX app. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS unit TIMEOUT 120)
 endif()

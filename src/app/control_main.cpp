@@ -13,6 +13,7 @@
 #include "app/keeper_guard.h"
 #include "base/parse.h"
 #include "control/control.h"
+#include "keeper/open_files.h"
 #include "model/defaults.h"
 #include "os/fd.h"
 #include "os/linux_env.h"
@@ -56,6 +57,7 @@ std::string binaries() {
 int run_control(const std::string& run_folder, const std::string& data_folder) {
     ::signal(SIGPIPE, SIG_IGN);
     ::umask(022);
+    keeper::raise_open_files();  // Each instance's port takes one of ours.
     wire::TicksPage* const ticks = map_ticks(run_folder);
     os::Loop loop;
     os::LinuxEnv env(loop);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "keeper/open_files.h"
 #include "keeper/table.h"
 #include "os/fd.h"
 
@@ -112,8 +113,11 @@ void KeeperGuard::start_keeper() {
     ::posix_spawnattr_setsigdefault(&how, &all);
     ::posix_spawnattr_setsigmask(&how, &none);
     ::posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    // It hands services the limit that it has, which is to be the one that we were started with.
+    keeper::restore_open_files();
     const int error = ::posix_spawn(&starting_, program.c_str(), &files, &how,
                                     const_cast<char* const*>(words), environ);
+    keeper::raise_open_files();
     ::posix_spawnattr_destroy(&how);
     ::posix_spawn_file_actions_destroy(&files);
     if (error == 0) return;

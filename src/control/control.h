@@ -115,7 +115,7 @@ private:
     bool has_strangers() const;
     bool is_forgetting(const Service& service) const;
     Slot& add_slot(std::uint32_t number, std::uint32_t service);
-    bool choose_port(Instance& made);
+    Status choose_port(Instance& made);
 
     // leaving.cpp: its way out; what the edge says of endpoints.
     void leave(Instance& instance, std::string reason);

@@ -80,7 +80,7 @@ Slot& Control::add_slot(std::uint32_t number, std::uint32_t service) {
     return made;
 }
 
-bool Control::choose_port(Instance& made) {
+Status Control::choose_port(Instance& made) {
     for (int i = 0; i < kPortCount; ++i) {
         next_port_ =
             static_cast<std::uint16_t>(kPortFirst + (next_port_ - kPortFirst + 1) % kPortCount);
@@ -91,13 +91,19 @@ bool Control::choose_port(Instance& made) {
         // One of another system that has not bound it yet?
         auto claim = env_.network.claim_port(next_port_);
         if (!claim && claim.error().code == Code::Conflict) continue;
+        // No other one could be had either.
+        if (!claim && claim.error().code == Code::Overload) return claim.error();
         // Somebody else's? Then a listener could not be bound.
-        if (!env_.network.listen({.port = next_port_}, [](auto) {})) continue;
+        const auto listening = env_.network.listen({.port = next_port_}, [](auto) {});
+        if (!listening && listening.error().code == Code::Overload) return listening.error();
+        if (!listening) continue;
         made.port = next_port_;
         if (claim) made.port_claim = std::move(*claim);
-        return true;
+        return success();
     }
-    return false;
+    return unavailable(
+        fmt::format("no port of {} to {} is free for it; try: ss -ltnp, to see who has them",
+                    kPortFirst, kPortFirst + kPortCount - 1));
 }
 
 bool Control::start_instance(Service& service, model::Version version) {
@@ -119,12 +125,12 @@ bool Control::start_instance(Service& service, model::Version version) {
     made.service = service.row.id;
     made.version = version;
     made.since = made.spawned = env_.clock.now();
-    if (spec->port_use == model::PortUse::Given && !choose_port(made)) {
-        service.trouble =
-            fmt::format("no port of {} to {} is free for it; try: ss -ltnp, to see who has them",
-                        kPortFirst, kPortFirst + kPortCount - 1);
-        mark_later(service);
-        return false;
+    if (spec->port_use == model::PortUse::Given) {
+        if (const Status chosen = choose_port(made); !chosen) {
+            service.trouble = chosen.error().message;
+            mark_later(service);
+            return false;
+        }
     }
     if (spec->port_use == model::PortUse::Fixed) made.port = spec->port;
     if (const Status written = write_image(service, made); !written) {
@@ -203,8 +209,7 @@ void Control::adopt(const wire::SlotState& state) {
     made.id = {state.at.slot, state.at.generation};
     std::string name;
     if (bytes && image.open(*bytes)) {
-        std::vector<const char*> argv(image.header().argc + 1);
-        std::vector<const char*> envp(image.header().envc + 1);
+        std::vector<const char*> argv(image.header().argc + 1), envp(image.header().envc + 1);
         image.fill(argv.data(), envp.data());
         const auto number = [](std::string_view text) {
             return static_cast<std::uint32_t>(parse_integer(text, 0, 0xffffffff).value_or(0));
@@ -260,10 +265,10 @@ void Control::adopt(const wire::SlotState& state) {
         made.was_asked = true;
         remember_leaving(made);
     }
-    Instance& instance = world_.instances[made.id.slot] = std::move(made);
-    // An edge that is told of all but one that leaves takes what that carries for broken.
-    if (instance.stage == model::Stage::Ready || instance.stage == model::Stage::Leaving)
-        route(instance, instance.stage == model::Stage::Ready ? 0 : wire::kBitControl);
+    Instance& instance = world_.instances[state.at.slot] = std::move(made);
+    // As it leaves, too: an edge that is not told takes what it carries for broken.
+    if (instance.stage == model::Stage::Ready) route(instance, 0);
+    if (instance.stage == model::Stage::Leaving) route(instance, wire::kBitControl);
 }
 
 void Control::kill_all(model::InstanceId id) {

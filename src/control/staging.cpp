@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint32_t kUidFirst = 61184;  // Debian assigns none of these (policy 9.2.2).
 constexpr std::uint32_t kUidCount = 4336;
-constexpr Duration kLookUpAgain = std::chrono::seconds(1);
+constexpr Duration kUserAgain = std::chrono::seconds(1);
 constexpr std::size_t kFilesBytesMax = 64 * 1024 * 1024;
 
 std::string command_text(const model::Command& command) {
@@ -305,7 +305,7 @@ void Control::begin_release(Service& service, const std::string& digest) {
     const Result<env::Owner> owner = owner_of(service, service.spec);
     if (!owner) {
         service.trouble = owner.error().message;
-        staging.again = env_.timers.after(kLookUpAgain, [this, id = service.row.id] {
+        staging.again = env_.timers.after(kUserAgain, [this, id = service.row.id] {
             Service& staged = world_.services[id];
             begin_release(staged, std::string(staged.staging.digest));
         });

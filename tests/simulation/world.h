@@ -108,7 +108,8 @@ private:
     Story story_;
     SimKeeper keeper_;
     std::unique_ptr<SimEdge> edge_;
-    std::vector<std::unique_ptr<SimEdge>> edges_before_;  // A boot; their events may still come.
+    std::vector<std::unique_ptr<SimEdge>>
+        edges_before_;  // A boot; their last events may still come.
     sim::SimProcess* control_process_ = nullptr;
     std::unique_ptr<control::Control> control_;
     sim::SimProcess* user_ = nullptr;
@@ -116,25 +117,24 @@ private:
     std::vector<Wanted> services_;
 
     Phase phase_ = Phase::Starting;
-    Time deadline_{};  // Of the phase.
-    Time next_act_{};
+    Time deadline_{}, next_act_{};  // Of the phase.
     std::uint64_t steps_to_fault_ = 0;
     // Control dies soon after something of this kind is on its timeline, so many times.
     std::set<std::string, std::less<>> aims_;
     int aims_left_ = 0;
     int power_cuts_left_ = 0;
     std::uint64_t steps_to_aimed_ = 0;  // 0: nothing was seen.
-    bool has_faults_ = false, is_noisy_from_start_ = false, changes_keys_ = false, prunes_ = false;
+    bool has_faults_ = false, is_noisy_from_start_ = false;
+    bool changes_keys_ = false, prunes_ = false, sleeps_long_ = false;
     bool ends_badly_ = false;  // The last release of some services never gets ready.
     bool was_told_ = false;    // The request of this phase was answered.
     std::uint32_t starts_[5] = {};
-    Time disk_trouble_until_{}, disturbed_until_{};
-    Time only_slept_until_{};  // Nothing else has disturbed it: what nobody is to notice.
-    bool sleeps_long_ = false;
-    bool has_users_ = false;  // thole is root, and some services have a user.
-    Time control_began_{};    // Without what the machine slept.
-    bool is_slow_ = false;
-    bool is_edge_paused_ = false;
+    Time disk_trouble_until_{};
+    Time disturbed_until_{};
+    Time only_slept_until_{};  // Nothing but a sleep has disturbed it.
+    bool has_users_ = false;   // thole is root, and some services have a user.
+    Time control_began_{};     // Without what the machine slept.
+    bool is_slow_ = false, is_edge_paused_ = false;
 
     std::unique_ptr<web::Exchange> exchange_;
     std::string asked_;  // Path of the request under way; empty: none.
