@@ -44,9 +44,15 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
 // The edge before us died over it: it is not tried again, whatever it is.
 void Worker::give_up(std::uint32_t fd) {
     runtime_.socket(fd).is_poison = false;
-    const Phase phase = current(runtime_.record(fd)).phase;
-    if (phase != Phase::Ready && phase != Phase::Attached)
-        return close_client(fd, wire::Outcome::Reset);
+    const Exchange& now = current(runtime_.record(fd));
+    // Where its client has all of the answer, only what comes after that was to be done.
+    const bool is_whole = now.phase == Phase::Answering && (now.flags & kInterim) == 0 &&
+                          now.response.framing != Framing::UntilClose &&
+                          is_complete(now.response, runtime_.socket(fd).out, 0, Source::Open);
+    if (is_whole && ends_with_connection(now.response))
+        set_closing(static_cast<int>(fd), Closing::End);
+    if (now.phase != Phase::Ready && now.phase != Phase::Attached)
+        return close_client(fd, is_whole ? outcome_of(now.status) : wire::Outcome::Reset);
     answer(fd, {502, wire::Outcome::Reset, "the edge failed over this request"});
     again_.push_back(fd);
 }
