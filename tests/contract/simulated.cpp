@@ -30,7 +30,8 @@ public:
     explicit Simulated(std::uint64_t seed)
         : host_(seed),
           story_(host_.loop()),
-          edge_(host_, story_, {std::string(kRun), std::string(kData), [](EndpointId) {}}),
+          edge_(host_, story_,
+                {std::string(kRun), std::string(kData), [](EndpointId) {}, [](EndpointId) {}}),
           control_(host_.process("control")) {
         CHECK(env().files.make_folder(std::string(kRun), 0700).ok());
         CHECK(env().files.make_folder(std::string(kData), 0700).ok());

@@ -190,7 +190,7 @@ def where_a_user_has_it(project, owner):
     project.environment = lambda: {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
     project.run = Path(f"/run/thole/{name}" if owner == 0 else f"/dev/shm/thole-{owner}/{name}")
     project.data = Path(f"/var/lib/thole/{name}") if owner == 0 else project.folder / ".thole" / "data"
-    project.pids = lambda: processes_of(name)
+    project.pids = lambda: sorted({*processes_of(name), *processes_of(str(project.base))})
     try:
         yield
         project.down()
