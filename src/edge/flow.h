@@ -3,9 +3,9 @@
 // the output was written, which the kernel knows, is all there is to know. Pure.
 //
 // Where bytes of a chunked body are left out (extensions, trailers; for who reads no chunks all but
-// their data), the map ends before them. Once
-// everything before them is written, in_body moves by as much: from there on another map holds, and
-// at that instant both tell the same. So such a body, too, is continued by a successor.
+// their data), the map ends before them. Once everything before them is written, in_body moves by
+// as much: from there on another map holds, and at that instant both tell the same. So such a body,
+// too, is continued by a successor.
 #pragma once
 
 #include <cstdint>

@@ -91,7 +91,6 @@ TEST_F(OsTest, WhatCouldNotBeReplacedLeavesNothingBeside) {
     EXPECT_FALSE(env_.files.exists(folder_ + "/f.new"));
 }
 
-// /proc is one of the file systems that know no sync of a folder.
 // Whoever owns the folder could else hold us for ever with a pipe that nobody writes.
 TEST_F(OsTest, OnlyARegularFileIsRead) {
     const std::string pipe = folder_ + "/pipe";
@@ -103,6 +102,7 @@ TEST_F(OsTest, OnlyARegularFileIsRead) {
     EXPECT_EQ(env_.files.read(folder_ + "/link", 100).value(), "text");
 }
 
+// /proc is one of the file systems that know no sync of a folder.
 TEST_F(OsTest, AFolderThatCannotBeSyncedIsNoErrorAndOneThatIsNotThereIs) {
     EXPECT_TRUE(env_.files.sync_folder("/proc").ok());
     EXPECT_EQ(env_.files.sync_folder(folder_ + "/none").error().code, Code::NotFound);
