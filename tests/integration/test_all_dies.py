@@ -1,6 +1,5 @@
 """So much of thole ends in one moment that nobody is left who could have noticed: what comes back, and by whose hand."""
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -104,13 +103,13 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits,
     shutil.rmtree(visits.run)
     assert asked(visits, "/visit") == "2", "who runs goes on"
     said = visits.up(wanted=5).stderr
-    command = f"pkill -KILL -f -- '--run {visits.run} --data'"
+    command = "; ".join(f"pkill -{signal} -f -- '--run {visits.run} --data'" for signal in ("STOP", "KILL"))
     assert f"its run folder ({visits.run}) was deleted" in said and f"try: {command}, and again" in said
-    subprocess.run(shlex.split(command), check=True)
+    subprocess.run(["sh"], input=command, text=True, check=True)
+    until(lambda: len(visits.pids()) == 1, "none of thole's is left, only the service")
     visits.up()
     assert asked(visits, "/visit") == "3" and len(visits.instances("web")) == 1
     assert not set(before) & set(visits.pids()), "of the old ones nobody is left"
-    # One that was just being forked while the command looked leaves when it finds that it is not needed.
     mark = f"--run\0{visits.run}\0".encode()
     there = []
 
