@@ -51,14 +51,15 @@ int cannot(const char* what, const Path& where) {
 
 }  // namespace
 
-// All are stopped first: each would else start the next of those that end before it.
+// All are stopped first: each would else start the next of those that end before it. A shell that
+// has the command in its own command line (`ssh host 'pkill ...'`) is not what the pattern matches.
 void tell_of_deleted_folder(const Options& options) {
     const char* const run = options.run.text;
     std::fprintf(
         stderr,
         "keeper: the one of this data folder (%s) cannot be reached: its run folder (%s) "
-        "was deleted\n  try: pkill -STOP -f -- '--run %s --data'; pkill -KILL -f -- '--run "
-        "%s --data', and again\n",
+        "was deleted\n  try: pkill -STOP -f '[-]-run %s --data'; pkill -KILL -f '[-]-run %s "
+        "--data', and again\n",
         options.data.text, run, run, run);
 }
 

@@ -103,9 +103,9 @@ def test_of_a_run_folder_that_was_deleted_up_says_what_helps_and_it_does(visits,
     shutil.rmtree(visits.run)
     assert asked(visits, "/visit") == "2", "who runs goes on"
     said = visits.up(wanted=5).stderr
-    command = "; ".join(f"pkill -{signal} -f -- '--run {visits.run} --data'" for signal in ("STOP", "KILL"))
+    command = "; ".join(f"pkill -{name} -f '[-]-run {visits.run} --data'" for name in ("STOP", "KILL"))
     assert f"its run folder ({visits.run}) was deleted" in said and f"try: {command}, and again" in said
-    subprocess.run(["sh"], input=command, text=True, check=True)
+    subprocess.run(["sh", "-c", command], check=True)
     until(lambda: len(visits.pids()) == 1, "none of thole's is left, only the service")
     visits.up()
     assert asked(visits, "/visit") == "3" and len(visits.instances("web")) == 1

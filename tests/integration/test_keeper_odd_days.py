@@ -194,10 +194,10 @@ def test_no_second_control_comes_where_the_run_folder_was_deleted_and_keeper_die
     until(lambda: project.log().count("was deleted") >= 2, "keeper tried again", 30)
     assert controls_of(project) == [control] and start_time(watch) is not None
     said = project.up(wanted=5).stderr
-    command = "; ".join(f"pkill -{signal} -f -- '--run {project.run} --data'" for signal in ("STOP", "KILL"))
+    command = "; ".join(f"pkill -{name} -f '[-]-run {project.run} --data'" for name in ("STOP", "KILL"))
     assert f"its run folder ({project.run}) was deleted" in said and f"try: {command}, and again" in said
     assert controls_of(project) == [control]
-    subprocess.run(["sh"], input=command, text=True, check=True)
+    subprocess.run(["sh", "-c", command], check=True)
     project.up()
     assert control not in controls_of(project) and len(controls_of(project)) == 1
     project.down()
