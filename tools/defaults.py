@@ -27,7 +27,7 @@ SHOWN = [
     ("Requests: what is read", "src/http/body.h", "kExtensionBytesMax|kTrailerBytesMax"),
     ("The edge", "src/edge/keepalive.h", ALL),
     ("The edge", "src/edge/worker.cpp", "kSweepNs"),
-    ("The edge", "src/edge/attach.cpp", "kRefusedNs"),
+    ("The edge", "src/edge/endpoints.cpp", "kRefusedNs"),
     ("The edge", "src/edge/segment.h", "kDescriptorsMax|kRings|kRingBytes|kListenersMax|kServicesMax|kWorkers"),
     ("The edge", "src/edge/counters.h", "kRoutesMax|kRouteIdleNs|kBrokenKept"),
     ("The manifest", "src/manifest/read.h", ALL),

@@ -99,11 +99,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     socket.peer = peer;
     Record& record = runtime_.record(number);
     const ListenerEntry& listener = segment_.listeners[place];
-    open_record(record, fd, Kind::Client, {0, 0});
-    commit(record, [&](Exchange& next) {
-        next.listener = listener.id;
-        next.listener_place = place;
-    });
+    open_client(record, fd, listener.id, place);
     ask_caller(number, listener);
     const std::uint32_t taker = taker_of_next(runtime_, number_, now_ns_);
     runtime_.clients[taker].fetch_add(1, std::memory_order_relaxed);
@@ -168,14 +164,14 @@ void Worker::ask_caller(std::uint32_t fd, const ListenerEntry& listener) {
 }
 
 // Nothing where the snapshot has dropped it.
-const ListenerEntry* Worker::listener_of(const Exchange& exchange) const {
-    if (exchange.listener_place >= segment_.listener_count) return nullptr;
-    const ListenerEntry& listener = segment_.listeners[exchange.listener_place];
-    return listener.id == exchange.listener && listener.id != 0 ? &listener : nullptr;
+const ListenerEntry* Worker::listener_of(const Record& client) const {
+    if (client.listener_place >= segment_.listener_count) return nullptr;
+    const ListenerEntry& listener = segment_.listeners[client.listener_place];
+    return listener.id == client.listener && listener.id != 0 ? &listener : nullptr;
 }
 
 // Its limits; the usual ones where the snapshot has dropped it.
-const ServiceEntry& Worker::service_of(const Exchange& exchange) const {
+const ServiceEntry& Worker::service_of(const Record& client) const {
     static constexpr ServiceEntry kUsual{.id = kNone,
                                          .is_used = 0,
                                          .holds = 0,
@@ -187,7 +183,7 @@ const ServiceEntry& Worker::service_of(const Exchange& exchange) const {
                                          .idle_ns = model::kIdleLimit.count(),
                                          .tunnel_ns = Duration(model::kTunnelLimit).count(),
                                          .hold_ns = model::kHoldLimit.count()};
-    const ListenerEntry* const listener = listener_of(exchange);
+    const ListenerEntry* const listener = listener_of(client);
     if (listener == nullptr || listener->service_place >= kServicesMax) return kUsual;
     const ServiceEntry& service = segment_.services[listener->service_place];
     return service.is_used != 0 ? service : kUsual;

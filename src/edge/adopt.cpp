@@ -34,12 +34,14 @@ std::vector<int> open_descriptors() {
 // Counts an exchange that ends with its edge: as lost, but where only closing was left to do.
 void count_lost(Segment& segment, std::uint32_t fd) {
     Record& record = segment.records[fd];
-    const Exchange& now = current(record);
+    if (block_of(record) >= kExchanges) return;  // Nothing was under way.
+    const ExchangeAt at = exchange_of(segment, fd);
+    const Exchange& now = current(at);
     if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
     const wire::Outcome outcome =
         record.shut == kShutWhole ? outcome_of(now.status) : wire::Outcome::Reset;
     Counting(segment.counters[0])
-        .end(record, fd, {outcome, now_ns(), request_head_of(segment, now)}, [](Exchange&) {});
+        .end(at, fd, {outcome, now_ns(), request_head_of(segment, now)}, [](Exchange&) {});
 }
 
 class Adoption {
@@ -48,6 +50,7 @@ public:
         : runtime_(runtime),
           rings_(kRings, false),
           heads_(kHeads, false),
+          exchanges_(kExchanges, false),
           claimed_(kDescriptorsMax, false) {}
     Adopted run(std::span<const int> keep);
 
@@ -55,7 +58,11 @@ private:
     bool is_ours(int fd, std::span<const int> keep) const;
     void look_at(int fd);
     std::uint32_t listener_behind(int fd) const;
+    bool connection_holds(std::uint32_t fd) const;
     bool exchange_holds(std::uint32_t fd) const;
+    bool upstream_holds(std::uint32_t fd) const;
+    bool is_free(std::uint32_t block, const std::vector<bool>& taken) const;
+    void give_blocks();
     void prepare_lost(const Exchange& exchange);
     void take_client(std::uint32_t fd);
     void take_upstream(std::uint32_t fd);
@@ -63,7 +70,7 @@ private:
     Worker& next_worker() { return *runtime_.workers[turn_++ % runtime_.workers.size()]; }
 
     Runtime& runtime_;
-    std::vector<bool> rings_, heads_, claimed_;
+    std::vector<bool> rings_, heads_, exchanges_, claimed_;
     std::size_t turn_ = 0;
     std::uint32_t poison_ = kNone;  // The client over whose request the edge before faulted.
     Adopted adopted_;
@@ -117,20 +124,14 @@ void Adoption::look_at(int fd) {
     }
     const auto number = static_cast<std::uint32_t>(fd);
     Record& record = runtime_.record(number);
-    // Of a client that says no listener nothing was read: the edge died while it wrote it down.
-    const bool is_half_written = record.kind == Kind::Client && current(record).listener == 0;
-    if (record.kind == Kind::Free || record.cookie != cookie || is_half_written) {
+    if (record.kind == Kind::Free || record.cookie != cookie) {
         const std::optional<Positions> at = positions_of(fd, Opened::ByPeer);
         const std::uint32_t place = listener_behind(fd);
         if (!at || at->is_connecting || at->in != 0 || at->out != 0 || place == kNone) {
             ::close(fd);
             return;
         }
-        open_record(record, fd, Kind::Client, {0, 0});
-        commit(record, [&](Exchange& next) {
-            next.listener = runtime_.segment.listeners[place].id;
-            next.listener_place = place;
-        });
+        open_client(record, fd, runtime_.segment.listeners[place].id, place);
         ++adopted_.fresh;
     }
     const Opened opened = record.kind == Kind::Client ? Opened::ByPeer : Opened::ByUs;
@@ -170,33 +171,64 @@ void Adoption::prepare_lost(const Exchange& exchange) {
     upstream.has_ended = !upstream.can_read;
 }
 
+// A block that is named twice is given to whoever comes first: the other one's bytes would be read
+// as its own.
+bool Adoption::is_free(std::uint32_t block, const std::vector<bool>& taken) const {
+    return block == kNone || (block < taken.size() && !taken[block]);
+}
+
 // Everything has to fit together: a wrong position would send one user's bytes to another.
-bool Adoption::exchange_holds(std::uint32_t fd) const {
+bool Adoption::connection_holds(std::uint32_t fd) const {
     const Record& record = runtime_.record(fd);
-    const Exchange& now = current(record);
+    if (!is_free(record.ring, rings_)) return false;
+    if (has_exchange(record)) return is_free(block_of(record), exchanges_) && exchange_holds(fd);
+    const std::uint64_t in = runtime_.socket(fd).in;
+    if (in < record.idle_in || in - record.idle_in > kRingBytes) return false;
+    return in == record.idle_in || record.ring != kNone;
+}
+
+bool Adoption::exchange_holds(std::uint32_t fd) const {
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Exchange& now = current(at);
     const Socket& client = runtime_.socket(fd);
-    if (client.in < now.in_start || (record.ring != kNone && record.ring >= kRings)) return false;
+    if (client.in < now.in_start) return false;
     if (now.phase == Phase::Reading) {
         const std::uint64_t waiting = client.in - now.in_start;
-        return waiting <= kRingBytes && (waiting == 0 || record.ring != kNone);
+        return waiting <= kRingBytes && (waiting == 0 || at.record.ring != kNone);
     }
-    if ((now.flags & kOwnAnswer) != 0) {
-        return now.response.head < kHeads && holds(now.response, client.out, 0, kRingBytes);
+    const bool shares_a_head = now.request.head == now.response.head && now.request.head != kNone;
+    if (shares_a_head || !is_free(now.request.head, heads_) || !is_free(now.response.head, heads_))
+        return false;
+    if ((now.flags & kOwnAnswer) != 0)
+        return now.response.head != kNone && holds(now.response, client.out, 0, kRingBytes);
+    if (now.request.head == kNone || client.in < now.request.in_body) return false;
+    // Of the attempts so far: none but in the table.
+    for (const std::uint32_t slot : {now.slot, now.slot_before}) {
+        if (slot != kNone && slot >= wire::kSlotsMax) return false;
     }
-    if (now.request.head >= kHeads || client.in < now.request.in_body) return false;
+    if (now.attempts > 0 && now.slot == kNone) return false;
     if (now.upstream == kNone) return now.phase == Phase::Ready;
-    if (now.upstream >= kDescriptorsMax) return false;
+    return upstream_holds(fd);
+}
+
+bool Adoption::upstream_holds(std::uint32_t fd) const {
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Exchange& now = current(at);
+    const Socket& client = runtime_.socket(fd);
+    if (now.upstream >= kDescriptorsMax || claimed_[now.upstream]) return false;
     const Record& other = runtime_.record(now.upstream);
     const Socket& upstream = runtime_.socket(now.upstream);
-    if (!upstream.is_open || other.cookie != now.upstream_cookie || other.kind != Kind::Busy)
+    if (!upstream.is_open || other.cookie != now.upstream_cookie || other.kind != Kind::Busy ||
+        other.slot != now.slot || other.slot >= wire::kSlotsMax)
         return false;
     if (upstream.is_broken && now.phase != Phase::Attached) return false;
-    if (other.ring != kNone && other.ring >= kRings) return false;
+    if (!is_free(other.ring, rings_) || (other.ring != kNone && other.ring == at.record.ring))
+        return false;
     if (!holds(now.request, upstream.out, client.in, kRingBytes)) return false;
     if (upstream.in < now.upstream_in_start) return false;
     if (now.phase == Phase::Attached) return upstream.in - now.upstream_in_start <= kRingBytes;
     // Its room is given back once it is passed on.
-    const bool has_head = now.response.head < kHeads || head_left(now.response, client.out) == 0;
+    const bool has_head = now.response.head != kNone || head_left(now.response, client.out) == 0;
     return has_head && holds(now.response, client.out, upstream.in, kRingBytes);
 }
 
@@ -208,25 +240,28 @@ void Adoption::take_client(std::uint32_t fd) {
         close(fd);
         return;
     }
-    prepare_lost(current(record));
-    if (!exchange_holds(fd)) {
+    if (block_of(record) < kExchanges) prepare_lost(current(runtime_.exchange(fd)));
+    if (!connection_holds(fd)) {
         count_lost(runtime_.segment, fd);
         ++adopted_.closed;
         close(fd);
         return;
     }
-    const Exchange& now = current(record);
     ++adopted_.clients;
     if (record.ring != kNone) rings_[record.ring] = true;
-    const bool is_reading = now.phase == Phase::Reading;
-    if (!is_reading && now.request.head < kHeads) heads_[now.request.head] = true;
-    if (!is_reading && now.response.head < kHeads) heads_[now.response.head] = true;
-    if (now.upstream != kNone) {
-        claimed_[now.upstream] = true;
-        const std::uint32_t ring = runtime_.record(now.upstream).ring;
-        if (ring != kNone) rings_[ring] = true;
-    }
     runtime_.socket(fd).is_poison = fd == poison_;
+    if (has_exchange(record)) {
+        exchanges_[block_of(record)] = true;
+        const Exchange& now = current(runtime_.exchange(fd));
+        for (const std::uint32_t head : {now.request.head, now.response.head}) {
+            if (head != kNone) heads_[head] = true;
+        }
+        if (now.upstream != kNone) {
+            claimed_[now.upstream] = true;
+            const std::uint32_t ring = runtime_.record(now.upstream).ring;
+            if (ring != kNone) rings_[ring] = true;
+        }
+    }
     next_worker().adopt_client(fd);
 }
 
@@ -234,15 +269,37 @@ void Adoption::take_upstream(std::uint32_t fd) {
     const Record& record = runtime_.record(fd);
     const Socket& socket = runtime_.socket(fd);
     const EndpointEntry& endpoint = runtime_.segment.endpoints[record.slot % wire::kSlotsMax];
-    const bool is_idle = record.kind == Kind::Idle && record.idle_in == socket.in &&
-                         record.idle_out == socket.out && record.ring == kNone &&
-                         endpoint.bits == 0 && endpoint.generation == record.generation;
+    const bool is_idle = record.kind == Kind::Idle && record.slot < wire::kSlotsMax &&
+                         record.idle_in == socket.in && record.idle_out == socket.out &&
+                         record.ring == kNone && endpoint.bits == 0 &&
+                         endpoint.generation == record.generation;
     if (!is_idle) {
         close(fd);
         return;
     }
     ++adopted_.idle;
     next_worker().adopt_idle(fd);
+}
+
+// What is nobody's, in equal shares.
+void Adoption::give_blocks() {
+    std::uint32_t used = kExchanges;
+    while (used > 0 && !exchanges_[used - 1]) --used;
+    for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
+        Blocks free;
+        for (std::uint32_t i = worker; i < kRings; i += kWorkers) {
+            if (!rings_[i]) free.rings.push_back(i);
+        }
+        for (std::uint32_t i = worker; i < kHeads; i += kWorkers) {
+            if (!heads_[i]) free.heads.push_back(i);
+        }
+        std::uint32_t block = worker;
+        for (; block < used; block += kWorkers) {
+            if (!exchanges_[block]) free.exchanges.push_back(block);
+        }
+        free.exchanges_untouched = block;
+        runtime_.workers[worker]->give(std::move(free));
+    }
 }
 
 Adopted Adoption::run(std::span<const int> keep) {
@@ -274,12 +331,7 @@ Adopted Adoption::run(std::span<const int> keep) {
             runtime_.socket(fd).is_open && runtime_.record(fd).kind != Kind::Client;
         if (is_upstream && !claimed_[fd]) take_upstream(fd);
     }
-    for (std::uint32_t i = 0; i < kRings; ++i) {
-        if (!rings_[i]) runtime_.workers[i % runtime_.workers.size()]->give_ring(i);
-    }
-    for (std::uint32_t i = 0; i < kHeads; ++i) {
-        if (!heads_[i]) runtime_.workers[i % runtime_.workers.size()]->give_head(i);
-    }
+    give_blocks();
     return adopted_;
 }
 

@@ -14,39 +14,20 @@
 namespace thole::edge {
 namespace {
 
-// An endpoint that refused a connection is passed over for so long: a restart takes longer.
-constexpr std::int64_t kRefusedNs = 100'000'000;
 constexpr int kTriesMax = 4;  // In one go; then a moment later again.
 
 }  // namespace
 
-std::uint32_t Worker::pick_endpoint(const ListenerEntry& listener, const Avoided& avoided) {
-    if (listener.service_place >= kServicesMax ||
-        segment_.services[listener.service_place].holds != 0)
-        return kNone;
-    candidates_.clear();
-    for (const std::uint32_t slot : serving_[listener.service_place]) {
-        // The bits again, not the list alone: main may have taken one out since the last turn.
-        const EndpointEntry& entry = segment_.endpoints[slot];
-        if (entry.service != listener.service || entry.bits != 0) continue;
-        if (slot == avoided.last || slot == avoided.before) continue;
-        if (now_ns_ < slots_[slot].refused_until_ns) continue;
-        candidates_.push_back({slot, slots_[slot].load, slots_[slot].latency_us});
-    }
-    if (candidates_.empty()) return kNone;
-    return candidates_[choose(candidates_, random_)].slot;
-}
-
 // The idle connection that was used last, if a request may go out on it.
 std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
-    std::vector<std::uint32_t>& idle = slots_[slot].idle;
+    std::vector<std::uint32_t>& idle = endpoints_.at(slot).idle;
     while (!idle.empty()) {
         const std::uint32_t fd = idle.back();
         idle.pop_back();
         Socket& socket = runtime_.socket(fd);
         if (!socket.is_open || runtime_.record(fd).kind != Kind::Idle) continue;
         bool fits = runtime_.record(fd).generation == segment_.endpoints[slot].generation &&
-                    slots_[slot].keep_alive.may_reuse(now_ns_ - socket.since_ns);
+                    endpoints_.at(slot).keep_alive.may_reuse(now_ns_ - socket.since_ns);
         if (fits && (exchange.flags & kIdempotent) == 0) {
             // What cannot be sent twice looks first whether the server is just closing.
             char byte = 0;
@@ -66,10 +47,6 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
     return kNone;
 }
 
-// Nobody listens there: it died and control has not said so yet, or it was never there. For a
-// moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
-void Worker::refused(std::uint32_t slot) { slots_[slot].refused_until_ns = now_ns_ + kRefusedNs; }
-
 std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     // Main may be writing another instance into the slot, of another service even: then what was
     // read is of no use.
@@ -88,7 +65,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
     if (fd >= static_cast<int>(kDescriptorsMax) || (!connected && errno != EINPROGRESS)) {
-        if (errno == ECONNREFUSED) refused(slot);
+        if (errno == ECONNREFUSED) endpoints_.refused(slot, now_ns_);
         ::close(fd);
         return kNone;
     }
@@ -100,20 +77,21 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     socket.since_ns = now_ns_;
     socket.is_open = true;
     socket.is_connecting = !connected;
-    open_record(runtime_.record(number), fd, Kind::Busy, {slot, generation});
+    open_upstream(runtime_.record(number), fd, {slot, generation});
     watch(number);
     return number;
 }
 
 // False where the request has to wait for an endpoint.
 bool Worker::attach(std::uint32_t fd) {
-    Record& record = runtime_.record(fd);
-    const Exchange& now = current(record);
-    const ListenerEntry* const listener = listener_of(now);
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Exchange& now = current(at);
+    const ListenerEntry* const listener = listener_of(at.record);
     if (listener == nullptr) return false;
+    const ServiceAt service{listener->service, listener->service_place};
     // Where one or the other can always be tried it never waits in between; the tries are its wait.
     // After the first one it may go elsewhere, however long that was.
-    if (now.held_us > 0 && now_ns_ - now.attached_ns > service_of(now).hold_ns) {
+    if (now.held_us > 0 && now_ns_ - now.attached_ns > service_of(at.record).hold_ns) {
         answer(fd, kTooLate);
         return true;
     }
@@ -123,34 +101,36 @@ bool Worker::attach(std::uint32_t fd) {
     std::uint32_t slot = kNone;
     std::uint32_t upstream = kNone;
     for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
-        slot = pick_endpoint(*listener, avoided);
-        if (slot == kNone) slot = pick_endpoint(*listener, {.last = avoided.last});
-        if (slot == kNone) slot = pick_endpoint(*listener, {});
+        slot = endpoints_.pick(service, avoided, now_ns_, random_);
+        if (slot == kNone)
+            slot = endpoints_.pick(service, {.last = avoided.last}, now_ns_, random_);
+        if (slot == kNone) slot = endpoints_.pick(service, {}, now_ns_, random_);
         if (slot == kNone) return false;
         if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
-        if (upstream == kNone) upstream = connect_to(slot, listener->service);
+        if (upstream == kNone) upstream = connect_to(slot, service.id);
     }
     if (upstream == kNone) return false;
     unhold(fd);
     Socket& socket = runtime_.socket(upstream);
     socket.other = fd;
     socket.since_ns = now_ns_;
-    const wire::SlotRef at{slot, runtime_.record(upstream).generation};
-    ++slots_[slot].load;
-    counting_.attached(at);
+    const wire::SlotRef endpoint{slot, runtime_.record(upstream).generation};
+    EndpointState& state = endpoints_.at(slot);
+    ++state.load;
+    counting_.attached(endpoint);
     // As it was applied here: main may be writing the next instance into the slot. Where it is that
     // next one already, main waits for us, and writes nothing.
-    const std::uint32_t release = slots_[slot].generation == at.generation
-                                      ? slots_[slot].release
+    const std::uint32_t release = state.generation == endpoint.generation
+                                      ? state.release
                                       : segment_.endpoints[slot].release.load();
     // One that refused took no part in it.
-    const bool was_refused = now.attempts > 0 && now_ns_ < slots_[now.slot].refused_until_ns;
-    commit(record, [&](Exchange& next) {
+    const bool was_refused = now.attempts > 0 && now_ns_ < endpoints_.at(now.slot).refused_until_ns;
+    commit(at, [&](Exchange& next) {
         next.phase = Phase::Attached;
         if (!was_refused) next.slot_before = next.attempts > 0 ? next.slot : kNone;
         next.attempts += 1;
-        next.slot = at.slot;
-        next.generation = at.generation;
+        next.slot = endpoint.slot;
+        next.generation = endpoint.generation;
         next.release = release;
         next.held_us = static_cast<std::uint32_t>((now_ns_ - next.attached_ns) / 1000);
         next.attached_ns = now_ns_;
@@ -159,7 +139,7 @@ bool Worker::attach(std::uint32_t fd) {
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
-    const Exchange& then = current(record);
+    const Exchange& then = current(at);
     if (then.attempts > 1 || (then.flags & kHeld) != 0) counting_.waited(now_ns_ - then.begun_ns);
     return true;
 }
@@ -167,16 +147,16 @@ bool Worker::attach(std::uint32_t fd) {
 // No endpoint serves: the request waits until one does, or its time is over. True where it may not
 // wait, and was answered.
 bool Worker::hold(std::uint32_t fd) {
-    Record& record = runtime_.record(fd);
     Socket& socket = runtime_.socket(fd);
     if (socket.is_held) return false;
-    const Exchange& now = current(record);
-    const ListenerEntry* const listener = listener_of(now);
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Exchange& now = current(at);
+    const ListenerEntry* const listener = listener_of(at.record);
     if (listener == nullptr) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
-    const ServiceEntry& limits = service_of(now);
+    const ServiceEntry& limits = service_of(at.record);
     Held& held = runtime_.held[listener->service_place % kServicesMax];
     socket.is_held = true;
     socket.held_service = listener->service_place % kServicesMax;
@@ -192,7 +172,7 @@ bool Worker::hold(std::uint32_t fd) {
     held_.push_back(fd);
     if ((now.flags & kHeld) != 0) return false;
     counting_.held();
-    commit(record, [](Exchange& next) { next.flags |= kHeld; });
+    commit(at, [](Exchange& next) { next.flags |= kHeld; });
     return false;
 }
 
@@ -208,7 +188,7 @@ void Worker::unhold(std::uint32_t fd) {
 // The upstream carries nothing any more.
 void Worker::release(std::uint32_t upstream) {
     const Record& record = runtime_.record(upstream);
-    std::uint32_t& load = slots_[record.slot].load;
+    std::uint32_t& load = endpoints_.at(record.slot).load;
     if (record.kind != Kind::Busy) return;
     if (load > 0) --load;
     counting_.released({record.slot, record.generation});
@@ -229,13 +209,13 @@ void Worker::put_idle(std::uint32_t upstream) {
     record.idle_out = socket.out;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = Kind::Idle;
-    slots_[record.slot].idle.push_back(upstream);
+    endpoints_.at(record.slot).idle.push_back(upstream);
 }
 
 void Worker::idle_closed(std::uint32_t upstream) {
     const std::uint32_t slot = runtime_.record(upstream).slot;
-    slots_[slot].keep_alive.closed_after(now_ns_ - runtime_.socket(upstream).since_ns);
-    std::vector<std::uint32_t>& idle = slots_[slot].idle;
+    endpoints_.at(slot).keep_alive.closed_after(now_ns_ - runtime_.socket(upstream).since_ns);
+    std::vector<std::uint32_t>& idle = endpoints_.at(slot).idle;
     idle.erase(std::remove(idle.begin(), idle.end(), upstream), idle.end());
     close_socket(upstream);
 }

@@ -138,7 +138,7 @@ void Counting::begin(const Record& record, std::uint32_t fd) {
     count_ = 0;
     memory_.redo.fd = fd;
     memory_.redo.cookie = record.cookie;
-    memory_.redo.commit = record.commit + 1;
+    memory_.redo.commit = commits_of(record) + 1;
 }
 
 void Counting::store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
@@ -153,10 +153,17 @@ void Counting::ready() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
 
-void Counting::prepare_end(const Record& record, std::uint32_t fd, const End& how) {
-    const Exchange& exchange = current(record);
+void Counting::end_whole(const ExchangeAt& at, std::uint32_t fd, const End& how) {
+    const bool is_counted = (current(at).flags & kCounted) != 0;
+    if (!is_counted) prepare_end(at, fd, how);
+    end_exchange(at);
+    if (!is_counted) apply();
+}
+
+void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& how) {
+    const Exchange& exchange = current(of);
     const auto outcome = static_cast<std::uint32_t>(how.outcome);
-    begin(record, fd);
+    begin(of.record, fd);
     const auto took_ns =
         static_cast<std::uint64_t>(std::max<std::int64_t>(0, how.now_ns - exchange.attached_ns));
     const std::uint32_t bucket = latency_bucket(took_ns / 1000);
@@ -181,9 +188,9 @@ void Counting::prepare_end(const Record& record, std::uint32_t fd, const End& ho
     ready();
 }
 
-void Counting::prepare_replay(const Record& record, std::uint32_t fd) {
-    const Exchange& exchange = current(record);
-    begin(record, fd);
+void Counting::prepare_replay(const ExchangeAt& of, std::uint32_t fd) {
+    const Exchange& exchange = current(of);
+    begin(of.record, fd);
     store_later(memory_.replayed_ever, memory_.replayed_ever.load(kRelaxed) + 1);
     if (EndpointCounters* const counters = find({exchange.slot, exchange.generation});
         counters != nullptr)
@@ -236,7 +243,7 @@ void Counting::recover(std::span<const Record> records) {
     if (redo.count > Redo::kStoresMax) redo.count = 0;
     if (redo.count != 0 && redo.fd < records.size()) {
         const Record& record = records[redo.fd];
-        if (record.cookie == redo.cookie && record.commit >= redo.commit) apply();
+        if (record.cookie == redo.cookie && commits_of(record) >= redo.commit) apply();
     }
     redo.count = 0;
 }

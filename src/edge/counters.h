@@ -103,20 +103,22 @@ public:
 
     // The exchange has ended for its client; counted once, by a commit that changes it as given.
     template <typename Change>
-    void end(Record& record, std::uint32_t fd, const End& how, Change change) {
-        if ((current(record).flags & kCounted) != 0) return commit(record, change);
-        prepare_end(record, fd, how);
-        commit(record, [&](Exchange& next) {
+    void end(const ExchangeAt& at, std::uint32_t fd, const End& how, Change change) {
+        if ((current(at).flags & kCounted) != 0) return commit(at, change);
+        prepare_end(at, fd, how);
+        commit(at, [&](Exchange& next) {
             next.flags |= kCounted;
             change(next);
         });
         apply();
     }
+    // The same, and the client's next request begins.
+    void end_whole(const ExchangeAt& at, std::uint32_t fd, const End& how);
     // The attempt has ended, the request goes elsewhere.
     template <typename Change>
-    void replay(Record& record, std::uint32_t fd, Change change) {
-        prepare_replay(record, fd);
-        commit(record, change);
+    void replay(const ExchangeAt& at, std::uint32_t fd, Change change) {
+        prepare_replay(at, fd);
+        commit(at, change);
         apply();
     }
 
@@ -132,8 +134,8 @@ private:
     void begin(const Record& record, std::uint32_t fd);
     void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
     void ready();
-    void prepare_end(const Record& record, std::uint32_t fd, const End& how);
-    void prepare_replay(const Record& record, std::uint32_t fd);
+    void prepare_end(const ExchangeAt& at, std::uint32_t fd, const End& how);
+    void prepare_replay(const ExchangeAt& at, std::uint32_t fd);
     void keep_broken(const Exchange& exchange, const End& how);
     void apply();
 

@@ -15,12 +15,14 @@ using wire::Outcome;
 struct Memory {
     std::unique_ptr<WorkerCounters> counters = std::make_unique<WorkerCounters>();
     std::vector<Record> records{4};
+    std::vector<ExchangePair> exchanges{4};
     Counting counting{*counters};
 
-    Record& begin(std::uint32_t fd, wire::SlotRef at) {
+    ExchangeAt begin(std::uint32_t fd, wire::SlotRef at) {
         Record& record = records[fd];
         record.cookie = 100 + fd;
-        commit(record, [&](Exchange& next) {
+        record.state = state_of(commits_of(record), fd);
+        commit(exchange(fd), [&](Exchange& next) {
             next = {};
             next.phase = Phase::Answering;
             next.slot = at.slot;
@@ -29,11 +31,12 @@ struct Memory {
             next.release = 3;
             next.begun_ns = next.attached_ns = 1'000'000;
         });
-        return record;
+        return exchange(fd);
     }
+    ExchangeAt exchange(std::uint32_t fd) { return {records[fd], exchanges[fd]}; }
     void end(std::uint32_t fd, Outcome outcome) { end_at(fd, outcome, 3'000'000); }
     void end_at(std::uint32_t fd, Outcome outcome, std::int64_t now_ns) {
-        counting.end(records[fd], fd, {outcome, now_ns, "GET /a HTTP/1.1\r\nHost: b\r\n\r\n"},
+        counting.end(exchange(fd), fd, {outcome, now_ns, "GET /a HTTP/1.1\r\nHost: b\r\n\r\n"},
                      [](Exchange&) {});
     }
     std::uint64_t count(wire::SlotRef at, Outcome outcome) const {
@@ -77,13 +80,35 @@ TEST(Counting, AKillAfterTheCommitLosesNoCount) {
 // The kill comes before the commit: the exchange goes on, and counts when it ends.
 TEST(Counting, AKillBeforeTheCommitCountsNothingYet) {
     Memory memory;
-    Record& record = memory.begin(1, {20, 1});
+    const ExchangeAt record = memory.begin(1, {20, 1});
     memory.end(1, Outcome::Success);
     memory.begin(1, {20, 1});
     memory.counters->redo.count = 2;
-    memory.counters->redo.commit = record.commit + 1;
+    memory.counters->redo.commit = commits_of(record.record) + 1;
     memory.counting.recover(memory.records);
     EXPECT_EQ(memory.count({20, 1}, Outcome::Success), 1U);
+    memory.end(1, Outcome::Success);
+    EXPECT_EQ(memory.count({20, 1}, Outcome::Success), 2U);
+}
+
+// The end of a whole exchange lets go of its block by the same store that makes it count.
+TEST(Counting, AKillRightAfterAWholeExchangeLosesNoCount) {
+    Memory memory;
+    const ExchangeAt exchange = memory.begin(1, {20, 1});
+    const auto before = std::make_unique<WorkerCounters>();
+    memory.counting.attached({20, 1});
+    std::memcpy(static_cast<void*>(before.get()), memory.counters.get(), sizeof(WorkerCounters));
+    const std::uint64_t commits = commits_of(exchange.record);
+    memory.counting.end_whole(exchange, 1, {Outcome::Success, 3'000'000, {}});
+    EXPECT_FALSE(has_exchange(exchange.record));
+    const Redo redo = memory.counters->redo;
+    EXPECT_EQ(redo.commit, commits + 1);
+    std::memcpy(static_cast<void*>(memory.counters.get()), before.get(), sizeof(WorkerCounters));
+    memory.counters->redo = redo;
+    memory.counters->redo.count = 5;
+    memory.counting.recover(memory.records);
+    EXPECT_EQ(memory.count({20, 1}, Outcome::Success), 1U);
+    memory.begin(1, {20, 1});
     memory.end(1, Outcome::Success);
     EXPECT_EQ(memory.count({20, 1}, Outcome::Success), 2U);
 }
@@ -132,7 +157,7 @@ TEST(Counting, MoreRoutesThanThereIsRoomForCountAsOne) {
     Memory memory;
     std::uint64_t sum = 0;
     for (std::uint32_t i = 0; i < kRoutesMax + 500; ++i) {
-        Record& record = memory.begin(1, {20, 1});
+        const ExchangeAt record = memory.begin(1, {20, 1});
         commit(record, [&](Exchange& next) { next.listener = i + 1; });
         memory.end(1, Outcome::Success);
     }
@@ -145,7 +170,7 @@ TEST(Counting, MoreRoutesThanThereIsRoomForCountAsOne) {
 TEST(Counting, ARouteThatCountsNothingForAnHourGivesItsPlaceToAnother) {
     Memory memory;
     const auto end_by = [&memory](std::uint32_t listener, std::int64_t now_ns) {
-        Record& record = memory.begin(1, {20, 1});
+        const ExchangeAt record = memory.begin(1, {20, 1});
         commit(record, [&](Exchange& next) {
             next.listener = listener;
             next.attached_ns = now_ns - 2'000'000;
@@ -191,7 +216,7 @@ TEST(Counting, EachOutcomeOfARouteHasAHistogramOfItsOwn) {
 
 TEST(Counting, ARequestSentAgainCountsWhereItEnds) {
     Memory memory;
-    Record& record = memory.begin(1, {20, 1});
+    const ExchangeAt record = memory.begin(1, {20, 1});
     memory.counting.attached({20, 1});
     memory.counting.replay(record, 1, [](Exchange& next) { next.slot = 21; });
     memory.counting.released({20, 1});

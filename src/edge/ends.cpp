@@ -15,10 +15,10 @@ constexpr std::int64_t kLastsNs = 1'000'000'000;  // Of an answer: longer than m
 
 // Counts how it ended, once; where nothing was begun there is nothing to count.
 void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
-    Record& record = runtime_.record(fd);
-    const Exchange& exchange = current(record);
-    if (exchange.phase == Phase::Reading || (exchange.flags & kCounted) != 0) return;
-    counting_.end(record, fd, {outcome, now_ns_, request_head_of(segment_, exchange)},
+    if (!has_exchange(runtime_.record(fd))) return;
+    const Exchange& now = exchange(fd);
+    if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
+    counting_.end(runtime_.exchange(fd), fd, {outcome, now_ns_, request_head_of(segment_, now)},
                   [](Exchange&) {});
 }
 
@@ -26,13 +26,16 @@ void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
 void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     end(fd, outcome);
     Record& record = runtime_.record(fd);
-    const Exchange exchange = current(record);
     record.kind = Kind::Free;
     std::atomic_signal_fence(std::memory_order_seq_cst);
     unhold(fd);
-    free_head(exchange.request.head);
-    free_head(exchange.response.head);
-    drop_upstream(exchange.upstream);
+    if (has_exchange(record)) {
+        const Exchange& last = exchange(fd);
+        free_head(last.request.head);
+        free_head(last.response.head);
+        drop_upstream(last.upstream);
+        free_.exchanges.push_back(block_of(record));
+    }
     const std::uint32_t place = runtime_.socket(fd).place;
     clients_[place] = clients_.back();
     runtime_.socket(clients_[place]).place = place;
@@ -44,7 +47,7 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
 // The edge before us died over it: it is not tried again, whatever it is.
 void Worker::give_up(std::uint32_t fd) {
     runtime_.socket(fd).is_poison = false;
-    const Exchange& now = current(runtime_.record(fd));
+    const Exchange& now = exchange(fd);
     // Where its client has all of the answer, only what comes after that was to be done.
     const bool is_whole = now.phase == Phase::Answering && (now.flags & kInterim) == 0 &&
                           now.response.framing != Framing::UntilClose &&
@@ -96,29 +99,30 @@ void Worker::sweep() {
 
 void Worker::sweep_client(std::uint32_t fd) {
     const Record& record = runtime_.record(fd);
-    const Exchange& exchange = current(record);
-    const Socket& client = runtime_.socket(fd);
     if (record.shut == kShutWhole) return;
-    const std::int64_t quiet = now_ns_ - client.since_ns;
-    switch (exchange.phase) {
+    if (!has_exchange(record)) {  // Between requests it is idle.
+        const std::int64_t quiet = now_ns_ - runtime_.socket(fd).since_ns;
+        if (quiet > service_of(record).idle_ns || listener_of(record) == nullptr)
+            close_client(fd, wire::Outcome::ClientGone);
+        return;
+    }
+    const Exchange& now = exchange(fd);
+    switch (now.phase) {
         case Phase::Reading:
-            // A head that was begun has ten seconds as a whole; between requests it is idle.
-            if (client.in > exchange.in_start
-                    ? now_ns_ - exchange.begun_ns > model::kRequestHeadLimit.count() &&
-                          exchange.begun_ns != 0
-                    : quiet > service_of(exchange).idle_ns || listener_of(exchange) == nullptr) {
+            // A head that was begun has ten seconds as a whole.
+            if (now_ns_ - now.begun_ns > model::kRequestHeadLimit.count()) {
                 // Whole, it waits for room: it is told so, for which there is some, or soon will
                 // be.
                 const Heard heard = parse_request(fd);
                 if (heard == Heard::Nothing) return close_client(fd, wire::Outcome::ClientGone);
-                if (heard == Heard::NoRoom && heads_.empty()) return;
+                if (heard == Heard::NoRoom && free_.heads.empty()) return;
                 if (heard == Heard::NoRoom)
                     answer(fd, {503, wire::Outcome::Overloaded, "no room for a further request"});
                 again_.push_back(fd);
             }
             break;
         case Phase::Ready:
-            if (now_ns_ - exchange.attached_ns > service_of(exchange).hold_ns) {
+            if (now_ns_ - now.attached_ns > service_of(record).hold_ns) {
                 answer(fd, kTooLate);
                 again_.push_back(fd);
             }
@@ -130,15 +134,14 @@ void Worker::sweep_client(std::uint32_t fd) {
 }
 
 void Worker::sweep_attached(std::uint32_t fd) {
-    const Exchange& exchange = current(runtime_.record(fd));
-    const ServiceEntry& limits = service_of(exchange);
-    Socket& upstream = runtime_.socket(exchange.upstream);
+    const Exchange& now = exchange(fd);
+    const ServiceEntry& limits = service_of(runtime_.record(fd));
+    Socket& upstream = runtime_.socket(now.upstream);
     const std::int64_t quiet = now_ns_ - std::max(runtime_.socket(fd).since_ns, upstream.since_ns);
     if (upstream.is_connecting) {
         if (now_ns_ - upstream.since_ns <= limits.connect_ns) return;
         upstream.is_broken = true;
-    } else if (!is_complete(exchange.request, upstream.out, 0, Source::Open) &&
-               upstream.can_write) {
+    } else if (!is_complete(now.request, upstream.out, 0, Source::Open) && upstream.can_write) {
         // The request's body does not come.
         if (quiet <= limits.idle_ns) return;
         answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
@@ -151,24 +154,24 @@ void Worker::sweep_attached(std::uint32_t fd) {
 
 // A pause in the middle of an answer, or silence in a tunnel.
 void Worker::sweep_answering(std::uint32_t fd) {
-    Record& record = runtime_.record(fd);
+    const ExchangeAt at = runtime_.exchange(fd);
     const Socket& client = runtime_.socket(fd);
-    const Exchange& before = current(record);
+    const Exchange& before = current(at);
     // What lasts (a tunnel, a stream of events) keeps no room for a head that is passed on.
     const std::uint32_t head = before.response.head;
     if (head != kNone && now_ns_ - before.attached_ns > kLastsNs &&
         (before.flags & (kInterim | kOwnAnswer)) == 0 &&
         head_left(before.response, client.out) == 0) {
-        commit(record, [](Exchange& next) { next.response.head = kNone; });
+        commit(at, [](Exchange& next) { next.response.head = kNone; });
         free_head(head);
     }
-    const Exchange& exchange = current(record);
-    const ServiceEntry& limits = service_of(exchange);
-    const bool is_tunnel = exchange.phase == Phase::Tunnel;
-    const bool may_be_silent = is_tunnel || (exchange.flags & kEventStream) != 0;
+    const Exchange& now = current(at);
+    const ServiceEntry& limits = service_of(at.record);
+    const bool is_tunnel = now.phase == Phase::Tunnel;
+    const bool may_be_silent = is_tunnel || (now.flags & kEventStream) != 0;
     std::int64_t since_ns = client.since_ns;
-    if (exchange.upstream != kNone)
-        since_ns = std::max(since_ns, runtime_.socket(exchange.upstream).since_ns);
+    if (now.upstream != kNone)
+        since_ns = std::max(since_ns, runtime_.socket(now.upstream).since_ns);
     if (now_ns_ - since_ns <= (may_be_silent ? limits.tunnel_ns : limits.idle_ns)) return;
     if (is_tunnel) return close_client(fd, wire::Outcome::Informational);
     // Who does not take what is there is the one who is slow.

@@ -231,15 +231,39 @@ TEST(Flow, ChunksThatAreBrokenAreRefusedBehindWhatIsLeftOut) {
 
 TEST(Commit, ADeathBeforeItsLastStoreLeavesTheOldExchangeWhole) {
     Record record{};
-    commit(record, [](Exchange& next) { next.attempts = 1; });
+    ExchangePair pair{};
+    const ExchangeAt at{record, pair};
+    commit(at, [](Exchange& next) { next.attempts = 1; });
     // As if killed in the middle of the next change: the other half is written, the word is not.
-    record.halves[(record.commit + 1) & 1].attempts = 99;
-    EXPECT_EQ(current(record).attempts, 1U);
-    commit(record, [](Exchange& next) {
+    pair.halves[(commits_of(record) + 1) & 1].attempts = 99;
+    EXPECT_EQ(current(at).attempts, 1U);
+    commit(at, [](Exchange& next) {
         EXPECT_EQ(next.attempts, 1U);
         next.attempts = 2;
     });
-    EXPECT_EQ(current(record).attempts, 2U);
+    EXPECT_EQ(current(at).attempts, 2U);
+}
+
+TEST(Commit, TheNextExchangeBeginsWhereTheRequestBeforeEnded) {
+    Record record{};
+    ExchangePair pair{}, other{};
+    record.state = state_of(0, kNoBlock);
+    record.listener = 7;
+    EXPECT_FALSE(has_exchange(record));
+    begin_exchange(record, pair, 3, 1000);
+    EXPECT_EQ(block_of(record), 3U);
+    EXPECT_EQ(current({record, pair}).listener, 7U);
+    commit({record, pair}, [](Exchange& next) {
+        next.flags = kCounted;
+        next.request.in_end = 250;
+    });
+    const std::uint64_t commits = commits_of(record);
+    end_exchange({record, pair});
+    EXPECT_FALSE(has_exchange(record));
+    EXPECT_EQ(commits_of(record), commits + 1);
+    begin_exchange(record, other, 4, 2000);
+    EXPECT_EQ(current({record, other}).in_start, 250U);
+    EXPECT_EQ(current({record, other}).flags, 0U);
 }
 
 }  // namespace

@@ -92,8 +92,8 @@ http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, s
 // The rewritten head into a block; kNone where there is no block, or it does not fit (bytes 0).
 std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t fd,
                                     wire::RequestId id, std::uint32_t& bytes) {
-    if (heads_.empty()) return kNone;
-    const ListenerEntry* const listener = listener_of(current(runtime_.record(fd)));
+    if (free_.heads.empty()) return kNone;
+    const ListenerEntry* const listener = listener_of(runtime_.record(fd));
     const bool trusts = listener != nullptr &&
                         listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
     const IdText id_text(id);
@@ -118,17 +118,17 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
     edits.upgrade = head.upgrade;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
-        http::emit_request_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
+        http::emit_request_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
     bytes = static_cast<std::uint32_t>(size.value_or(0));
     if (!size) return kNone;
-    const std::uint32_t block = heads_.back();
-    heads_.pop_back();
+    const std::uint32_t block = free_.heads.back();
+    free_.heads.pop_back();
     return block;
 }
 
 std::uint32_t Worker::write_response(const http::ResponseHead& head, const Exchange& exchange,
                                      std::uint32_t& bytes) {
-    if (heads_.empty()) return kNone;
+    if (free_.heads.empty()) return kNone;
     const IdText id_text(exchange.id);
     const http::Field set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
@@ -149,11 +149,11 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
     if (!stays) edits.persistence = http::Persistence::Close;
     if (stays && (exchange.flags & kHttp10) != 0) edits.persistence = http::Persistence::KeepAlive;
     const std::optional<std::size_t> size =
-        http::emit_response_head(head, edits, {segment_.heads[heads_.back()], kHeadBytes});
+        http::emit_response_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
     bytes = static_cast<std::uint32_t>(size.value_or(0));
     if (!size) return kNone;
-    const std::uint32_t block = heads_.back();
-    heads_.pop_back();
+    const std::uint32_t block = free_.heads.back();
+    free_.heads.pop_back();
     return block;
 }
 
@@ -190,29 +190,25 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
 // this request.
 void Worker::answer(std::uint32_t fd, const Answer& own) {
     unhold(fd);
-    Record& record = runtime_.record(fd);
-    if (current(record).phase == Phase::Reading) {
+    const ExchangeAt at = runtime_.exchange(fd);
+    if (current(at).phase == Phase::Reading) {
         const wire::RequestId id = new_id();
-        commit(record, [&](Exchange& next) {
-            next.id = id;
-            next.flags = next.release = next.held_us = 0;
-            next.begun_ns = now_ns_;
-        });
+        commit(at, [&](Exchange& next) { next.id = id; });
     }
-    const Exchange before = current(record);
+    const Exchange before = current(at);
     const bool has_begun = before.response.head != kNone || before.phase == Phase::Tunnel ||
                            (before.phase == Phase::Answering && (before.flags & kInterim) == 0);
-    if (has_begun || heads_.empty()) {
-        counting_.end(record, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
+    if (has_begun || free_.heads.empty()) {
+        counting_.end(at, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
                       [](Exchange&) {});
         return close_client(fd, own.outcome);
     }
-    const std::uint32_t block = heads_.back();
+    const std::uint32_t block = free_.heads.back();
     const std::size_t size =
         write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
-    heads_.pop_back();
+    free_.heads.pop_back();
     const std::uint64_t out_start = runtime_.socket(fd).out;
-    counting_.end(record, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
+    counting_.end(at, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
                   [&](Exchange& next) {
                       next.phase = Phase::Answering;
                       next.upstream = kNone;

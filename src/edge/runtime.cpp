@@ -37,22 +37,47 @@ void set_closing(int fd, Closing how) {
     ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint) {
-    record.cookie = cookie_of(fd);
-    record.ring = kNone;
-    record.slot = endpoint.slot;
-    record.generation = endpoint.generation;
-    record.shut = 0;
-    record.caller = Caller::NotAsked;
-    record.commit = 0;
-    Exchange& exchange = record.halves[0];
-    exchange = Exchange{};
-    exchange.upstream = exchange.slot = kNone;
-    exchange.request.head = kNone;
-    exchange.response.head = kNone;
+namespace {
+
+void open_record(Record& record, const Record& next) {
+    Record filled = next;
+    filled.kind = Kind::Free;
+    record = filled;
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    record.kind = kind;
+    record.kind = next.kind;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+}
+
+}  // namespace
+
+void open_upstream(Record& record, int fd, wire::SlotRef endpoint) {
+    open_record(record, {.cookie = cookie_of(fd),
+                         .state = state_of(0, kNoBlock),
+                         .idle_in = 0,
+                         .idle_out = 0,
+                         .kind = Kind::Busy,
+                         .ring = kNone,
+                         .slot = endpoint.slot,
+                         .generation = endpoint.generation,
+                         .listener = 0,
+                         .listener_place = 0,
+                         .shut = 0,
+                         .caller = Caller::NotAsked});
+}
+
+void open_client(Record& record, int fd, std::uint32_t listener, std::uint32_t listener_place) {
+    open_record(record, {.cookie = cookie_of(fd),
+                         .state = state_of(0, kNoBlock),
+                         .idle_in = 0,
+                         .idle_out = 0,
+                         .kind = Kind::Client,
+                         .ring = kNone,
+                         .slot = kNone,
+                         .generation = 0,
+                         .listener = listener,
+                         .listener_place = listener_place,
+                         .shut = 0,
+                         .caller = Caller::NotAsked});
 }
 
 std::string_view request_head_of(const Segment& segment, const Exchange& exchange) {

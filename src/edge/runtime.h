@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "edge/clock.h"
-#include "edge/keepalive.h"
 #include "edge/segment.h"
 
 namespace thole::edge {
@@ -45,23 +44,6 @@ struct Socket {
     bool is_shut = false;     // We have said that we send no more.
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.
     bool lost = false;        // Clients: the tunnel's instance is no more.
-};
-
-// Slots of a request's attempts so far.
-struct Avoided {
-    std::uint32_t last = kNone;
-    std::uint32_t before = kNone;
-};
-
-// What one worker knows of the endpoint in a slot.
-struct EndpointState {
-    std::uint32_t generation = 0;
-    std::uint32_t release = 0;
-    std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
-    LearnedKeepAlive keep_alive;
-    std::uint32_t load = 0;             // Requests in flight of this worker.
-    std::uint32_t latency_us = 0;       // Moving average.
-    std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
 };
 
 // A tunnel whose instance ended its side first: was it the instance's own end?
@@ -127,6 +109,8 @@ struct Runtime {
     void take_number(std::uint32_t fd);
 
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
+    // Of a client that has one.
+    ExchangeAt exchange(std::uint32_t fd) { return exchange_of(segment, fd); }
     Socket& socket(std::uint32_t fd) { return sockets[fd]; }
 };
 
@@ -135,8 +119,9 @@ std::uint64_t cookie_of(int fd);
 // What its close will be to the peer, whoever closes it: the kernel, too, after our death.
 enum class Closing { End, Reset };
 void set_closing(int fd, Closing how);
-// Fills the record of a descriptor and makes it count.
-void open_record(Record& record, int fd, Kind kind, wire::SlotRef endpoint);
+// Fills the record of an upstream, or of a client, and makes it count.
+void open_upstream(Record& record, int fd, wire::SlotRef endpoint);
+void open_client(Record& record, int fd, std::uint32_t listener, std::uint32_t listener_place);
 // The rewritten head of the exchange's request, or nothing.
 std::string_view request_head_of(const Segment& segment, const Exchange& exchange);
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/check.h"
 #include "edge/counters.h"
 #include "edge/faults.h"
 #include "edge/records.h"
@@ -13,9 +14,12 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 5;
+constexpr std::uint32_t kLayoutVersion = 6;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
+// Requests under way, of each worker all that can be: no client ever waits for one.
+constexpr std::uint32_t kExchanges = 2 * kDescriptorsMax;
+static_assert(kExchanges < kNoBlock);
 // Buffers: one for each side of which bytes wait, or may have to be sent again.
 constexpr std::uint32_t kRings = 4096;
 // The largest body that is sent again; a head of the largest allowed size fits, too.
@@ -91,8 +95,17 @@ struct Segment {
     EndpointEntry endpoints[wire::kSlotsMax];
     WorkerCounters counters[kWorkers];
     Record records[kDescriptorsMax];
+    ExchangePair exchanges[kExchanges];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };
+
+// Of a client that has one.
+inline ExchangeAt exchange_of(Segment& segment, std::uint32_t fd) {
+    Record& record = segment.records[fd];
+    const std::uint32_t block = block_of(record);
+    CHECK(block < kExchanges);
+    return {record, segment.exchanges[block]};
+}
 
 }  // namespace thole::edge

@@ -55,12 +55,12 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
     if (!socket.can_read || socket.has_ended || socket.is_connecting) return false;
     if (record.ring == kNone) {
         const bool is_client = record.kind == Kind::Client;
-        if (rings_.size() <= (is_client ? kSpared : 0)) {
+        if (free_.rings.size() <= (is_client ? kSpared : 0)) {
             starve(is_client ? fd : socket.other);
             return false;
         }
-        record.ring = rings_.back();
-        rings_.pop_back();
+        record.ring = free_.rings.back();
+        free_.rings.pop_back();
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }
     const std::uint64_t space = keep_from + kRingBytes - socket.in;
@@ -142,7 +142,7 @@ void Worker::free_ring(Record& record) {
     const std::uint32_t ring = record.ring;
     record.ring = kNone;
     if (ring == kNone) return;
-    rings_.push_back(ring);
+    free_.rings.push_back(ring);
     feed(kFedByOne);
 }
 
@@ -151,7 +151,8 @@ void Worker::free_empty_rings(std::uint32_t fd) {
     if (!is_own_client(fd)) return;
     const Socket& client = runtime_.socket(fd);
     Record& record = runtime_.record(fd);
-    const Exchange& now = current(record);
+    if (!has_exchange(record)) return;
+    const Exchange& now = exchange(fd);
     const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
     const bool is_asked = now.phase == Phase::Ready || now.phase == Phase::Attached;
     // Before its answer has begun a request may have to be sent again; hints are none.
@@ -168,7 +169,7 @@ void Worker::free_empty_rings(std::uint32_t fd) {
 
 void Worker::free_head(std::uint32_t block) {
     if (block == kNone) return;
-    heads_.push_back(block);
+    free_.heads.push_back(block);
     feed(kFedByOne);
 }
 

@@ -31,7 +31,7 @@ void shut(std::uint32_t fd, Socket& socket, Record& record) {
 }  // namespace
 
 void Worker::tunnel(std::uint32_t fd) {
-    const Exchange& now = current(runtime_.record(fd));
+    const Exchange& now = exchange(fd);
     const std::uint32_t up = now.upstream;
     Socket& client = runtime_.socket(fd);
     Socket& upstream = runtime_.socket(up);
@@ -63,7 +63,7 @@ void Worker::tunnel(std::uint32_t fd) {
 void Worker::remember_tunnel(std::uint32_t fd) {
     EndedTunnel& ended = ended_tunnels_[ended_tunnels_next_++ % ended_tunnels_.size()];
     ended.at_ns = now_ns_;
-    ended.exchange = current(runtime_.record(fd));
+    ended.exchange = exchange(fd);
     const std::string_view head = request_head_of(segment_, ended.exchange);
     const std::string_view line =
         head.substr(0, std::min(head.find("\r\n"), sizeof(ended.line) - 3));
@@ -73,13 +73,14 @@ void Worker::remember_tunnel(std::uint32_t fd) {
 
 // Called when the endpoint table has changed.
 void Worker::find_lost_tunnels() {
-    const auto is_gone = [&](const Exchange& exchange) {
-        const EndpointEntry& entry = segment_.endpoints[exchange.slot];
-        return entry.generation != exchange.generation || (entry.bits & wire::kBitGone) != 0;
+    const auto is_gone = [&](const Exchange& of) {
+        const EndpointEntry& entry = segment_.endpoints[of.slot];
+        return entry.generation != of.generation || (entry.bits & wire::kBitGone) != 0;
     };
     for (const std::uint32_t fd : clients_) {
-        const Exchange& exchange = current(runtime_.record(fd));
-        if (exchange.phase == Phase::Tunnel && is_gone(exchange)) runtime_.socket(fd).lost = true;
+        if (!has_exchange(runtime_.record(fd))) continue;
+        const Exchange& now = exchange(fd);
+        if (now.phase == Phase::Tunnel && is_gone(now)) runtime_.socket(fd).lost = true;
     }
     for (EndedTunnel& ended : ended_tunnels_) {
         if (ended.at_ns == 0 || now_ns_ - ended.at_ns > kRememberedNs) continue;

@@ -18,9 +18,8 @@ namespace {
 
 constexpr std::size_t kEndedTunnels = 256;  // Remembered.
 constexpr int kEventsMax = 128;
-// Idle connections to one endpoint, and clients to be looked at in one turn, for which no request
-// has to allocate; more than these are rare, and doubled.
-constexpr std::size_t kIdleAtFirst = 128;
+// Clients to be looked at in one turn for which no request has to allocate; more are rare, and
+// doubled.
 constexpr std::size_t kToLookAtAtFirst = 2 * kEventsMax;
 // Time limits are looked at so often: each may be late by it, and the shortest is 1 s.
 constexpr std::int64_t kSweepNs = 100'000'000;
@@ -53,8 +52,7 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       random_(static_cast<std::uint64_t>(now_ns()) + number),
-      slots_(wire::kSlotsMax),
-      serving_(kServicesMax),
+      endpoints_(runtime.segment),
       listening_(kListenersMax),
       ended_tunnels_(kEndedTunnels) {
     CHECK(epoll_.is_open() && wake_.is_open());
@@ -75,23 +73,24 @@ void Worker::adopt_client(std::uint32_t fd) {
     clients_.push_back(fd);
     runtime_.clients[number_].fetch_add(1, std::memory_order_relaxed);
     again_.push_back(fd);
-    const Exchange& exchange = current(runtime_.record(fd));
-    if (const ListenerEntry* const listener = listener_of(exchange);
-        listener != nullptr && runtime_.record(fd).caller == Caller::NotAsked)
+    const Record& record = runtime_.record(fd);
+    if (const ListenerEntry* const listener = listener_of(record);
+        listener != nullptr && record.caller == Caller::NotAsked)
         ask_caller(fd, *listener);
-    if (exchange.upstream == kNone) return;
-    Socket& upstream = runtime_.socket(exchange.upstream);
+    if (!has_exchange(record) || exchange(fd).upstream == kNone) return;
+    const Exchange& now = exchange(fd);
+    Socket& upstream = runtime_.socket(now.upstream);
     upstream.owner = number_;
     upstream.other = fd;
     upstream.since_ns = client.since_ns;
-    ++slots_[exchange.slot].load;
-    counting_.attached({exchange.slot, exchange.generation});
+    ++endpoints_.at(now.slot).load;
+    counting_.attached({now.slot, now.generation});
 }
 
 void Worker::adopt_idle(std::uint32_t fd) {
     runtime_.socket(fd).owner = number_;
     runtime_.socket(fd).since_ns = now_ns();
-    slots_[runtime_.record(fd).slot].idle.push_back(fd);
+    endpoints_.at(runtime_.record(fd).slot).idle.push_back(fd);
 }
 
 void Worker::wake() const {
@@ -103,11 +102,12 @@ void Worker::run() {
     forget_stack_in_copies();
     for (const std::uint32_t fd : clients_) {
         watch(fd);
-        if (const std::uint32_t upstream = current(runtime_.record(fd)).upstream; upstream != kNone)
+        if (!has_exchange(runtime_.record(fd))) continue;
+        if (const std::uint32_t upstream = exchange(fd).upstream; upstream != kNone)
             watch(upstream);
     }
-    for (const EndpointState& endpoint : slots_) {
-        for (const std::uint32_t fd : endpoint.idle) watch(fd);
+    for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
+        for (const std::uint32_t fd : endpoints_.at(slot).idle) watch(fd);
     }
     epoll_event event{};
     event.events = EPOLLIN;
@@ -192,7 +192,8 @@ void Worker::apply_table() {
     const std::uint64_t sequence = runtime_.table_sequence.load(std::memory_order_acquire);
     if (applied_.load(std::memory_order_relaxed) == sequence) return;
     listen_to_all();
-    apply_endpoints();
+    endpoints_.apply();
+    close_idle_of_others();
     find_lost_tunnels();
     cut_count_ = 0;
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
@@ -201,34 +202,14 @@ void Worker::apply_table() {
     applied_.store(sequence, std::memory_order_release);
 }
 
-void Worker::apply_endpoints() {
-    for (std::vector<std::uint32_t>& slots : serving_) slots.clear();
+// To an instance that does not serve any more nothing goes out.
+void Worker::close_idle_of_others() {
     for (std::uint32_t slot = 0; slot < wire::kSlotsMax; ++slot) {
         const EndpointEntry& entry = segment_.endpoints[slot];
-        if (entry.generation != 0 && entry.bits == 0) {
-            for (std::uint32_t place = 0; place < segment_.service_count; ++place) {
-                if (segment_.services[place].is_used != 0 &&
-                    segment_.services[place].id == entry.service)
-                    serving_[place].push_back(slot);
-            }
-        }
-        EndpointState& state = slots_[slot];
-        state.release = entry.release;
-        if (state.generation != entry.generation) {
-            // Another instance: what was learned of the one before says nothing.
-            state.generation = entry.generation;
-            state.keep_alive = {};
-            state.latency_us = 0;
-            state.refused_until_ns = 0;
-        }
-        std::vector<std::uint32_t>& idle = state.idle;
-        if (entry.generation != 0 && entry.bits == 0) idle.reserve(kIdleAtFirst);
-        const auto stays = [&](std::uint32_t fd) {
-            return entry.bits == 0 && runtime_.record(fd).generation == entry.generation;
-        };
+        std::vector<std::uint32_t>& idle = endpoints_.at(slot).idle;
         std::size_t kept = 0;
         for (const std::uint32_t fd : idle) {
-            if (stays(fd)) {
+            if (entry.bits == 0 && runtime_.record(fd).generation == entry.generation) {
                 idle[kept++] = fd;
             } else {
                 close_socket(fd);
@@ -241,11 +222,11 @@ void Worker::apply_endpoints() {
 void Worker::list_in_flight() {
     in_flight_.clear();
     for (const std::uint32_t fd : clients_) {
-        const Exchange& exchange = current(runtime_.record(fd));
-        if (exchange.upstream == kNone) continue;
-        const EndpointEntry& entry = segment_.endpoints[exchange.slot];
-        if (entry.generation == exchange.generation && entry.bits == 0) continue;
-        in_flight_.push_back({{exchange.slot, exchange.generation}, exchange.id});
+        if (!has_exchange(runtime_.record(fd)) || exchange(fd).upstream == kNone) continue;
+        const Exchange& now = exchange(fd);
+        const EndpointEntry& entry = segment_.endpoints[now.slot];
+        if (entry.generation == now.generation && entry.bits == 0) continue;
+        in_flight_.push_back({{now.slot, now.generation}, now.id});
     }
 }
 
@@ -253,17 +234,17 @@ void Worker::list_in_flight() {
 void Worker::cut(wire::SlotRef at) {
     for (std::size_t i = clients_.size(); i-- > 0;) {
         const std::uint32_t fd = clients_[i];
-        const Exchange& exchange = current(runtime_.record(fd));
-        if (exchange.upstream == kNone || exchange.slot != at.slot ||
-            exchange.generation != at.generation)
+        if (!has_exchange(runtime_.record(fd))) continue;
+        const Exchange& now = exchange(fd);
+        if (now.upstream == kNone || now.slot != at.slot || now.generation != at.generation)
             continue;
-        if (exchange.phase == Phase::Attached && may_replay(fd)) {
+        if (now.phase == Phase::Attached && may_replay(fd)) {
             replay(fd);
             again_.push_back(fd);
             continue;
         }
         ++cut_count_;
-        if (exchange.phase == Phase::Attached) {
+        if (now.phase == Phase::Attached) {
             answer(fd, {502, wire::Outcome::Cut, "the instance was stopped before it answered"});
             again_.push_back(fd);
         } else {

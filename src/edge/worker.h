@@ -6,11 +6,13 @@
 #include <atomic>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
-#include "edge/balance.h"
+#include "edge/blocks.h"
 #include "edge/callers.h"
+#include "edge/endpoints.h"
 #include "edge/flow.h"
 #include "edge/runtime.h"
 #include "http/head.h"
@@ -25,8 +27,7 @@ public:
     // Before run(): what an earlier edge left. A client brings its upstream along.
     void adopt_client(std::uint32_t fd);
     void adopt_idle(std::uint32_t fd);
-    void give_ring(std::uint32_t block) { rings_.push_back(block); }
-    void give_head(std::uint32_t block) { heads_.push_back(block); }
+    void give(Blocks free) { free_ = std::move(free); }
     Counting& counting() { return counting_; }
 
     [[noreturn]] void run();
@@ -44,12 +45,13 @@ private:
     void turn();
     void wait_while_parked();
     void apply_table();
-    void apply_endpoints();
+    void close_idle_of_others();
     void find_lost_tunnels();
     void list_in_flight();
     void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
     bool is_own_client(std::uint32_t fd) const;
+    const Exchange& exchange(std::uint32_t fd) const { return current(runtime_.exchange(fd)); }
 
     // accept.cpp: listeners and who comes by them.
     void listen_to_all();
@@ -59,8 +61,8 @@ private:
     void join(std::uint32_t fd);
     void take_back();
     void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
-    const ListenerEntry* listener_of(const Exchange& exchange) const;
-    const ServiceEntry& service_of(const Exchange& exchange) const;
+    const ListenerEntry* listener_of(const Record& record) const;
+    const ServiceEntry& service_of(const Record& record) const;
 
     // sockets.cpp: bytes in and out, and the blocks they lie in.
     void watch(std::uint32_t fd);
@@ -87,6 +89,7 @@ private:
 
     // exchange.cpp, tunnel.cpp: one request after the other.
     void step(std::uint32_t fd);
+    bool step_between(std::uint32_t fd);
     bool step_reading(std::uint32_t fd);
     bool step_attached(std::uint32_t fd);
     bool step_answering(std::uint32_t fd);
@@ -116,10 +119,8 @@ private:
     bool attach(std::uint32_t fd);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
-    std::uint32_t pick_endpoint(const ListenerEntry& listener, const Avoided& avoided);
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot, std::uint32_t service);
-    void refused(std::uint32_t slot);
     void release(std::uint32_t upstream);
     void put_idle(std::uint32_t upstream);
     void idle_closed(std::uint32_t upstream);
@@ -132,13 +133,11 @@ private:
     os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
     std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0;
     Random random_;
-    std::vector<std::uint32_t> rings_, heads_;  // Free blocks.
+    Blocks free_;
     std::vector<std::uint32_t> clients_, lingering_, handed_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
     std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
-    std::vector<EndpointState> slots_;
-    std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
-    std::vector<Candidate> candidates_;
+    Endpoints endpoints_;
     std::vector<Watched> listening_;  // By place.
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};

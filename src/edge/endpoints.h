@@ -1,0 +1,59 @@
+// What one worker knows of the endpoints: which serve, how loaded and how quick they are, and its
+// idle connections to them. Owned and used by its worker alone.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/random.h"
+#include "edge/balance.h"
+#include "edge/keepalive.h"
+#include "edge/segment.h"
+
+namespace thole::edge {
+
+// Slots of a request's attempts so far.
+struct Avoided {
+    std::uint32_t last = kNone;
+    std::uint32_t before = kNone;
+};
+
+// A service, and where it stands in the table.
+struct ServiceAt {
+    std::uint32_t id = kNone;
+    std::uint32_t place = kNone;
+};
+
+// What one worker knows of the endpoint in a slot.
+struct EndpointState {
+    std::uint32_t generation = 0;
+    std::uint32_t release = 0;
+    std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
+    LearnedKeepAlive keep_alive;
+    std::uint32_t load = 0;             // Requests in flight of this worker.
+    std::uint32_t latency_us = 0;       // Moving average.
+    std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
+};
+
+class Endpoints {
+public:
+    explicit Endpoints(Segment& segment);
+
+    EndpointState& at(std::uint32_t slot) { return slots_[slot]; }
+    // The table has changed.
+    void apply();
+    // The slot that takes a request of this service; kNone where none may.
+    std::uint32_t pick(const ServiceAt& service, const Avoided& avoided, std::int64_t now_ns,
+                       Random& random);
+    // Nobody listens there: it died and control has not said so yet, or it was never there. For a
+    // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
+    void refused(std::uint32_t slot, std::int64_t now_ns);
+
+private:
+    Segment& segment_;
+    std::vector<EndpointState> slots_;
+    std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
+    std::vector<Candidate> candidates_;
+};
+
+}  // namespace thole::edge
