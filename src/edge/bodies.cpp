@@ -28,8 +28,10 @@ bool Worker::advance_body(std::uint32_t fd, Flow Exchange::*which) {
         begun = flow.in_parsed;
         // Not beyond the ring's end: what wraps is parsed in two steps, and not copied.
         const std::uint64_t wrap = begun - begun % kRingBytes + kRingBytes;
-        if (!advance(flow, out, text_of(runtime_.record(source).ring, begun, std::min(in, wrap))))
+        if (!advance(flow, out, text_of(runtime_.record(source).ring, begun, std::min(in, wrap)))) {
+            commit(at, [&](Exchange& next) { next.*which = flow; });  // Which rule, and for ever.
             return false;
+        }
     } while (flow.in_parsed != begun && flow.in_parsed < in && flow.in_end == kUnknown);
     if (flow.in_parsed == before.in_parsed && flow.in_body == before.in_body) return true;
     commit(at, [&](Exchange& next) {

@@ -44,6 +44,26 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     close_socket(fd);
 }
 
+// The answer's chunks are broken. Its client is told so where it has none of it, else cut off:
+// false.
+bool Worker::refuse_response(std::uint32_t fd) {
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Flow before = current(at).response;
+    if (before.head == kNone || runtime_.socket(fd).out != before.out_start) {
+        close_client(fd, wire::Outcome::Reset);
+        return false;
+    }
+    if (ends_with_connection(before)) set_closing(static_cast<int>(fd), Closing::End);
+    commit(at, [](Exchange& next) {
+        next.phase = Phase::Attached;
+        next.response = Flow{};
+        next.response.head = kNone;
+    });
+    free_head(before.head);
+    answer(fd, {502, wire::Outcome::Reset, http::text_of(before.body.rule()).id});
+    return true;
+}
+
 // The edge before us died over it: it is not tried again, whatever it is.
 void Worker::give_up(std::uint32_t fd) {
     runtime_.socket(fd).is_poison = false;

@@ -180,7 +180,8 @@ bool Worker::step_attached(std::uint32_t fd) {
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(at).request, upstream.out, 0, Source::Open)) {
         if (!pass_request(fd)) {
-            answer(fd, {400, wire::Outcome::Refused, "the body's chunks are malformed"});
+            const http::RuleText& rule = http::text_of(current(at).request.body.rule());
+            answer(fd, {rule.status, wire::Outcome::Refused, rule.id});
             return true;
         }
         if (client.has_ended && !is_complete(current(at).request, upstream.out, 0, Source::Open) &&
@@ -293,10 +294,7 @@ bool Worker::step_answering(std::uint32_t fd) {
             return false;
         }
         receive(up, forwarded(current(at).response, client.out));
-        if (!pass_on(fd, &Exchange::response)) {
-            close_client(fd, wire::Outcome::Reset);
-            return false;
-        }
+        if (!pass_on(fd, &Exchange::response)) return refuse_response(fd);
     } else {
         flush(current(at).response, up, fd);
     }

@@ -159,6 +159,9 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
 
 namespace {
 
+// Any other method passes, too.
+constexpr char kAllow[] = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+
 std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::uint16_t status,
                              std::string_view why) {
     const std::int64_t now_ns = edge::now_ns();
@@ -174,12 +177,15 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
                       static_cast<long long>(held_us / 1000),
                       static_cast<long long>(held_us % 1000));
     }
+    const char* const more = status == 503   ? "Retry-After: 1\r\n"
+                             : status == 405 ? kAllow  // 9110 15.5.6
+                                             : "";
     const int size =
         std::snprintf(to.data(), to.size(),
                       "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
                       "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s\r\n%.*s",
                       status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
-                      status == 503 ? "Retry-After: 1\r\n" : "", timing,
+                      more, timing,
                       has_body ? static_cast<int>(why.size()) : 0, why.data());
     return static_cast<std::size_t>(size);
 }

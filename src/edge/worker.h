@@ -81,6 +81,7 @@ private:
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
     void give_up(std::uint32_t fd);
+    bool refuse_response(std::uint32_t fd);
     void linger(std::uint32_t fd);
     void sweep();
     void sweep_client(std::uint32_t fd);

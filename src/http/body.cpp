@@ -174,7 +174,7 @@ void BodyDecoder::step_extension(char c) {
         if (step_ == Step::BeforeValue || step_ == Step::Value) next = Step::Value;
     }
     if (next == Step::Bad) {
-        return refuse(c == '\n' || c == '\r' ? Rule::ChunkLine : Rule::ChunkExtension);
+        return refuse(c == '\n' ? Rule::ChunkLine : Rule::ChunkExtension);
     }
     step_ = next;
 }

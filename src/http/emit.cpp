@@ -59,13 +59,18 @@ constexpr std::uint32_t kForThisHopOnly =
     bit_of(Known::Trailer) | bit_of(Known::Upgrade) | bit_of(Known::Http2Settings) |
     bit_of(Known::Proxy);
 
+// What the next hop decides by: a client that could list it away would decide for it.
+constexpr std::uint32_t kNeverListed =
+    bit_of(Known::Authorization) | bit_of(Known::Forwarded) | bit_of(Known::RequestId) |
+    bit_of(Known::Traceparent) | bit_of(Known::Tracestate) | bit_of(Known::Expect);
+
 bool is_dropped(const Field& field, const MessageHead& head, const Edits& edits) {
     if (((kForThisHopOnly | edits.drop_known) & bit_of(field.known)) != 0) return true;
     const auto is_name = [&](std::string_view name) { return same_name(name, field.name); };
     if (std::any_of(edits.drop.begin(), edits.drop.end(), is_name)) return true;
     const auto is_set = [&](const Field& set) { return same_name(set.name, field.name); };
     if (std::any_of(edits.set.begin(), edits.set.end(), is_set)) return true;
-    if (field.known == Known::Authorization) return false;
+    if ((kNeverListed & bit_of(field.known)) != 0) return false;
     const auto listed = head.listed.begin();
     return std::any_of(listed, listed + head.listed_count, is_name);
 }

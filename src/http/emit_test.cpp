@@ -80,6 +80,20 @@ TEST(EmitRequest, LetsNobodyListAwayFramingHostOrAuthorization) {
               "X-Request-Id: ours\r\n\r\n");
 }
 
+// From inside they are believed, and a caller in between could have passed on a Connection of its
+// own client's.
+TEST(EmitRequest, LetsNobodyListAwayWhoAsks) {
+    const std::string text =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For, forwarded, Traceparent, "
+        "tracestate, x-request-id, expect, X-Other\r\nX-Forwarded-For: 1\r\nForwarded: 2\r\n"
+        "traceparent: 3\r\ntracestate: 4\r\nX-Request-Id: 5\r\nExpect: 100-continue\r\n"
+        "X-Other: 6\r\n\r\n";
+    EXPECT_EQ(written(request(text), kNone),
+              "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1\r\nForwarded: 2\r\n"
+              "traceparent: 3\r\ntracestate: 4\r\nX-Request-Id: 5\r\nExpect: 100-continue\r\n"
+              "\r\n");
+}
+
 // A value taken from elsewhere must not become a line of its own.
 TEST(EmitRequest, LetsNoValueThatIsSetEndItsLine) {
     const std::array<Field, 1> set = {Field{.name = "X", .value = "a\r\nContent-Length: 5\n\x01"}};

@@ -123,12 +123,12 @@ void expect_same_in_drops(const std::string& text) {
 
 bool is_for_next_hop(const MessageHead& head, const Field& field) {
     switch (field.known) {
-        case Known::Other:
+        case Known::Other: break;
+        case Known::Authorization:
         case Known::Forwarded:
         case Known::RequestId:
         case Known::Traceparent:
-        case Known::Tracestate: break;
-        case Known::Authorization: return true;
+        case Known::Tracestate: return true;
         case Known::Expect: return field.is_folded;  // Depends on the version: not compared.
         default: return false;
     }

@@ -1,0 +1,3 @@
+module thole/readers
+
+go 1.19
