@@ -221,15 +221,15 @@ Rule conclude_response_framing(const Asked& asked, ResponseHead& head) {
         head.framing = Framing::None;
         return Rule::None;
     }
-    if (head.status == 205 && head.framing == Framing::None) {
-        // It has no body (9110 15.3.6), which the next one has to be told. Its sender closes.
+    if (head.status == 205) {
+        if (head.framing == Framing::Length && head.length > 0) return Rule::ResetBody;
+        // It has no body (9110 15.3.6), which the next one has to be told. Where its sender ends it
+        // by a chunk or the connection's end, what comes is not looked at.
+        if (head.framing != Framing::Length) head.keep_alive = false;
         head.framing = Framing::Length;
         head.length = 0;
         head.says_length = true;
-        head.keep_alive = false;
-    }
-    if (head.status == 205) {
-        return head.framing == Framing::Length && head.length > 0 ? Rule::ResetBody : Rule::None;
+        return Rule::None;
     }
     if (head.framing == Framing::None) {
         head.framing = Framing::UntilClose;

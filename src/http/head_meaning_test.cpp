@@ -158,7 +158,7 @@ TEST(ResponseHead, IsFramedByWhatWasAsked) {
         {"GET", "HTTP/1.1 205 Re", "", Framing::Length, false},
         {"GET", "HTTP/1.1 205 Re", "Content-Length: 0\r\n", Framing::Length, true},
         {"HEAD", "HTTP/1.1 205 Re", "", Framing::None, true},
-        {"GET", "HTTP/1.1 205 Re", chunked, Framing::Chunked, true},
+        {"GET", "HTTP/1.1 205 Re", chunked, Framing::Length, false},
     };
     for (const Framed& tried : cases) {
         ResponseHead head;
