@@ -1,6 +1,6 @@
 // Any bytes as an answer, head and body (the first byte says what was asked, the second where it is
-// cut). What must hold: what is passed on is an answer with the same status, fields and payload, and
-// it ends where the one that came did; nothing of what has no body is ever taken for one.
+// cut). What must hold: what is passed on is an answer with the same status, fields and payload,
+// and it ends where the one that came did; nothing of what has no body is ever taken for one.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -1,6 +1,6 @@
 // Any bytes as a snapshot; the checksum is put right, or no byte would be looked at behind it. What
-// must hold: what is read is written again as the same bytes, and everything in it refers to what is
-// there.
+// must hold: what is read is written again as the same bytes, and everything in it refers to what
+// is there.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

@@ -138,6 +138,8 @@ def pytest(options, name, marker, limit_s, among=""):
         return failure(f"{name}: what it needs could not be built")
     if any("shop" in file.read_text() for file in files) and not prepare("need-shop"):
         return failure(f"{name}: what the shop needs could not be installed")
+    if any("readers" in file.read_text() for file in files) and not prepare("unpacked"):
+        return failure(f"{name}: others who read what the edge says could not be unpacked")
     if any("/ \"bench\"" in file.read_text() for file in files) and not prepare("bench-programs"):
         return failure(f"{name}: what bench/ counts with could not be built")
     results, log = RESULTS / f"{name}.xml", RESULTS / f"{name}.log"

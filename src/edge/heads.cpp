@@ -185,8 +185,7 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
                       "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
                       "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s\r\n%.*s",
                       status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
-                      more, timing,
-                      has_body ? static_cast<int>(why.size()) : 0, why.data());
+                      more, timing, has_body ? static_cast<int>(why.size()) : 0, why.data());
     return static_cast<std::size_t>(size);
 }
 

@@ -173,9 +173,7 @@ void BodyDecoder::step_extension(char c) {
         if (step_ == Step::BeforeName || step_ == Step::Name) next = Step::Name;
         if (step_ == Step::BeforeValue || step_ == Step::Value) next = Step::Value;
     }
-    if (next == Step::Bad) {
-        return refuse(c == '\n' ? Rule::ChunkLine : Rule::ChunkExtension);
-    }
+    if (next == Step::Bad) { return refuse(c == '\n' ? Rule::ChunkLine : Rule::ChunkExtension); }
     step_ = next;
 }
 

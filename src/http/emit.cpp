@@ -60,9 +60,9 @@ constexpr std::uint32_t kForThisHopOnly =
     bit_of(Known::Proxy);
 
 // What the next hop decides by: a client that could list it away would decide for it.
-constexpr std::uint32_t kNeverListed =
-    bit_of(Known::Authorization) | bit_of(Known::Forwarded) | bit_of(Known::RequestId) |
-    bit_of(Known::Traceparent) | bit_of(Known::Tracestate) | bit_of(Known::Expect);
+constexpr std::uint32_t kNeverListed = bit_of(Known::Authorization) | bit_of(Known::Forwarded) |
+                                       bit_of(Known::RequestId) | bit_of(Known::Traceparent) |
+                                       bit_of(Known::Tracestate) | bit_of(Known::Expect);
 
 bool is_dropped(const Field& field, const MessageHead& head, const Edits& edits) {
     if (((kForThisHopOnly | edits.drop_known) & bit_of(field.known)) != 0) return true;

@@ -16,6 +16,9 @@ from conftest import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES, BUILT = ROOT / "tests" / "readers", ROOT / "build" / "readers"
+UNPACKED = ROOT / "build" / "unpacked"
+PROGRAMS = os.pathsep.join([f"{UNPACKED}/usr/bin", f"{UNPACKED}/usr/sbin", "/usr/bin", "/usr/sbin"])
+LIBRARIES = {"LD_LIBRARY_PATH": f"{UNPACKED}/usr/lib/{os.uname().machine}-linux-gnu"}
 HEAD_MAX, WITHIN_S = 1 << 17, 120
 
 
@@ -31,6 +34,11 @@ class Request:
 class Reading:
     requests: list
     problem: str = ""
+
+
+def program(name):
+    """As `./dev` has unpacked it, else as it is installed; none where it is neither."""
+    return shutil.which(name, path=PROGRAMS)
 
 
 def of_lines(command, texts):
@@ -125,19 +133,14 @@ def send_to_nginx(port, text):
         return connection.getsockname()[1]
 
 
-def nginx_program():
-    """As root or not, it is where users have it in no path."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-
-
 def by_nginx(texts, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port), encoding="utf-8")
     with open(folder / "nginx.said", "wb") as said, \
-            subprocess.Popen([nginx_program(), "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.errors"),
-                              "-p", str(folder)], stdout=said, stderr=said) as process:
+            subprocess.Popen([program("nginx"), "-c", str(folder / "nginx.conf"), "-e", str(folder / "nginx.errors"),
+                              "-p", str(folder)], stdout=said, stderr=said, env=LIBRARIES) as process:
         try:
             until(lambda: process.poll() is not None or is_open(port), "nginx")
             with ThreadPoolExecutor(8) as pool:

@@ -15,7 +15,7 @@ import edge_requests
 from corpus import Case
 from edge import SERVES
 from edge_stand import SERVICE, Stand
-from readers import READERS, Reading, Request, nginx_program
+from readers import READERS, Reading, Request, program
 from test_edge_limits import FIRST
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n"
@@ -280,7 +280,7 @@ def check_readings(exchanges, readings):
     assert not_taken <= TAKEN_BY_OTHERS_ONLY
 
 
-@pytest.mark.skipif(nginx_program() is None, reason="no nginx here")
+@pytest.mark.skipif(program("nginx") is None, reason="no nginx here; try: ./dev prepare unpacked")
 def test_what_is_forwarded_is_read_alike_by_everybody(through, tmp_path):
     """And each refusal names its rule and ends the connection."""
     labelled, free = corpus.desync_guardian(), corpus.llhttp("request")
