@@ -198,7 +198,16 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
     const ExchangeAt at = runtime_.exchange(fd);
     if (current(at).phase == Phase::Reading) {
         const wire::RequestId id = new_id();
-        commit(at, [&](Exchange& next) { next.id = id; });
+        // Also where the rest cannot be read: who asked for a head alone waits for no body.
+        const std::uint32_t ring = at.record.ring;
+        const std::string_view heard =
+            ring == kNone ? std::string_view()
+                          : text_of(ring, current(at).in_start, runtime_.socket(fd).in);
+        const std::uint32_t flags = heard.substr(0, 5) == "HEAD " ? kHeadRequest : 0U;
+        commit(at, [&](Exchange& next) {
+            next.id = id;
+            next.flags |= flags;
+        });
     }
     const Exchange before = current(at);
     const bool has_begun = before.response.head != kNone || before.phase == Phase::Tunnel ||

@@ -126,11 +126,11 @@ class Answer:
 
 
 def answers_in(text, asked_head):
-    """Whole ones; all of the edge's and the recorder's say their length. Whose head could not be read is told why, HEAD or not."""
+    """Whole ones; all of the edge's and the recorder's say their length."""
     found = []
     while (end := text.find(b"\r\n\r\n")) >= 0:
         answer = Answer(text[:end], b"")
-        size = 0 if asked_head and not found and answer.status < 400 else int(answer.fields.get("content-length", 0))
+        size = 0 if asked_head and not found else int(answer.fields.get("content-length", 0))
         if len(text) < end + 4 + size:
             break
         found.append(Answer(text[:end], text[end + 4:end + 4 + size]))
@@ -150,7 +150,7 @@ def ask(port, text):
             deadline = time.monotonic() + 10
             while True:
                 assert time.monotonic() < deadline, ("neither an answer nor an end", text[:300])
-                found, rest = answers_in(got, text.startswith(b"HEAD"))
+                found, rest = answers_in(got, text.startswith(b"HEAD "))
                 is_refused = bool(found) and found[-1].status >= 400
                 if not is_refused and not said_all and not select.select([connection], [], [], SILENT_S)[0]:
                     connection.shutdown(socket.SHUT_WR)
@@ -162,7 +162,7 @@ def ask(port, text):
                 assert not is_refused, ("bytes after a refusal", text[:300], more)
                 got += more
         except ConnectionError:  # What is not read any more was dropped.
-            return answers_in(got, text.startswith(b"HEAD"))[0]
+            return answers_in(got, text.startswith(b"HEAD "))[0]
 
 
 class Through(Stand):
@@ -229,8 +229,8 @@ TAKEN_BY_OTHERS_ONLY = {("node", "ANNOUNCE", "/music/sweet/music"), ("node", "BR
 
 
 def refusal(answers):
-    """The rule by which it was refused, or none."""
-    return answers[0].body if answers and answers[0].status >= 400 else ""
+    """The rule by which it was refused (of HEAD its status alone), or none."""
+    return answers[0].body or str(answers[0].status) if answers and answers[0].status >= 400 else ""
 
 
 def check_labelled(cases, answers):
