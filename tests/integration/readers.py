@@ -57,13 +57,13 @@ def by_node(texts, folder):  # pylint: disable=unused-argument
     return of_lines(["node", str(SOURCES / "read.js")], texts)
 
 
-def by_go(texts, folder):  # pylint: disable=unused-argument
+def by_go(texts, folder, *words):  # pylint: disable=unused-argument
     BUILT.mkdir(parents=True, exist_ok=True)
     environment = dict(os.environ, GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="", CGO_ENABLED="0",
                        GOCACHE=str(ROOT / "build" / "go-cache"))
     subprocess.run(["/usr/bin/go", "build", "-buildvcs=false", "-o", str(BUILT / "read"), "."], check=True, cwd=SOURCES,
                    env=environment, timeout=300)
-    return of_lines([str(BUILT / "read")], texts)
+    return of_lines([str(BUILT / "read"), *words], texts)
 
 
 def one_by_h11(text):
@@ -93,6 +93,28 @@ def one_by_h11(text):
     except h11.RemoteProtocolError as problem:
         reading.problem = str(problem)
         return reading
+
+
+def answer_by_h11(text):
+    """The final answer to a GET; the connection ends behind it."""
+    reader, status, body = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX), 0, b""
+    reader.send(h11.Request(method="GET", target="/", headers=[("host", "a")]))
+    reader.send(h11.EndOfMessage())
+    reader.receive_data(text)
+    reader.receive_data(b"")
+    try:
+        while True:
+            event = reader.next_event()
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return Reading([Request(str(status), "", "", body)], "more behind it" if reader.trailing_data[0] else "")
+            elif event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
+                return Reading([], "not whole")
+    except h11.RemoteProtocolError as problem:
+        return Reading([], str(problem))
 
 
 def by_h11(texts, folder):  # pylint: disable=unused-argument

@@ -15,7 +15,7 @@ import edge_requests
 from corpus import Case
 from edge import SERVES
 from edge_stand import SERVICE, Stand
-from readers import READERS, Reading, Request, program
+from readers import READERS, Reading, Request, answer_by_h11, by_go, program
 from test_edge_limits import FIRST
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\n\r\n"
@@ -295,6 +295,70 @@ def test_what_is_forwarded_is_read_alike_by_everybody(through, tmp_path):
     check_labelled(labelled, answers)
     check_ours(answers[len(labelled):len(labelled) + len(ours)], written)
     check_probes(answers[:len(labelled) + len(ours)], written)
+    # Nothing reached the upstream of which no client heard: what stood behind a last request or a refusal stayed here.
+    assert set(written) <= {one.fields.get("x-request-id") for got in answers for one in got}
     check_readings(exchanges, {name: read([exchange.text for exchange in exchanges], tmp_path)
                                for name, read in READERS.items()})
     print(f"{len(cases)} requests, {len(exchanges)} forwarded, read by {', '.join(READERS)}")
+
+
+def say(connection, cases):
+    """To whoever asks for /n the n-th, and the end."""
+    with connection:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = connection.recv(65536)
+            if not more:
+                return
+            head += more
+        connection.sendall(cases[int(head.split(b" ")[1][1:])].text)
+
+
+def say_to_all(listener, cases):
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        while True:
+            try:
+                pool.submit(say, listener.accept()[0], cases)
+            except OSError:  # It was shut.
+                return
+
+
+def all_that_comes(port, number):
+    text = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % number)
+        try:
+            while more := connection.recv(65536):
+                text += more
+        except ConnectionResetError:
+            pass
+    return text
+
+
+def test_what_is_passed_on_of_an_answer_is_read_alike(tmp_path):
+    """Of what llhttp tries its parser with: one answer or none, to Go and to h11, or a 502 that names the rule."""
+    cases = corpus.llhttp("response")
+    if not cases:
+        pytest.skip(f"no {corpus.folder('llhttp')}")
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    sayer = threading.Thread(target=say_to_all, args=(listener, cases))
+    sayer.start()
+    stand = Stand(0)
+    try:
+        stand.edge.endpoints([(*FIRST, SERVICE, listener.getsockname()[1], SERVES)])
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            texts = list(pool.map(lambda number: all_that_comes(stand.port, number), range(len(cases))))
+    finally:
+        stand.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        sayer.join()
+    count = collections.Counter()
+    for case, text, by_others in zip(cases, texts, by_go(texts, tmp_path, "answers")):
+        by_us = answer_by_h11(text)
+        assert by_others.requests == by_us.requests and not (by_us.requests and by_us.problem + by_others.problem), (
+            case, text, by_us, by_others)
+        is_refused = bool(by_us.requests) and by_us.requests[0].body.startswith(b"H1-")
+        count["refused" if is_refused else "passed on" if by_us.requests else "cut off"] += 1
+    print(f"{len(cases)} answers: {dict(count)}")
+    assert count["passed on"] > 20 and count["refused"] > 20
