@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import acceptance  # noqa: E402
 import defaults  # noqa: E402
+import metrics  # noqa: E402
 import tidy  # noqa: E402
 from tidy import ROOT, tracked  # noqa: E402
 
@@ -74,6 +75,12 @@ def limits():
     return (0 if said else 1), said
 
 
+def measures():
+    """docs/reference/metrics.md says what the code does"""
+    said = metrics.check()
+    return (0 if said else 1), said
+
+
 def links():
     """links between our pages lead somewhere"""
     passed, said = 0, []
@@ -99,7 +106,7 @@ def shell():
 
 def main():
     passed = failed = 0
-    for check in (style, style_itself, layout, rows, dependencies, limits, links, shell):
+    for check in (style, style_itself, layout, rows, dependencies, limits, measures, links, shell):
         good, said = check()
         for line in said:
             print(line)

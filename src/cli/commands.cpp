@@ -17,7 +17,6 @@ constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
     {"why", "timeline"},
     {"incidents", "timeline"},
     {"traces", "logs"},
-    {"metrics", "ps"},
     {"alerts", "timeline -f"},
     {"chaos", "ps"},
     {"rehearse", "up"},
@@ -112,6 +111,11 @@ std::vector<Command> see() {
          .positionals_max = 1,
          .options = {kFollow, kService, {"limit", 'n', "<n>", "The newest n (default: 100)"}},
          .run = timeline},
+        {.name = "metrics",
+         .usage = "metrics",
+         .summary = "Counts and durations of requests, services and thole itself",
+         .story = "In Prometheus' text format, as GET /metrics on the API's socket gives it.",
+         .run = metrics},
     };
 }
 

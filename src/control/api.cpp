@@ -70,6 +70,8 @@ void Api::accept(std::unique_ptr<env::Stream> stream) {
 
 void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     const std::string& path = request.path;
+    if (request.method == "GET" && path == "/metrics")
+        return get_metrics(form_for(request.accept), to);
     if (!path.starts_with(kBase)) return to.refuse(not_found("no such path: " + path));
     const std::string rest = path.substr(kBase.size());
     if (request.method == "GET") return get(request, to);
@@ -82,10 +84,13 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
 
 void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     const std::string rest = request.path.substr(kBase.size());
-    if (rest == "/version") return to.answer(200, R"({"version":"0.1.0"})");
+    if (rest == "/version")
+        return to.answer(
+            200, JsonWriter().begin_object().member("version", kVersion).end_object().take());
     if (rest == "/timeline") return get_timeline(request, to);
     if (rest == "/logs") return get_logs(request, to);
     if (rest == "/system") return get_system(to);
+    if (rest == "/metrics") return get_metrics(MetricsForm::Json, to);
     to.refuse(not_found("no such path: " + request.path));
 }
 

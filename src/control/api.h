@@ -8,11 +8,14 @@
 #include <vector>
 
 #include "control/control.h"
+#include "control/exposition.h"
 #include "control/logs.h"
 #include "env/env.h"
 #include "web/server.h"
 
 namespace thole::control {
+
+constexpr std::string_view kVersion = "0.1.0";
 
 class Api {
 public:
@@ -55,6 +58,7 @@ private:
     void get_timeline(const web::ServerRequest& request, const web::Responder& to);
     void watch_timeline(const web::ServerRequest& request, const web::Responder& to);
     void get_system(const web::Responder& to);
+    void get_metrics(MetricsForm form, const web::Responder& to);
     void get_logs(const web::ServerRequest& request, const web::Responder& to);
     void read_on(const std::shared_ptr<Reader>& reader);
     SpoolSource source_of(const Service& service, const Slot& slot) const;

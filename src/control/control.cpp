@@ -97,6 +97,9 @@ void Control::connect() {
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
             .broken = [this](const auto& header,
                              const auto& rows) { on_broken(header.lost, rows); },
+            .routes = [this](const auto& header,
+                             const auto& rows) { world_.edge_totals.hear(header, rows); },
+            .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",
@@ -127,6 +130,7 @@ void Control::mark_later(Service& service) {
 void Control::excuse_gap() {
     const Time now = env_.clock.now();
     const Duration gap = now - std::exchange(turned_, now);
+    turn_late_max_ = std::max(turn_late_max_, gap - kResync);
     if (gap <= kResync + kLateMax) return;
     for (auto& [slot, instance] : world_.instances) {
         if (instance.stage != model::Stage::Ready)
@@ -138,6 +142,7 @@ void Control::excuse_gap() {
 }
 
 void Control::turn() {
+    ++turns_;
     excuse_gap();
     if (was_adopted_) {
         const std::set<std::uint32_t> dirty = std::move(dirty_);

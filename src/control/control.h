@@ -210,7 +210,9 @@ private:
     env::Timer look_up_again_;
     std::set<std::string> unknown_users_;  // Of callers, as the snapshot was made.
     env::Timer listen_again_, refused_again_;
-    Time turned_{};              // When the last turn began.
+    Time turned_{};  // When the last turn began.
+    std::uint64_t turns_ = 0;
+    Duration turn_late_max_{};
     Time synced_{};              // When keeper told the whole picture last.
     std::int64_t sequence_ = 0;  // Of the timeline.
     std::uint16_t next_port_ = 0;

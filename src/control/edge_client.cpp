@@ -37,7 +37,7 @@ void EdgeClient::connect() {
     link_ = env_.network.connect_link(path_);
     link_->set_events({.received = [this](std::string_view datagram) { received(datagram); },
                        .closed = [this](const Error&) { lost(); }});
-    const wire::HelloToEdge hello{1, 0, {}};
+    const wire::HelloToEdge hello{1, wire::kWantsRoutes, {}};
     link_->send(wire::seal_message(wire::EdgeMessage::Hello, hello));
 }
 
@@ -130,6 +130,14 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);
+            return;
+        case wire::EdgeMessage::Routes:
+            if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteStats>(body))
+                events_.routes(rows->first, rows->second);
+            return;
+        case wire::EdgeMessage::Durations:
+            if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteDurations>(body))
+                events_.durations(rows->second);
             return;
         default: return;
     }

@@ -24,6 +24,8 @@ struct EdgeEvents {
     std::function<void(const wire::CutDone&)> cut_done;
     std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
+    std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
+    std::function<void(const std::vector<wire::RouteDurations>&)> durations;
 };
 
 class EdgeClient {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "control/edge_totals.h"
 #include "control/probe.h"
 #include "control/service.h"
 #include "control/store.h"
@@ -96,6 +97,7 @@ struct World {
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
+    EdgeTotals edge_totals;
     std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
     bool is_down = false;                                      // `thole down` was said.
 };

@@ -169,7 +169,9 @@ void ControlLink::welcome(const wire::HelloToEdge& hello) {
     welcome.workers = static_cast<std::uint32_t>(runtime_.workers.size());
     send(wire::EdgeMessage::Welcome, welcome);
     is_greeted_ = link_.is_open();
-    reports_.begin(hello.wants);
+    wants_routes_ = (hello.wants & wire::kWantsRoutes) != 0;
+    reports_.begin();
+    route_reports_.begin();
     report();
 }
 
@@ -181,6 +183,10 @@ void ControlLink::report(Patience patience) {
         send_frame(frame);
         return link_.is_open();
     });
+    // They can wait, and what control waits for may not wait for them.
+    if (wants_routes_ && patience == Patience::None)
+        route_reports_.send_some(reported_ns_,
+                                 [this](const std::string& frame) { return try_send(frame); });
 }
 
 // Publishes what stands in the segment and waits until no worker goes by what stood there before.

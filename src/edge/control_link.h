@@ -12,6 +12,7 @@
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
+#include "edge/route_reports.h"
 #include "edge/runtime.h"
 #include "edge/snapshots.h"
 #include "edge/ticks.h"
@@ -26,6 +27,7 @@ public:
     ControlLink(Runtime& runtime, EdgeFolders folders, const Ticks& ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
+          route_reports_(runtime.segment),
           folders_(std::move(folders)),
           ticks_(ticks),
           holder_(holder),
@@ -68,6 +70,7 @@ private:
 
     Runtime& runtime_;
     Reports reports_;
+    RouteReports route_reports_;
     EdgeFolders folders_;
     const Ticks& ticks_;
     Holder& holder_;
@@ -75,6 +78,7 @@ private:
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.
     os::FileDescriptor link_;
     bool is_greeted_ = false;
+    bool wants_routes_ = false;
     std::deque<wire::SnapshotRequest> waiting_;  // Of this link.
     std::optional<wire::SnapshotRequest> activating_;
     bool is_answer_wanted_ = false;     // By this link.

@@ -82,9 +82,10 @@ std::uint32_t Counting::route_of(const Exchange& exchange, std::int64_t now_ns) 
         if (route.listener == exchange.listener && route.release == exchange.release &&
             route.slot == exchange.slot)
             return at;
-        if (route.used_ns >= oldest_ns) continue;
+        const std::int64_t used_ns = route.used_ns.load(kRelaxed);
+        if (route.has_gone.load(kRelaxed) == 0 || used_ns >= oldest_ns) continue;
         oldest = at;
-        oldest_ns = route.used_ns;
+        oldest_ns = used_ns;
     }
     if (oldest < kRoutesMax - 1) {
         take_route(oldest, exchange);
@@ -92,8 +93,14 @@ std::uint32_t Counting::route_of(const Exchange& exchange, std::int64_t now_ns) 
     }
     RouteCounters& others = memory_.routes[oldest];
     others.slot = kNone;
+    mark_used(oldest);
     others.is_used.store(1, std::memory_order_release);
     return oldest;
+}
+
+void Counting::mark_used(std::uint32_t place) {
+    std::atomic<std::uint64_t>& bits = memory_.routes_used[place / 64];
+    bits.store(bits.load(kRelaxed) | std::uint64_t{1} << place % 64, std::memory_order_release);
 }
 
 // Whatever was counted there is not this one's, also where a kill came in the midst of this.
@@ -103,7 +110,8 @@ void Counting::take_route(std::uint32_t place, const Exchange& exchange) {
     for (std::uint32_t outcome = 0; outcome < wire::kOutcomes; ++outcome) {
         if (route.outcomes[outcome].load(kRelaxed) == 0) continue;
         // Only where something was counted: untouched memory takes no room.
-        if (outcome < kTimedOutcomes) {
+        if (outcome < wire::kTimedOutcomes) {
+            route.latency_sum_ns[outcome].store(0, kRelaxed);
             for (auto& count : memory_.route_latencies[place].of[outcome].counts)
                 count.store(0, kRelaxed);
         }
@@ -112,6 +120,8 @@ void Counting::take_route(std::uint32_t place, const Exchange& exchange) {
     route.listener = exchange.listener;
     route.release = exchange.release;
     route.slot = exchange.slot;
+    route.has_gone.store(0, kRelaxed);
+    mark_used(place);
     route.is_used.store(1, std::memory_order_release);
 }
 
@@ -172,9 +182,14 @@ void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& ho
         store_later(counter, counter.load(kRelaxed) + 1);
     };
     const std::uint32_t place = route_of(exchange, how.now_ns);
-    memory_.routes[place].used_ns = how.now_ns;
-    one_more(memory_.routes[place].outcomes[outcome]);
-    if (is_timed) one_more(memory_.route_latencies[place].of[outcome].counts[bucket]);
+    RouteCounters& route = memory_.routes[place];
+    route.used_ns.store(how.now_ns, kRelaxed);
+    if (is_timed) {
+        one_more(memory_.route_latencies[place].of[outcome].counts[bucket]);
+        store_later(route.latency_sum_ns[outcome],
+                    route.latency_sum_ns[outcome].load(kRelaxed) + took_ns);
+    }
+    one_more(route.outcomes[outcome]);
     const wire::SlotRef at{exchange.slot, exchange.generation};
     if (EndpointCounters* const counters = find(at); counters != nullptr) {
         one_more(counters->outcomes[outcome]);

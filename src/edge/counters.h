@@ -16,8 +16,8 @@
 namespace thole::edge {
 
 constexpr std::uint32_t kRoutesMax = 4096;  // Of one worker; what is more counts as one.
-// Where there is no room, a route that counted nothing for so long gives its place to another one:
-// most likely its release has gone.
+// A route whose release or listener is no more and that counted nothing for so long is told no more
+// (route_reports.h), and gives its place to another one where there is no room.
 constexpr std::int64_t kRouteIdleNs = 3'600'000'000'000;
 // Requests that broke and are listed, of one worker; what is more is only counted.
 constexpr std::uint32_t kBrokenKept = 512;
@@ -37,15 +37,12 @@ struct RouteCounters {
     std::uint32_t release;
     std::uint32_t slot;
     std::atomic<std::uint32_t> is_used;
-    std::int64_t used_ns;  // When it counted last.
+    std::atomic<std::uint32_t> has_gone;  // Main's: another may have its place.
+    std::uint32_t reserved;
+    std::atomic<std::int64_t> used_ns;  // When it counted last.
+    // Whoever sees a count sees its duration, too.
     std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
-};
-
-// Of a route, for each outcome that an instance's answer makes. In pages that are not there before
-// something is counted.
-constexpr std::uint32_t kTimedOutcomes = static_cast<std::uint32_t>(wire::Outcome::ServerError) + 1;
-struct RouteLatencies {
-    LatencyHistogram of[kTimedOutcomes];
+    std::atomic<std::uint64_t> latency_sum_ns[wire::kTimedOutcomes];
 };
 
 struct BrokenRing {
@@ -59,7 +56,7 @@ struct BrokenRing {
 // Stores that belong to a commit: done before it counts they would be too early, after it a kill
 // could lose them. Absolute values, so that doing them twice is harmless.
 struct Redo {
-    static constexpr std::uint32_t kStoresMax = 6;
+    static constexpr std::uint32_t kStoresMax = 7;
     std::uint32_t count;  // 0: nothing is under way. Stored last.
     std::uint32_t fd;
     std::uint64_t cookie;
@@ -76,6 +73,9 @@ struct WorkerCounters {
     std::atomic<std::uint64_t> replayed_ever;
     std::atomic<std::int64_t> added_wait_max_ns;
     EndpointCounters endpoints[wire::kSlotsMax][2];
+    // A bit of each place that was ever taken: so that who looks for routes touches no other
+    // memory.
+    std::atomic<std::uint64_t> routes_used[kRoutesMax / 64];
     RouteCounters routes[kRoutesMax];
     BrokenRing broken;
     LatencyHistogram latencies[wire::kSlotsMax][2];
@@ -131,6 +131,7 @@ private:
     EndpointCounters* find(wire::SlotRef at);
     std::uint32_t route_of(const Exchange& exchange, std::int64_t now_ns);
     void take_route(std::uint32_t place, const Exchange& exchange);
+    void mark_used(std::uint32_t place);
     void begin(const Record& record, std::uint32_t fd);
     void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
     void ready();

@@ -167,7 +167,7 @@ TEST(Counting, MoreRoutesThanThereIsRoomForCountAsOne) {
 }
 
 // Releases come and go for months: those of today have places of their own.
-TEST(Counting, ARouteThatCountsNothingForAnHourGivesItsPlaceToAnother) {
+TEST(Counting, ARouteThatHasGoneAndCountsNothingForAnHourGivesItsPlaceToAnother) {
     Memory memory;
     const auto end_by = [&memory](std::uint32_t listener, std::int64_t now_ns) {
         const ExchangeAt record = memory.begin(1, {20, 1});
@@ -181,16 +181,21 @@ TEST(Counting, ARouteThatCountsNothingForAnHourGivesItsPlaceToAnother) {
     const std::uint64_t others = memory.counters->routes[kRoutesMax - 1].outcomes[1].load();
     EXPECT_GT(others, kRoutesMax);
     const std::uint32_t newcomer = 3 * kRoutesMax;
+    // Idle, but nobody has said that they have gone.
+    end_by(newcomer, 4'000'000 + kRouteIdleNs);
+    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 1);
+    for (RouteCounters& route : memory.counters->routes) route.has_gone = 1;
     end_by(newcomer, 3'000'000 + kRouteIdleNs);
-    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 1);
+    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 2);
     end_by(newcomer, 4'000'000 + kRouteIdleNs);
     end_by(newcomer, 4'000'000 + kRouteIdleNs);
-    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 1);
+    EXPECT_EQ(memory.counters->routes[kRoutesMax - 1].outcomes[1].load(), others + 2);
     for (std::uint32_t place = 0; place < kRoutesMax - 1; ++place) {
         if (memory.counters->routes[place].listener != newcomer) continue;
         EXPECT_EQ(memory.counters->routes[place].outcomes[1].load(), 2U);
         const LatencyHistogram& histogram = memory.counters->route_latencies[place].of[1];
         EXPECT_EQ(histogram.counts[latency_bucket(2000)].load(), 2U);
+        EXPECT_EQ(memory.counters->routes[place].latency_sum_ns[1].load(), 4'000'000U);
         return;
     }
     ADD_FAILURE() << "it has no place";

@@ -32,4 +32,16 @@ std::uint64_t LatencyHistogram::quantile(double share) const {
     return latency_bucket_end(kLatencyBuckets - 1);
 }
 
+void fold(const LatencyHistogram& from, std::uint64_t (&into)[wire::kDurationBuckets]) {
+    std::uint32_t coarse = 0;
+    for (std::uint32_t bucket = 0; bucket < kLatencyBuckets; ++bucket) {
+        // The last one has no end.
+        const bool is_last = bucket == kLatencyBuckets - 1;
+        while (coarse < wire::kDurationBuckets - 1 &&
+               (is_last || latency_bucket_end(bucket) > wire::kDurationBoundsUs[coarse]))
+            ++coarse;
+        into[coarse] += from.counts[bucket].load(std::memory_order_relaxed);
+    }
+}
+
 }  // namespace thole::edge

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "wire/edge.h"
+
 namespace thole::edge {
 
 constexpr std::uint32_t kLatencySteps = 16;
@@ -27,5 +29,16 @@ struct LatencyHistogram {
     // none.
     std::uint64_t quantile(double share) const;
 };
+
+// Of a route, for each outcome that an instance's answer makes. In pages that are not there before
+// something is counted.
+struct RouteLatencies {
+    LatencyHistogram of[wire::kTimedOutcomes];
+};
+
+// Adds it to buckets that end at wire::kDurationBoundsUs. None is counted below its duration: what
+// lies in a step that a bound cuts in two counts above the bound. So a bucket may lack those of the
+// last 6.25 % below its end, and counts each of the others.
+void fold(const LatencyHistogram& from, std::uint64_t (&into)[wire::kDurationBuckets]);
 
 }  // namespace thole::edge

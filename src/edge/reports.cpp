@@ -3,21 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "wire/frame.h"
+#include "edge/rows.h"
 
 namespace thole::edge {
 namespace {
 
 constexpr std::size_t kPage = 256;  // Entries of one message.
-constexpr std::uint64_t kRoutesEvery = 10;
-
-template <typename Header, typename Entry>
-std::string frame_of(wire::EdgeMessage type, const Header& header,
-                     const std::vector<Entry>& entries) {
-    std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
-    body.append(reinterpret_cast<const char*>(entries.data()), entries.size() * sizeof(Entry));
-    return wire::seal(static_cast<std::uint16_t>(type), body);
-}
 
 std::uint64_t load(const std::atomic<std::uint64_t>& count) {
     return count.load(std::memory_order_relaxed);
@@ -49,10 +40,8 @@ void settle(BrokenRing& ring, std::uint64_t up_to, std::uint64_t lost) {
 
 }  // namespace
 
-void Reports::begin(std::uint32_t wants) {
-    wants_ = wants;
+void Reports::begin() {
     is_first_ = true;
-    turns_ = 0;
     told_.assign(wire::kSlotsMax, Told{});
     told_broken_.assign(kWorkers, 0);
 }
@@ -65,6 +54,7 @@ wire::StatsHeader Reports::header() const {
         sum.held_ever += load(counters.held_ever);
         sum.replayed_ever += load(counters.replayed_ever);
         sum.added_wait_max_ns = std::max(sum.added_wait_max_ns, counters.added_wait_max_ns.load());
+        sum.broken_ever += load(counters.broken.written);
     }
     return sum;
 }
@@ -159,45 +149,8 @@ bool Reports::send_broken(const Send& send) {
     return true;
 }
 
-// Summed over the workers, by listener, release and slot.
-void Reports::send_routes(const Send& send) const {
-    std::vector<wire::RouteStats> all;
-    for (const WorkerCounters& counters : runtime_.segment.counters) {
-        for (const RouteCounters& route : counters.routes) {
-            if (route.is_used.load(std::memory_order_acquire) == 0) continue;
-            wire::RouteStats stats{route.listener, route.release, route.slot, 0, {}};
-            const auto same = [&](const wire::RouteStats& other) {
-                return other.listener == stats.listener && other.release == stats.release &&
-                       other.slot == stats.slot;
-            };
-            std::uint64_t outcomes[wire::kOutcomes];
-            for (std::uint32_t i = 0; i < wire::kOutcomes; ++i)
-                outcomes[i] = load(route.outcomes[i]);
-            // Its worker may be giving the place to another route at this moment.
-            if (route.is_used.load(std::memory_order_acquire) == 0 ||
-                !same({route.listener, route.release, route.slot, 0, {}}))
-                continue;
-            auto place = std::find_if(all.begin(), all.end(), same);
-            if (place == all.end()) place = all.insert(all.end(), stats);
-            for (std::uint32_t i = 0; i < wire::kOutcomes; ++i) place->outcomes[i] += outcomes[i];
-        }
-    }
-    std::size_t at = 0;
-    do {
-        const std::size_t count = std::min(kPage, all.size() - at);
-        const auto first = all.begin() + static_cast<std::ptrdiff_t>(at);
-        const std::vector<wire::RouteStats> page(first, first + static_cast<std::ptrdiff_t>(count));
-        at += count;
-        const wire::RoutesHeader header{runtime_.segment.epoch.load(),
-                                        static_cast<std::uint32_t>(count),
-                                        at < all.size() ? 1U : 0U};
-        if (!send(frame_of(wire::EdgeMessage::Routes, header, page))) return;
-    } while (at < all.size());
-}
-
 void Reports::send_changes(const Send& send) {
-    if (!send_endpoints(send) || !send_broken(send)) return;
-    if ((wants_ & wire::kWantsRoutes) != 0 && turns_++ % kRoutesEvery == 0) send_routes(send);
+    if (send_endpoints(send)) send_broken(send);
 }
 
 }  // namespace thole::edge

@@ -1,5 +1,5 @@
-// What the edge tells control unasked: counts that have changed, requests that broke. Main's own;
-// reads what the workers write.
+// What the edge tells control unasked: counts of endpoints that have changed, requests that broke;
+// route_reports.h tells those of routes. Main's own; reads what the workers write.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ public:
         : runtime_(runtime), told_(wire::kSlotsMax), told_broken_(kWorkers, 0) {}
 
     // Somebody new listens, who knows nothing yet.
-    void begin(std::uint32_t wants);
+    void begin();
     void send_changes(const Send& send);
 
 private:
@@ -33,15 +33,12 @@ private:
     bool send_endpoints(const Send& send);
     bool send_broken(const Send& send);
     bool send_broken_of(std::uint32_t worker, const Send& send);
-    void send_routes(const Send& send) const;
 
     Runtime& runtime_;
     std::vector<Told> told_;                  // By slot.
     std::vector<std::uint64_t> told_broken_;  // By worker: up to which one.
     wire::StatsHeader told_header_{};
     bool is_first_ = true;
-    std::uint32_t wants_ = 0;
-    std::uint64_t turns_ = 0;
 };
 
 }  // namespace thole::edge

@@ -16,7 +16,7 @@ namespace {
 
 class Told {
 public:
-    Told() : runtime_(map_segment()), reports_(runtime_) { reports_.begin(0); }
+    Told() : runtime_(map_segment()), reports_(runtime_) { reports_.begin(); }
     Told(const Told&) = delete;
     ~Told() { ::munmap(&runtime_.segment, sizeof(Segment)); }
 
@@ -31,7 +31,7 @@ public:
         }
     }
     void begin_another_control() {
-        reports_.begin(0);
+        reports_.begin();
         ids_.clear();
         lost_ = 0;
     }

@@ -14,7 +14,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 6;
+constexpr std::uint32_t kLayoutVersion = 7;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
 // Requests under way, of each worker all that can be: no client ever waits for one.

@@ -108,6 +108,8 @@ void Connection::take_head(const http::RequestHead& head) {
     request_.method = is_head_ ? "GET" : std::string(head.method);
     request_.path = std::move(parts->path);
     request_.query = std::move(parts->query);
+    if (const http::Field* const accept = head.find("accept"); accept != nullptr)
+        request_.accept = accept->value;
     request_.peer = stream_->peer();
     decoder_ = http::BodyDecoder(head);
     stage_ = Stage::Body;

@@ -20,6 +20,7 @@ struct ServerRequest {
     std::string method;                                      // HEAD comes as GET: see begin().
     std::string path;                                        // Percent-decoded, without the query.
     std::vector<std::pair<std::string, std::string>> query;  // Decoded.
+    std::string accept;                                      // What Accept says, or empty.
     std::string body;
     env::Peer peer;
     // The value of the first query parameter of this name, or empty.

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 
 #include "wire/keeper.h"
 
@@ -31,7 +32,11 @@ enum class EdgeMessage : std::uint16_t {
     CutDone = 36,
     Stats = 37,   // StatsHeader, EndpointStats[count]: what changed; every 100 ms.
     Broken = 38,  // BrokenHeader, BrokenRequest[count]: begun, not answered by its instance.
-    Routes = 39,  // RoutesHeader, RouteStats[count]; only where Hello asked for it.
+    // Only where Hello asked for them, a few each turn. What a route has of durations is told
+    // before
+    // its counts, so that whoever has the last page of a round has all of it.
+    Routes = 39,     // RoutesHeader, RouteStats[count].
+    Durations = 40,  // RoutesHeader, RouteDurations[count].
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -161,8 +166,9 @@ struct StatsHeader {
     std::uint64_t held_ever;
     std::uint64_t replayed_ever;
     std::int64_t added_wait_max_ns;  // The longest since the edge's segment was made.
+    std::uint64_t broken_ever;       // Listed or lost.
 };
-static_assert(sizeof(StatsHeader) == 48);
+static_assert(sizeof(StatsHeader) == 56);
 // Totals since the segment was made, never deltas: a lost message costs nothing. After Hello all
 // that is known of every endpoint is said at once, then what changed; and always before
 // EndpointsApplied, so that in_flight is never older than the acknowledgement.
@@ -202,16 +208,42 @@ static_assert(sizeof(BrokenRequest) == 112);
 struct RoutesHeader {
     std::uint64_t epoch;
     std::uint32_t count;
-    std::uint32_t more;  // 1: another page.
+    std::uint32_t more;  // 0: with this page all has been told.
 };
-// Totals, as EndpointStats; here requests that never met an endpoint count, too (kNoSlot).
+// Totals, as EndpointStats; here requests that never met an endpoint count, too (kNoSlot; release
+// 0). After Hello every route is told, then those that counted something. Listener 0: what found no
+// place of its own.
+enum RouteFlags : std::uint32_t {
+    // Its release or its listener has long gone: it is told no more, and its counts are given up.
+    kRouteGone = 1
+};
 struct RouteStats {
     std::uint32_t listener;
     std::uint32_t release;
     std::uint32_t slot;
-    std::uint32_t reserved;
+    std::uint32_t flags;
     std::uint64_t outcomes[kOutcomes];
 };
 static_assert(sizeof(RouteStats) == 112);
+
+// Upper ends of the buckets in which control hears of durations, in microseconds. From 5 ms on they
+// are those of OpenTelemetry's http.server.request.duration.
+constexpr std::uint64_t kDurationBoundsUs[] = {
+    250,     500,     1'000,   2'500,   5'000,     10'000,    25'000,    50'000,    75'000,
+    100'000, 250'000, 500'000, 750'000, 1'000'000, 2'500'000, 5'000'000, 7'500'000, 10'000'000};
+constexpr std::uint32_t kDurationBuckets = std::size(kDurationBoundsUs) + 1;  // The last: longer.
+// Outcomes below this one are made by an instance's answer, and timed.
+constexpr std::uint32_t kTimedOutcomes = static_cast<std::uint32_t>(Outcome::ServerError) + 1;
+
+// Totals of whole answers; tunnels and event streams are not in it.
+struct RouteDurations {
+    std::uint32_t listener;
+    std::uint32_t release;
+    std::uint32_t slot;
+    Outcome outcome;
+    std::uint64_t sum_ns;
+    std::uint64_t counts[kDurationBuckets];  // Each of its bucket alone.
+};
+static_assert(sizeof(RouteDurations) == 176);
 
 }  // namespace thole::wire

@@ -55,6 +55,8 @@ void Control::open_link() {
     stats.clear();
     broken.clear();
     routes.clear();
+    durations.clear();
+    has_all_routes = false;
     pages_.clear();
     header = {};
     is_closed = false;
@@ -190,7 +192,18 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         }
         case EdgeMessage::Routes: {
             wire::RoutesHeader said{};
-            routes = read_rows<wire::RoutesHeader, wire::RouteStats>(body, said);
+            for (const wire::RouteStats& row :
+                 read_rows<wire::RoutesHeader, wire::RouteStats>(body, said))
+                routes[{row.listener, row.release, row.slot}] = row;
+            has_all_routes = has_all_routes || said.more == 0;
+            return;
+        }
+        case EdgeMessage::Durations: {
+            wire::RoutesHeader said{};
+            for (const wire::RouteDurations& row :
+                 read_rows<wire::RoutesHeader, wire::RouteDurations>(body, said))
+                durations[{row.listener, row.release, row.slot,
+                           static_cast<std::uint32_t>(row.outcome)}] = row;
             return;
         }
         case EdgeMessage::Hello:

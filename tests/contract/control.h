@@ -2,6 +2,7 @@
 // whatever order, and writes down what it hears.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,8 +79,11 @@ public:
     wire::StatsHeader header{};
     std::map<EndpointId, wire::EndpointStats> stats;
     std::vector<wire::BrokenRequest> broken;
-    std::uint32_t lost = 0;                // Of them, not listed.
-    std::vector<wire::RouteStats> routes;  // The newest.
+    std::uint32_t lost = 0;  // Of them, not listed.
+    // By listener, release and slot; durations by outcome, too.
+    std::map<std::array<std::uint32_t, 3>, wire::RouteStats> routes;
+    std::map<std::array<std::uint32_t, 4>, wire::RouteDurations> durations;
+    bool has_all_routes = false;
     bool is_closed = false;
 
 private:

@@ -191,14 +191,14 @@ TEST_P(EdgeContract, CountsEveryRequestOnceAsItsClientSawIt) {
     };
     EXPECT_TRUE(until(is_counted));
     ASSERT_TRUE(control_.connect());
-    ASSERT_TRUE(until([&] { return !control_.routes.empty(); }));
+    ASSERT_TRUE(until([&] { return control_.has_all_routes; }));
     EXPECT_TRUE(is_counted());
     for (const auto& [at, row] : control_.stats) {
         EXPECT_EQ(row.in_flight, 0U);
         EXPECT_EQ(row.begun, row.outcomes[1] + 2) << "nothing else was counted there";
     }
     std::map<std::pair<std::uint32_t, Outcome>, std::uint64_t> by_slot;
-    for (const wire::RouteStats& route : control_.routes) {
+    for (const auto& [key, route] : control_.routes) {
         EXPECT_EQ(route.listener, kListener);
         for (std::uint32_t i = 0; i < wire::kOutcomes; ++i) {
             if (route.outcomes[i] != 0)
@@ -212,6 +212,16 @@ TEST_P(EdgeContract, CountsEveryRequestOnceAsItsClientSawIt) {
         {{kTwo.slot, Outcome::Reset}, 2},
         {{wire::kNoSlot, Outcome::Overloaded}, 5}};
     EXPECT_EQ(by_slot, wanted);
+    // Each answer of an instance has its duration, and nothing else has one.
+    std::map<std::uint32_t, std::uint64_t> timed;
+    for (const auto& [key, row] : control_.durations) {
+        EXPECT_EQ(row.outcome, Outcome::Success);
+        EXPECT_GT(row.sum_ns, 0U);
+        for (const std::uint64_t count : row.counts) timed[row.slot] += count;
+    }
+    EXPECT_EQ(timed[kOne.slot], at_one);
+    EXPECT_EQ(timed[kTwo.slot], at_two);
+    EXPECT_EQ(control_.header.broken_ever, 4U);
 }
 
 TEST_P(EdgeContract, TellsANewControlTheSameThingsFirst) {
@@ -225,7 +235,7 @@ TEST_P(EdgeContract, TellsANewControlTheSameThingsFirst) {
     const std::uint64_t epoch = control_.welcome->epoch;
     const std::uint32_t pid = control_.welcome->pid;
     ASSERT_TRUE(control_.connect());
-    ASSERT_TRUE(until([&] { return !control_.routes.empty(); }));
+    ASSERT_TRUE(until([&] { return control_.has_all_routes; }));
     const std::vector<wire::EdgeMessage> wanted = {
         wire::EdgeMessage::Welcome, wire::EdgeMessage::Stats, wire::EdgeMessage::Broken,
         wire::EdgeMessage::Routes};

@@ -12,7 +12,7 @@ from backend import expected, odd_chunks
 
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT = 1, 2, 3, 4, 5
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES = 37, 38, 39
+STATS, BROKEN, ROUTES, DURATIONS = 37, 38, 39, 40
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 WANTS_ROUTES = 1
@@ -88,11 +88,11 @@ class Edge:
     def hear(self, kind, body):
         """Remembers what the edge tells unasked."""
         if kind == STATS:
-            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max")
-            self.header = dict(zip(names, struct.unpack_from("<QqIIQQq", body)))
+            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever")
+            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQ", body)))
             for at in range(self.header["count"]):
                 slot, generation, in_flight, bits, begun, *outcomes, latency = struct.unpack_from(
-                    "<IIIIQ12QQ", body, 48 + at * 128)
+                    "<IIIIQ12QQ", body, 56 + at * 128)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:

@@ -271,6 +271,11 @@ void SimEdge::report() {
         tell(EdgeMessage::Broken, wire::BrokenHeader{epoch_, count, 0}, broken);
     }
     if (!control_->wants_routes) return;
+    if (const std::vector<wire::RouteDurations> durations = requests_.durations();
+        !durations.empty()) {
+        const auto count = static_cast<std::uint32_t>(durations.size());
+        tell(EdgeMessage::Durations, wire::RoutesHeader{epoch_, count, 1}, durations);
+    }
     const std::vector<wire::RouteStats> routes = requests_.routes();
     const auto count = static_cast<std::uint32_t>(routes.size());
     tell(EdgeMessage::Routes, wire::RoutesHeader{epoch_, count, 0}, routes);

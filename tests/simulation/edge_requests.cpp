@@ -86,6 +86,7 @@ void EdgeRequests::end(std::uint64_t number, wire::Outcome outcome) {
     const bool is_nowhere = request.at == kNowhere;
     const std::uint32_t slot = is_nowhere ? wire::kNoSlot : request.at.first;
     ++routes_[{request.listener, request.release, slot}][place];
+    if (place < wire::kTimedOutcomes) count_duration(request, slot, outcome);
     if (!is_nowhere) {
         ++counts_[request.at].outcomes[place];
         changed(request.at);
@@ -100,6 +101,21 @@ void EdgeRequests::end(std::uint64_t number, wire::Outcome outcome) {
         broken_.push_back(broken);
     }
     if (request.asked.ended) request.asked.ended(outcome);
+}
+
+void EdgeRequests::count_duration(const Request& request, std::uint32_t slot,
+                                  wire::Outcome outcome) {
+    const auto took = static_cast<std::uint64_t>((loop_.now() - request.begun).count());
+    wire::RouteDurations& row =
+        durations_[{request.listener, request.release, slot, static_cast<std::uint32_t>(outcome)}];
+    row.listener = request.listener;
+    row.release = request.release;
+    row.slot = slot;
+    row.outcome = outcome;
+    row.sum_ns += took;
+    const auto* const bound = std::lower_bound(std::begin(wire::kDurationBoundsUs),
+                                               std::end(wire::kDurationBoundsUs), took / 1000 + 1);
+    ++row.counts[bound - std::begin(wire::kDurationBoundsUs)];
 }
 
 std::uint32_t EdgeRequests::end_all(EndpointId at, wire::Outcome outcome) {
@@ -189,6 +205,7 @@ std::vector<wire::EndpointStats> EdgeRequests::take_changes(const EndpointTable&
 void EdgeRequests::fill(wire::StatsHeader& header) const {
     header.held = in_flight(kNowhere);
     header.held_ever = held_ever_;
+    header.broken_ever = broken_.size();
     header.added_wait_max_ns = added_wait_max_.count();
 }
 
@@ -207,6 +224,12 @@ std::vector<wire::RouteStats> EdgeRequests::routes() const {
         std::copy(outcomes.begin(), outcomes.end(), row.outcomes);
         rows.push_back(row);
     }
+    return rows;
+}
+
+std::vector<wire::RouteDurations> EdgeRequests::durations() const {
+    std::vector<wire::RouteDurations> rows;
+    for (const auto& [key, row] : durations_) rows.push_back(row);
     return rows;
 }
 

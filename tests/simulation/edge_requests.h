@@ -65,6 +65,7 @@ public:
     void fill(wire::StatsHeader& header) const;
     std::vector<wire::BrokenRequest> take_broken();
     std::vector<wire::RouteStats> routes() const;
+    std::vector<wire::RouteDurations> durations() const;
 
 private:
     struct Request {
@@ -81,6 +82,7 @@ private:
         Outcomes outcomes{};
     };
     bool attach(std::uint64_t number, const EndpointTable& table);
+    void count_duration(const Request& request, std::uint32_t slot, wire::Outcome outcome);
     bool may_wait(std::uint32_t service, const wire::Snapshot& snapshot) const;
 
     sim::SimLoop& loop_;
@@ -89,6 +91,8 @@ private:
     std::uint64_t next_ = 1;
     std::map<EndpointId, Counts> counts_;
     std::map<std::array<std::uint32_t, 3>, Outcomes> routes_;  // By listener, release and slot.
+    // By outcome, too.
+    std::map<std::array<std::uint32_t, 4>, wire::RouteDurations> durations_;
     std::vector<wire::BrokenRequest> broken_;
     std::uint64_t held_ever_ = 0;
     Duration added_wait_max_{};
