@@ -21,9 +21,9 @@ UPGRADE = b"GET /tunnel/7 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade:
 
 # Begins after a while, then takes one connection after the other, as they come, and says which targets they asked for.
 IN_TURN = """
-import socket, sys, time
+import select, socket, sys
 after, port, count = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-time.sleep(after)
+select.select([], [], [], after)
 server = socket.create_server(("127.0.0.1", port), backlog=1024)
 for _ in range(count):
     connection = server.accept()[0]
