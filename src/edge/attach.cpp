@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "edge/worker.h"
 
@@ -17,6 +18,14 @@ namespace {
 constexpr int kTriesMax = 4;  // In one go; then a moment later again.
 
 }  // namespace
+
+bool Held::take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max) {
+    std::uint64_t now = all_.load();
+    do {
+        if (now / kOne >= requests_max || now % kOne + bytes > bytes_max) return false;
+    } while (!all_.compare_exchange_weak(now, now + kOne + bytes));
+    return true;
+}
 
 // The idle connection that was used last, if a request may go out on it.
 std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
@@ -158,17 +167,16 @@ bool Worker::hold(std::uint32_t fd) {
     }
     const ServiceEntry& limits = service_of(at.record);
     Held& held = runtime_.held[listener->service_place % kServicesMax];
-    socket.is_held = true;
-    socket.held_service = listener->service_place % kServicesMax;
     socket.held_bytes =
         now.request.head_bytes + static_cast<std::uint32_t>(socket.in - now.in_start);
-    const std::uint32_t requests = held.requests.fetch_add(1) + 1;
-    const std::uint32_t bytes = held.bytes.fetch_add(socket.held_bytes) + socket.held_bytes;
-    if (requests > limits.held_requests_max || bytes > limits.held_bytes_max) {
+    if (!held.take(socket.held_bytes, limits.held_requests_max, limits.held_bytes_max)) {
         answer(fd, {503, wire::Outcome::Overloaded,
                     "too many requests wait for an instance of this service"});
         return true;
     }
+    socket.is_held = true;
+    socket.held_service = listener->service_place % kServicesMax;
+    socket.held_as = ++holds_;
     held_.push_back(fd);
     if ((now.flags & kHeld) != 0) return false;
     counting_.held();
@@ -180,9 +188,27 @@ void Worker::unhold(std::uint32_t fd) {
     Socket& socket = runtime_.socket(fd);
     if (!socket.is_held) return;
     socket.is_held = false;
-    Held& held = runtime_.held[socket.held_service];
-    held.requests.fetch_sub(1);
-    held.bytes.fetch_sub(socket.held_bytes);
+    runtime_.held[socket.held_service].give_back(socket.held_bytes);
+}
+
+// Before whatever else is to be looked at, and whose time is over first goes first: that is who
+// came first, as long as all may wait equally long. Among those of one turn the order in which they
+// came decides.
+void Worker::look_at_held() {
+    std::erase_if(held_, [this](std::uint32_t fd) {
+        return !is_own_client(fd) || !runtime_.socket(fd).is_held;
+    });
+    const auto place_of = [this](std::uint32_t fd) {
+        return std::pair(exchange(fd).attached_ns, runtime_.socket(fd).held_as);
+    };
+    const auto is_before = [&](std::uint32_t one, std::uint32_t other) {
+        return place_of(one) < place_of(other);
+    };
+    if (!std::is_sorted(held_.begin(), held_.end(), is_before))
+        std::sort(held_.begin(), held_.end(), is_before);
+    // Who waited before on the same connection is listed twice.
+    held_.erase(std::unique(held_.begin(), held_.end()), held_.end());
+    again_.insert(again_.begin(), held_.begin(), held_.end());
 }
 
 // The upstream carries nothing any more.

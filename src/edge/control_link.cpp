@@ -227,7 +227,7 @@ void ControlLink::hear_disk() {
         return disk_.name_current(next_->version);
     }
     if (done.ok() || runtime_.segment.snapshot_version == 0) {
-        put_snapshot(runtime_.segment, *next_);
+        put_snapshot(runtime_.segment, *next_, held_);
         wait_for_workers();
         close_dropped_listeners(runtime_.segment);
     }
@@ -252,7 +252,7 @@ void ControlLink::activate_last() {
     if (runtime_.segment.snapshot_version != 0) return;
     Result<NextSnapshot> last = read_last_snapshot(runtime_.segment, folders_);
     if (!last.ok()) return;
-    put_snapshot(runtime_.segment, *last);
+    put_snapshot(runtime_.segment, *last, held_);
     wait_for_workers();
 }
 
@@ -264,7 +264,13 @@ void ControlLink::hold(const wire::HoldRequest& request) {
         if (entry.is_used == 0 || entry.id != request.service) continue;
         entry.holds = answer.on = request.on != 0 ? 1 : 0;
     }
+    if (request.on != 0) {
+        held_.insert(request.service);
+    } else {
+        held_.erase(request.service);
+    }
     wait_for_workers();
+    report(Patience::UntilSent);  // What is under way by now is all that will be.
     send(wire::EdgeMessage::HoldApplied, answer);
 }
 

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,7 @@ private:
     std::optional<wire::SnapshotRequest> activating_;
     bool is_answer_wanted_ = false;     // By this link.
     std::optional<NextSnapshot> next_;  // Once it was read.
+    std::set<std::uint32_t> held_;      // Services, those that no snapshot names yet among them.
     std::int64_t reported_ns_ = 0;
     std::uint64_t sequence_ = 0;
 };

@@ -106,14 +106,7 @@ void Worker::sweep() {
         }
     }
     lingering_.resize(kept);
-    // Also those for whom no descriptor or port was left are tried again.
-    kept = 0;
-    for (const std::uint32_t fd : held_) {
-        if (!is_own_client(fd) || !runtime_.socket(fd).is_held) continue;
-        held_[kept++] = fd;
-        again_.push_back(fd);
-    }
-    held_.resize(kept);
+    look_at_held();  // Also those for whom no descriptor or port was left are tried again.
     feed(starved_.size());
 }
 

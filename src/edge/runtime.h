@@ -27,8 +27,8 @@ struct Socket {
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
-    std::uint32_t held_bytes = 0;
-    std::uint32_t held_service = 0;  // The place of the service it waits for.
+    std::int64_t held_as = 0;     // Clients: the how manieth that its worker let wait.
+    std::uint32_t held_bytes = 0, held_service = 0;  // Of the service it waits for: its place.
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_open = false;
@@ -60,9 +60,16 @@ struct Watched {
 };
 
 // What waits for one service, of all workers.
-struct Held {
-    std::atomic<std::uint32_t> requests{0};
-    std::atomic<std::uint32_t> bytes{0};
+class Held {
+public:
+    // False where it would be more than these; then nothing was taken.
+    bool take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max);
+    void give_back(std::uint32_t bytes) { all_.fetch_sub(kOne + bytes); }
+    std::uint32_t requests() const { return static_cast<std::uint32_t>(all_.load() / kOne); }
+
+private:
+    static constexpr std::uint64_t kOne = std::uint64_t{1} << 32;
+    std::atomic<std::uint64_t> all_{0};  // Requests << 32 | bytes: a place is taken whole.
 };
 
 // One of our own, in an instance's place.

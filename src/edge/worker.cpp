@@ -198,7 +198,7 @@ void Worker::apply_table() {
     cut_count_ = 0;
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
     list_in_flight();
-    again_.insert(again_.end(), held_.begin(), held_.end());
+    look_at_held();
     applied_.store(sequence, std::memory_order_release);
 }
 

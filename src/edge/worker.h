@@ -29,7 +29,6 @@ public:
     void adopt_idle(std::uint32_t fd);
     void give(Blocks free) { free_ = std::move(free); }
     Counting& counting() { return counting_; }
-
     [[noreturn]] void run();
 
     void wake() const;  // This and what follows: from other threads.
@@ -120,6 +119,7 @@ private:
     bool attach(std::uint32_t fd);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
+    void look_at_held();
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot, std::uint32_t service);
     void release(std::uint32_t upstream);
@@ -132,7 +132,7 @@ private:
     Counting counting_;
     Callers callers_;
     os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
-    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0;
+    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0, holds_ = 0;
     Random random_;
     Blocks free_;
     std::vector<std::uint32_t> clients_, lingering_, handed_;
