@@ -64,6 +64,7 @@ void ControlLink::turn() {
                        {disk_.descriptor(), POLLIN, 0}};
     ::poll(waits, 5, kTurnMs);
     tick();
+    refresh_leases(runtime_.segment.leases, now_ns());
     if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
     if (waits[4].revents != 0) hear_disk();
@@ -154,6 +155,10 @@ void ControlLink::obey(std::string_view datagram) {
         case wire::EdgeMessage::Cut:
             if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
                 return cut(*request);
+            return drop();
+        case wire::EdgeMessage::Fault:
+            if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
+                return inject(*request);
             return drop();
         default: return drop();
     }
@@ -283,6 +288,30 @@ void ControlLink::cut(const wire::CutRequest& request) {
         answer.cut += worker->cut_count();
     report(Patience::UntilSent);
     send(wire::EdgeMessage::CutDone, answer);
+}
+
+void ControlLink::inject(const wire::FaultRequest& request) {
+    wire::FaultApplied answer{request.sequence, request.terms.id, 0, {}};
+    Leases& leases = runtime_.segment.leases;
+    const Result<std::uint32_t> place = admit_lease(leases, request.terms, now_ns());
+    if (!place.ok()) {
+        answer.error = place.error().code == Code::Overload ? ENOSPC : EINVAL;
+        std::strncpy(answer.reason, place.error().message.c_str(), sizeof(answer.reason) - 1);
+    } else if (*place != kNoLease) {
+        forget_fault(*place);
+        put_lease(leases, *place, request.terms, now_ns());
+    }
+    wait_for_workers();
+    report(Patience::UntilSent);
+    send(wire::EdgeMessage::FaultApplied, answer);
+}
+
+// Once this returns no worker reads what stood there, nor counts it.
+void ControlLink::forget_fault(std::uint32_t place) {
+    forget_lease(runtime_.segment.leases, place);
+    wait_for_workers();
+    for (WorkerCounters& counters : runtime_.segment.counters)
+        counters.leases[place].matched = counters.leases[place].hurt = 0;
 }
 
 void ControlLink::change_endpoints(std::string_view body) {

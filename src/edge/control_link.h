@@ -19,6 +19,7 @@
 #include "edge/ticks.h"
 #include "os/fd.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
@@ -59,6 +60,8 @@ private:
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
+    void inject(const wire::FaultRequest& request);
+    void forget_fault(std::uint32_t place);
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };

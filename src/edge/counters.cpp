@@ -14,7 +14,7 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t more) {
 
 bool has_latency(const Exchange& exchange, wire::Outcome outcome) {
     return outcome <= wire::Outcome::ServerError && exchange.phase != Phase::Tunnel &&
-           (exchange.flags & kEventStream) == 0;
+           (exchange.flags & kEventStream) == 0 && exchange.fault == 0;
 }
 
 // Whether control is to hear of this one by its id.
@@ -31,6 +31,7 @@ bool is_broken(const Exchange& exchange, wire::Outcome outcome) {
         case wire::Outcome::ConnectFailed:
         case wire::Outcome::Overloaded:
         case wire::Outcome::Refused:
+        case wire::Outcome::Injected:
         case wire::Outcome::Count_: return false;
         // It may have been executed, and nobody was told.
         case wire::Outcome::ClientGone: return exchange.phase == Phase::Attached;

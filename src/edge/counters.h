@@ -3,14 +3,12 @@
 // first (Redo), counts once the exchange's commit stands, and is done again by the next edge.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
 #include <span>
 #include <string_view>
 
 #include "edge/latency.h"
+#include "edge/leases.h"
 #include "edge/records.h"
-#include "wire/edge.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
@@ -78,6 +76,7 @@ struct WorkerCounters {
     std::atomic<std::uint64_t> routes_used[kRoutesMax / 64];
     RouteCounters routes[kRoutesMax];
     BrokenRing broken;
+    LeaseCounters leases[kLeasesMax];
     LatencyHistogram latencies[wire::kSlotsMax][2];
     RouteLatencies route_latencies[kRoutesMax];
 };
@@ -128,6 +127,7 @@ public:
     void forget_in_flight(std::uint32_t slot);
 
 private:
+    friend class Faulty;
     EndpointCounters* find(wire::SlotRef at);
     std::uint32_t route_of(const Exchange& exchange, std::int64_t now_ns);
     void take_route(std::uint32_t place, const Exchange& exchange);

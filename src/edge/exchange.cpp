@@ -70,7 +70,7 @@ void Worker::step(std::uint32_t fd) {
         }
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
-            case Phase::Ready: moved = attach(fd) || hold(fd); break;
+            case Phase::Ready: moved = !faulty_.keeps(fd) && (attach(fd) || hold(fd)); break;
             case Phase::Attached: moved = step_attached(fd); break;
             case Phase::Answering: moved = step_answering(fd); break;
             case Phase::Tunnel: tunnel(fd); break;
@@ -169,6 +169,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.response = Flow{};
         next.response.head = kNone;
     });
+    faulty_.choose(fd, head);
     return Heard::Something;
 }
 
@@ -341,7 +342,7 @@ void Worker::finish(std::uint32_t fd) {
         request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
         before.response.framing != Framing::UntilClose && !runtime_.socket(up).has_ended &&
         !runtime_.socket(up).is_broken && runtime_.socket(up).in == before.response.in_end;
-    if (up != kNone) {
+    if (up != kNone && before.fault == 0) {
         const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
         EndpointState& endpoint = endpoints_.at(before.slot);
         endpoint.latency_us = average_latency(endpoint.latency_us, took_us);

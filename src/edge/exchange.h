@@ -58,6 +58,7 @@ struct Exchange {
     std::uint32_t held_us;      // How long it waited in all before it was attached.
     std::uint32_t status;       // Of the instance's answer.
     std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
+    std::uint32_t fault;        // Id of the lease that hurts it (leases.h), or 0.
     Flow request;
     Flow response;
 };
@@ -76,6 +77,8 @@ enum ExchangeFlags : std::uint32_t {
     kCounted = 512,       // Its outcome is in the counters.
     kEventStream = 1024,  // Silence is allowed for as long as in a tunnel.
     kFresh = 2048,        // A connection from the pool was dead: not another one of these.
+    // Its fault is still to be carried out. Ready; attached_ns is when a wait for it is over.
+    kFaultDue = 4096,
 };
 
 struct ExchangePair {

@@ -168,6 +168,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const bool has_body = (exchange.flags & kHeadRequest) == 0;
     const std::string_view reason = http::reason_of(status);
     const IdText id(exchange.id);
+    char fault[32] = "";
+    if (exchange.fault != 0)
+        std::snprintf(fault, sizeof(fault), "X-Thole-Fault: %u\r\n", exchange.fault);
     char timing[64] = "";
     if ((exchange.flags & kHeld) != 0) {
         const std::int64_t held_us = exchange.phase == Phase::Ready
@@ -183,9 +186,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const int size =
         std::snprintf(to.data(), to.size(),
                       "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s\r\n%.*s",
+                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s%s\r\n%.*s",
                       status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
-                      more, timing, has_body ? static_cast<int>(why.size()) : 0, why.data());
+                      more, timing, fault, has_body ? static_cast<int>(why.size()) : 0, why.data());
     return static_cast<std::size_t>(size);
 }
 

@@ -29,8 +29,11 @@ struct Socket {
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
     std::int64_t held_as = 0;     // Clients: the how manieth that its worker let wait.
     std::uint32_t held_bytes = 0, held_service = 0;  // Of the service it waits for: its place.
+    std::int64_t due_ns = 0;    // Clients: when their fault is looked at again (faulty.h).
+    std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
+    bool is_paced = false;    // Clients: a fault may make their bodies slow.
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.

@@ -8,13 +8,14 @@
 #include "base/check.h"
 #include "edge/counters.h"
 #include "edge/faults.h"
+#include "edge/leases.h"
 #include "edge/records.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 7;
+constexpr std::uint32_t kLayoutVersion = 8;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -59,6 +60,8 @@ struct ListenerEntry {
     std::atomic<std::uint32_t> checks_caller;
     std::atomic<std::uint32_t> caller_uid;
     std::atomic<std::uint32_t> caller_uid_too;
+    std::atomic<std::uint32_t> caller;  // The service, or kNone: public.
+    std::uint32_t reserved;
 };
 
 struct ServiceEntry {
@@ -93,6 +96,7 @@ struct Segment {
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
+    Leases leases;
     WorkerCounters counters[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];

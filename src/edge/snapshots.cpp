@@ -95,6 +95,7 @@ void put_listener(Segment& segment, const wire::SnapshotListener& wanted, Listen
     place->checks_caller = wanted.check_caller;
     place->caller_uid = wanted.caller_uid;
     place->caller_uid_too = wanted.caller_uid_too;
+    place->caller = wanted.caller;
     place->id = wanted.id;
     const auto count = static_cast<std::uint32_t>(place - segment.listeners) + 1;
     segment.listener_count = std::max(segment.listener_count.load(), count);

@@ -108,8 +108,9 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
         parts[count++] = to_part({head, left});
     }
     const std::uint64_t at = forwarded(flow, target.out);
-    const std::uint64_t limit =
-        from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
+    std::uint64_t limit = from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
+    if (limit > at && (target.is_paced || runtime_.socket(from).is_paced))
+        limit = faulty_.pace(from, to, at, limit);
     if (limit > at) {
         const std::uint32_t ring = runtime_.record(from).ring;
         const std::string_view first = ring_piece(segment_, ring, at, limit);

@@ -46,7 +46,6 @@ void forget_stack_in_copies() {
 Worker::Worker(Runtime& runtime, std::uint32_t number)
     : runtime_(runtime),
       segment_(runtime.segment),
-      number_(number),
       counting_(runtime.segment.counters[number]),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -54,7 +53,9 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       random_(static_cast<std::uint64_t>(now_ns()) + number),
       endpoints_(runtime.segment),
       listening_(kListenersMax),
-      ended_tunnels_(kEndedTunnels) {
+      ended_tunnels_(kEndedTunnels),
+      number_(number),
+      faulty_(*this) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
     again_.reserve(kToLookAtAtFirst);
@@ -77,6 +78,7 @@ void Worker::adopt_client(std::uint32_t fd) {
     if (const ListenerEntry* const listener = listener_of(record);
         listener != nullptr && record.caller == Caller::NotAsked)
         ask_caller(fd, *listener);
+    client.is_paced = has_exchange(record) && exchange(fd).fault != 0;
     if (!has_exchange(record) || exchange(fd).upstream == kNone) return;
     const Exchange& now = exchange(fd);
     Socket& upstream = runtime_.socket(now.upstream);
@@ -129,7 +131,8 @@ void Worker::wait_while_parked() {
 
 void Worker::turn() {
     epoll_event events[kEventsMax];
-    const int wait = again_.empty() ? static_cast<int>(kSweepNs / 1'000'000) : 0;
+    const int longest = static_cast<int>(kSweepNs / 1'000'000);
+    const int wait = again_.empty() ? faulty_.wait_ms(now_ns_, longest) : 0;
     const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, wait);
     now_ns_ = now_ns();
     turned_ns_.store(now_ns_, std::memory_order_relaxed);
@@ -146,6 +149,7 @@ void Worker::turn() {
             on_ready(static_cast<std::uint32_t>(tag), events[i].events);
         }
     }
+    faulty_.wake(now_ns_);
     ready_.clear();
     ready_.swap(again_);
     ++turns_;
@@ -199,6 +203,7 @@ void Worker::apply_table() {
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
     list_in_flight();
     look_at_held();
+    faulty_.wake_all();
     applied_.store(sequence, std::memory_order_release);
 }
 

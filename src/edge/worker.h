@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,9 +12,9 @@
 #include "edge/blocks.h"
 #include "edge/callers.h"
 #include "edge/endpoints.h"
+#include "edge/faulty.h"
 #include "edge/flow.h"
 #include "edge/runtime.h"
-#include "http/head.h"
 #include "os/fd.h"
 
 namespace thole::edge {
@@ -40,6 +39,7 @@ public:
     std::vector<int> descriptors() const;  // Of its own.
 
 private:
+    friend class Faulty;
     // worker.cpp: the loop.
     void turn();
     void wait_while_parked();
@@ -128,7 +128,6 @@ private:
 
     Runtime& runtime_;
     Segment& segment_;
-    std::uint32_t number_;
     Counting counting_;
     Callers callers_;
     os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
@@ -144,7 +143,8 @@ private:
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
     std::vector<EndedTunnel> ended_tunnels_;  // The newest.
-    std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
+    std::uint32_t number_, ended_tunnels_next_ = 0, cut_count_ = 0;
+    Faulty faulty_;
 };
 
 }  // namespace thole::edge

@@ -68,4 +68,14 @@ constexpr int kPortsMax = 512;
 // Copies that could run, per service: this one and two to go back to.
 constexpr int kReleasesKept = 3;
 
+// Faults on purpose.
+
+// One lasts so long at most. Source: Datadog's chaos-controller.
+constexpr Duration kFaultLimit = 1h;
+// Longer than anybody waits.
+constexpr Duration kFaultDelayMax = 60s;
+// Of what one service is asked all faults together hurt so much, in thousandths, unless it is said
+// that one may hurt everybody. Source: Gremlin and Steadybit, which leave half of what there is.
+constexpr std::uint32_t kFaultShareMax = 500;
+
 }  // namespace thole::model

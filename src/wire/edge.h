@@ -23,7 +23,8 @@ enum class EdgeMessage : std::uint16_t {
     Snapshot = 2,   // Activate the snapshot file of this version, in the edge's folder.
     Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
-    Cut = 5,  // Close what is still open to this endpoint; counted `cut`.
+    Cut = 5,    // Close what is still open to this endpoint; counted `cut`.
+    Fault = 7,  // FaultRequest (fault.h).
     // edge -> control
     Welcome = 32,
     SnapshotApplied = 33,
@@ -37,6 +38,8 @@ enum class EdgeMessage : std::uint16_t {
     // its counts, so that whoever has the last page of a round has all of it.
     Routes = 39,     // RoutesHeader, RouteStats[count].
     Durations = 40,  // RoutesHeader, RouteDurations[count].
+    FaultApplied = 48,
+    Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -155,6 +158,7 @@ enum class Outcome : std::uint32_t {
     Refused,        // Our 4xx: the request was not HTTP, or its caller not who the port is for.
     ClientGone,     // The client left before its answer was whole.
     Cut,            // Closed at the drain deadline.
+    Injected,       // A fault on purpose ended it: an answer of ours, a reset, or silence.
     Count_,
 };
 constexpr std::uint32_t kOutcomes = static_cast<std::uint32_t>(Outcome::Count_);
@@ -184,7 +188,7 @@ struct EndpointStats {
     std::uint64_t outcomes[kOutcomes];
     std::uint64_t latency_sum_ns;  // Of whole answers; tunnels and event streams are not in it.
 };
-static_assert(sizeof(EndpointStats) == 128);
+static_assert(sizeof(EndpointStats) == 136);
 
 // A request that never met an endpoint, as a slot.
 constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -225,7 +229,7 @@ struct RouteStats {
     std::uint32_t flags;
     std::uint64_t outcomes[kOutcomes];
 };
-static_assert(sizeof(RouteStats) == 112);
+static_assert(sizeof(RouteStats) == 120);
 
 // Upper ends of the buckets in which control hears of durations, in microseconds. From 5 ms on they
 // are those of OpenTelemetry's http.server.request.duration.

@@ -258,7 +258,7 @@ TEST_P(EdgeContract, TellsANewControlTheSameThingsFirst) {
     ASSERT_TRUE(until([&] { return control_.has_all_routes; }));
     const std::vector<wire::EdgeMessage> wanted = {
         wire::EdgeMessage::Welcome, wire::EdgeMessage::Stats, wire::EdgeMessage::Broken,
-        wire::EdgeMessage::Routes};
+        wire::EdgeMessage::Faults, wire::EdgeMessage::Routes};
     EXPECT_EQ(first_of_each(control_.heard), wanted);
     EXPECT_EQ(control_.welcome->version, 1U);
     EXPECT_EQ(control_.welcome->epoch, epoch);
