@@ -105,6 +105,37 @@ std::vector<Command> ship() {
     };
 }
 
+std::vector<Command> prove() {
+    return {
+        {.name = "fault",
+         .usage = "fault <service> <what> --share <n%> --for <duration>",
+         .summary = "Hurts what a service is asked, on purpose and for a while",
+         .story = "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
+                  "All faults of a service hurt half of its requests at most, but for --whole and\n"
+                  "--partition. thole fault --list shows them, with whom they hurt.",
+         .group = Group::Prove,
+         .positionals_max = 1,
+         .options = {{"delay", 0, "<duration>", "Requests wait so long"},
+                     {"jitter", 0, "<duration>", "So much more or less, with --delay"},
+                     {"abort", 0, "<status>", "Answered so by thole: 400 to 599"},
+                     {"reset", 0, "", "The connection is reset"},
+                     {"hang", 0, "", "No answer comes, until a limit of time"},
+                     {"rate", 0, "<size>/s", "The answer's body comes so slowly: 10Ki/s"},
+                     {"bandwidth", 0, "<size>/s", "Both bodies come so slowly"},
+                     {"partition", 0, "", "All calls of --caller are reset; or hang, with --hang"},
+                     {"share", 0, "<n%>", "Of the requests that fit: 0.1% to 100%"},
+                     {"whole", 0, "", "It may hurt more than half"},
+                     {"caller", 0, "<service>", "Only what this service asks"},
+                     {"header", 0, "<name>=<value>", "Only requests with this header"},
+                     {"for", 0, "<duration>", "How long it lasts: 30s, 5m"},
+                     {"why", 0, "<text>", "For who reads the timeline"},
+                     {"list", 0, "", "Shows those that are on, and were lately"},
+                     {"stop", 0, "<n>", "Ends this one"},
+                     {"all", 0, "", "Ends all of them"}},
+         .run = fault},
+    };
+}
+
 std::vector<Command> see() {
     return {
         {.name = "ps",
@@ -167,7 +198,7 @@ std::vector<Command> keep() {
 const std::vector<Command>& all_commands() {
     static const std::vector<Command> commands = [] {
         std::vector<Command> all;
-        for (const std::vector<Command>& some : {ship(), see(), keep()}) {
+        for (const std::vector<Command>& some : {ship(), see(), prove(), keep()}) {
             all.insert(all.end(), some.begin(), some.end());
         }
         return all;

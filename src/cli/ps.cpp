@@ -105,6 +105,12 @@ void print(Console& console, Outside& outside, const SystemView& system) {
                            printable(service.name), mebibytes(service.state_bytes),
                            mebibytes(service.state_bytes_wanted));
     }
+    if (!system.faults.empty()) out += "\n";
+    for (const FaultView& fault : system.faults) {
+        out += fmt::format("fault {} on {} until {}: {}; ends it: thole fault --stop {}\n",
+                           fault.id, printable(fault.service), clock_of(outside, fault.until),
+                           printable(fault.text), fault.id);
+    }
     if (!system.notes.empty()) out += "\n";
     for (const std::string& note : system.notes) {
         out += "not promised here: " + printable(note) + "\n";

@@ -115,6 +115,10 @@ Result<SystemView> read_system(std::string json) {
     system.is_settled = read.boolean_at("settled").value_or(false);
     system.trouble = text(read, "trouble");
     system.notes = texts(read, "notes");
+    for (const Json& fault : list(read, "faults")) {
+        system.faults.push_back({number(fault, "id"), text(fault, "service"), text(fault, "text"),
+                                 text(fault, "until")});
+    }
     for (const Json& role : list(read, "roles")) system.roles.push_back(role_of(role));
     for (const Json& service : list(read, "services")) {
         system.services.push_back(service_of(service));

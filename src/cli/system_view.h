@@ -62,6 +62,13 @@ struct ServiceView {
     bool is_broken() const { return deploy_status == "broken"; }
 };
 
+struct FaultView {
+    std::int64_t id = 0;
+    std::string service;
+    std::string text;  // Whom it hurts and how.
+    std::string until;
+};
+
 struct SystemView {
     std::string name;
     std::string id;
@@ -71,6 +78,7 @@ struct SystemView {
     bool is_settled = false;
     std::string trouble;
     std::vector<std::string> notes;
+    std::vector<FaultView> faults;  // On purpose, those that are on.
     std::vector<RoleView> roles;
     std::vector<ServiceView> services;
     std::string json;  // As it came.

@@ -80,6 +80,9 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     if (request.method == "PUT" && rest == "/manifest") return put_manifest(request, to);
     if (request.method == "PUT" && rest.starts_with(kServices)) return put_paused(request, to);
     if (request.method == "POST" && rest == "/down") return post_down(to);
+    if (request.method == "POST" && rest == "/faults") return post_fault(request, to);
+    if (request.method == "DELETE" && rest.starts_with("/faults/"))
+        return delete_fault(request, to);
     if (request.method == "POST" && rest.starts_with(kServices)) return post_service(request, to);
     to.refuse(not_found(fmt::format("no such request: {} {}", request.method, path)));
 }
@@ -93,6 +96,7 @@ void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     if (rest == "/logs") return get_logs(request, to);
     if (rest == "/system") return get_system(to);
     if (rest == "/metrics") return get_metrics(MetricsForm::Json, to);
+    if (rest == "/faults") return get_faults(to);
     to.refuse(not_found("no such path: " + request.path));
 }
 

@@ -58,6 +58,10 @@ private:
     // nullptr: it was refused.
     Service* service_of(const web::ServerRequest& request, const web::Responder& to);
     void post_down(const web::Responder& to);
+    // api_faults.cpp
+    void post_fault(const web::ServerRequest& request, const web::Responder& to);
+    void delete_fault(const web::ServerRequest& request, const web::Responder& to);
+    void get_faults(const web::Responder& to);
     void get_timeline(const web::ServerRequest& request, const web::Responder& to);
     void watch_timeline(const web::ServerRequest& request, const web::Responder& to);
     void get_system(const web::Responder& to);
@@ -106,6 +110,8 @@ struct SystemSaid {
 std::string system_json(World& world, const SystemSaid& said);
 // Whether it is in a state in which its last words are wanted.
 bool wants_last_lines(World& world, const Service& service);
+// A list of those that are on.
+std::string faults_json(const World& world, const SystemSaid& said);
 std::string timeline_json(const model::TimelineRow& row);
 
 }  // namespace thole::control

@@ -267,6 +267,7 @@ std::string system_json(World& world, const SystemSaid& said) {
         .member("replayed_ever", world.traffic.replayed_ever)
         .member("added_wait_max_ms", world.traffic.added_wait_max_ns / 1'000'000)
         .end_object();
+    json.key("faults").raw(faults_json(world, said));
     json.key("services").begin_array();
     std::vector<const Service*> shown;
     if (manifest != nullptr) {

@@ -132,6 +132,12 @@ private:
     void say_broken(const wire::BrokenRequest& row);
     void recall_broken();
 
+    // faults.cpp
+    std::uint32_t next_fault();
+    void inject(wire::FaultTerms terms, std::function<void(const Status&)> answered);
+    void on_faults(const std::vector<wire::FaultState>& faults);
+    void say_faults();
+
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
     void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
@@ -243,7 +249,13 @@ private:
     std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
     std::string snapshot_refused_;        // Why, as the timeline says.
     env::Timer activate_again_;
+    std::uint32_t fault_last_ = 0, fault_begun_ = 0;  // Ids: given, told on the timeline.
+    std::int64_t faults_ended_ = 0;  // Those that ended until then, since boot, were told.
+    env::Timer faults_end_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// Whom it hurts and how, for people.
+std::string words_of(const World& world, const wire::FaultTerms& terms);
 
 }  // namespace thole::control

@@ -43,6 +43,7 @@ void EdgeClient::connect() {
 
 void EdgeClient::lost() {
     const bool was_connected = std::exchange(is_connected_, false);
+    give_up_faults();
     again_ = env_.timers.after(kEdgeAgain, [this] { connect(); });
     if (was_connected) events_.lost();
 }
@@ -131,6 +132,29 @@ void EdgeClient::obey_hold(const wire::HoldApplied& applied) {
     events_.hold_applied(applied.service);
 }
 
+void EdgeClient::inject(const wire::FaultTerms& terms,
+                        std::function<void(const Status&)> answered) {
+    injecting_[++sequence_] = std::move(answered);
+    if (!is_connected_) return give_up_faults();
+    link_->send(wire::seal_message(wire::EdgeMessage::Fault, wire::FaultRequest{sequence_, terms}));
+}
+
+void EdgeClient::obey_fault(const wire::FaultApplied& applied) {
+    const auto found = injecting_.find(applied.sequence);
+    if (found == injecting_.end()) return;
+    const auto answered = std::move(found->second);
+    injecting_.erase(found);
+    if (applied.error == 0) return answered(success());
+    const std::string reason(applied.reason, ::strnlen(applied.reason, sizeof(applied.reason)));
+    answered(conflict(reason).with_hint("thole help fault"));
+}
+
+// Whether the edge that is gone has heard of it cannot be known here; it tells itself which are on.
+void EdgeClient::give_up_faults() {
+    for (const auto& [sequence, answered] : std::exchange(injecting_, {}))
+        answered(unavailable("the edge is just being replaced").with_hint("thole fault --list"));
+}
+
 void EdgeClient::received(std::string_view datagram) {
     const std::optional<wire::Frame> frame = wire::open_frame(datagram);
     if (frame) obey(frame->type, frame->body);
@@ -161,6 +185,14 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
             if (const auto done = wire::read_message<wire::CutDone>(body)) events_.cut_done(*done);
             return;
         case wire::EdgeMessage::Stats: obey_stats(body); return;
+        case wire::EdgeMessage::FaultApplied:
+            if (const auto applied = wire::read_message<wire::FaultApplied>(body))
+                obey_fault(*applied);
+            return;
+        case wire::EdgeMessage::Faults:
+            if (const auto rows = read_rows<wire::FaultsHeader, wire::FaultState>(body))
+                events_.faults(rows->second);
+            return;
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);

@@ -12,6 +12,7 @@
 
 #include "env/env.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 
 namespace thole::control {
 
@@ -28,6 +29,7 @@ struct EdgeEvents {
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
     std::function<void(const std::vector<wire::RouteDurations>&)> durations;
+    std::function<void(const std::vector<wire::FaultState>&)> faults;  // All that it knows of.
 };
 
 // Why the requests of a service are to wait although endpoints serve: a bit for each author, so
@@ -54,6 +56,8 @@ public:
     // Whatever edge is there is told before it hears of any endpoint.
     void hold(std::uint32_t service, HoldReasons reason);
     void let_go(std::uint32_t service, HoldReasons reason);
+    // Once every worker goes by it, or why not.
+    void inject(const wire::FaultTerms& terms, std::function<void(const Status&)> answered);
 
 private:
     struct Hold {
@@ -69,6 +73,8 @@ private:
     void obey_hold(const wire::HoldApplied& applied);
     void set_reasons(std::uint32_t service, std::uint32_t reasons);
     void send_hold(std::uint32_t service, Hold& hold);
+    void obey_fault(const wire::FaultApplied& applied);
+    void give_up_faults();
     void send_all();
     void send_endpoints(const std::vector<wire::EndpointChange>& changes, std::uint32_t full);
 
@@ -85,6 +91,7 @@ private:
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
     std::map<std::uint32_t, Hold> holds_;                  // By service; until an edge lets go.
     std::vector<wire::InFlight> in_flight_;                // Pages of one acknowledgement.
+    std::map<std::uint64_t, std::function<void(const Status&)>> injecting_;  // By sequence.
 };
 
 }  // namespace thole::control

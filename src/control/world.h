@@ -18,6 +18,7 @@
 #include "model/records.h"
 #include "recovery/leaving.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/keeper.h"
 
 namespace thole::control {
@@ -100,6 +101,7 @@ struct World {
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
     EdgeTotals edge_totals;
+    std::vector<wire::FaultState> faults;  // As the edge tells, also those that are over; by id.
     std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
     bool is_down = false;                                      // `thole down` was said.
 };

@@ -29,7 +29,8 @@ TEST_P(EdgeContract, TellsControlsOwnClientOfARemovalAlsoAfterADeath) {
          .stats = [](const wire::StatsHeader&, const std::vector<wire::EndpointStats>&) {},
          .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
          .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},
-         .durations = [](const std::vector<wire::RouteDurations>&) {}});
+         .durations = [](const std::vector<wire::RouteDurations>&) {},
+         .faults = [](const std::vector<wire::FaultState>&) {}});
     ASSERT_TRUE(until([&] { return connected == 1; }));
     // It knows of no instance yet, and the edge goes on.
     EXPECT_EQ(request(), 200);
