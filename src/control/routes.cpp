@@ -43,7 +43,11 @@ wire::SnapshotLimits default_limits() {
             .tunnel = model::kTunnelLimit,
             .hold = model::kHoldLimit,
             .held_requests_max = model::kHeldRequestsMax,
-            .held_bytes_max = model::kHeldBytesMax};
+            .held_bytes_max = model::kHeldBytesMax,
+            .write_stall = model::kWriteStallLimit,
+            .body_grace = model::kBodyGrace,
+            .body_bytes_max = model::kBodyBytesMax,
+            .body_bytes_per_second = model::kBodyBytesPerSecondMin};
 }
 
 bool is_same(const model::ListenerRow& have, const model::ListenerRow& want) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "edge/tags.h"
 #include "edge/worker.h"
@@ -59,12 +60,13 @@ void Worker::listen_to_all() {
 void Worker::accept_all(std::uint32_t place) {
     if (listening_[place].id == 0) return;
     for (int i = 0; i < kAcceptsMax; ++i) {
+        if (is_over(runtime_.descriptors_fill(), model::kTakeInPercent)) return stop_accepting();
         sockaddr_in peer{};
         socklen_t size = sizeof(peer);
         const int fd = ::accept4(listening_[place].fd, reinterpret_cast<sockaddr*>(&peer), &size,
                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) refuse_one(listening_[place].fd);
+            if (errno == EMFILE || errno == ENFILE) stop_accepting();
             return;
         }
         if (fd >= static_cast<int>(kDescriptorsMax)) {
@@ -75,16 +77,15 @@ void Worker::accept_all(std::uint32_t place) {
     }
 }
 
-// No descriptor is left: whoever waits is told by a reset at once, and the listener does not wake
-// us for ever.
-void Worker::refuse_one(int listener) {
-    spare_.reset(-1);
-    const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-        set_closing(fd, Closing::Reset);
-        ::close(fd);
+// No descriptor is left for clients: who comes waits in the listener's queue until the next sweep,
+// which makes room; the listener would wake us all the while.
+void Worker::stop_accepting() {
+    shortage_.is_accepting = false;
+    runtime_.refused(number_, Refusal::Pause);
+    for (Watched& listener : listening_) {
+        if (std::exchange(listener.id, 0) != 0)
+            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);
     }
-    spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
@@ -92,6 +93,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.is_open = true;
@@ -177,12 +179,15 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
                                          .holds = 0,
                                          .held_requests_max = model::kHeldRequestsMax,
                                          .held_bytes_max = model::kHeldBytesMax,
-                                         .reserved = 0,
+                                         .body_bytes_per_second = model::kBodyBytesPerSecondMin,
                                          .connect_ns = model::kConnectLimit.count(),
                                          .response_head_ns = model::kResponseHeadLimit.count(),
                                          .idle_ns = model::kIdleLimit.count(),
                                          .tunnel_ns = Duration(model::kTunnelLimit).count(),
-                                         .hold_ns = model::kHoldLimit.count()};
+                                         .hold_ns = model::kHoldLimit.count(),
+                                         .write_stall_ns = model::kWriteStallLimit.count(),
+                                         .body_grace_ns = model::kBodyGrace.count(),
+                                         .body_bytes_max = model::kBodyBytesMax};
     const ListenerEntry* const listener = listener_of(client);
     if (listener == nullptr || listener->service_place >= kServicesMax) return kUsual;
     const ServiceEntry& service = segment_.services[listener->service_place];

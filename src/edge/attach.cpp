@@ -80,6 +80,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     }
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.owner = number_;

@@ -139,7 +139,18 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
         return Heard::Something;
     }
-    if (free_.heads.size() <= kSpared) {
+    if (const std::uint64_t most = service_of(record).body_bytes_max;
+        most != 0 && head.framing == http::Framing::Length && head.length > most) {
+        runtime_.refused(number_, Refusal::BodyTooLarge);
+        answer(fd, kBodyTooLarge);
+        return Heard::Something;
+    }
+    if (is_over(free_.rings_fill(), model::kRefusePercent)) {
+        runtime_.refused(number_, Refusal::Overloaded);
+        answer(fd, {503, wire::Outcome::Overloaded, "too many requests are under way"});
+        return Heard::Something;
+    }
+    if (free_.heads.size() <= free_.heads_spared()) {
         starve(fd);
         return Heard::NoRoom;
     }
@@ -169,6 +180,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.response = Flow{};
         next.response.head = kNone;
     });
+    runtime_.socket(fd).body = BodyTime{};
     return Heard::Something;
 }
 
@@ -179,7 +191,11 @@ bool Worker::step_attached(std::uint32_t fd) {
     const Socket& client = runtime_.socket(fd);
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(at).request, upstream.out, 0, Source::Open)) {
-        if (!pass_request(fd)) {
+        if (const BodyPassed passed = pass_request(fd); passed == BodyPassed::TooLarge) {
+            runtime_.refused(number_, Refusal::BodyTooLarge);
+            answer(fd, kBodyTooLarge);
+            return true;
+        } else if (passed == BodyPassed::Malformed) {
             const http::RuleText& rule = http::text_of(current(at).request.body.rule());
             answer(fd, {rule.status, wire::Outcome::Refused, rule.id});
             return true;
@@ -239,7 +255,9 @@ Heard Worker::parse_response(std::uint32_t fd) {
     if (is_early) commit(at, close_both_after);
     // Who speaks HTTP/1.0 reads no chunks: gets their data, and the end of the connection.
     const bool is_unchunked = head.framing == http::Framing::Chunked && (now.flags & kHttp10) != 0;
-    if (is_unchunked) commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
+    const bool is_last =
+        head.status >= 200 && ends_keep_alive(runtime_.descriptors_fill(), free_.rings_fill());
+    if (is_unchunked || is_last) commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(at), bytes);
     if (block == kNone) {
@@ -289,7 +307,7 @@ bool Worker::step_answering(std::uint32_t fd) {
         Socket& upstream = runtime_.socket(up);
         // A request may still be under way while its answer comes.
         if (!is_complete(current(at).request, upstream.out, 0, Source::Open) &&
-            !upstream.is_broken && !upstream.has_ended && !pass_request(fd)) {
+            !upstream.is_broken && !upstream.has_ended && pass_request(fd) != BodyPassed::Well) {
             close_client(fd, wire::Outcome::Refused);
             return false;
         }

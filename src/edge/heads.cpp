@@ -55,17 +55,11 @@ struct IdText {
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text. Asked of the kernel once a connection and edge.
+// The peer's address as text.
 class AddressText {
 public:
-    AddressText(std::uint32_t fd, std::uint32_t& known) {
-        if (known == 0) {
-            sockaddr_in at{};
-            socklen_t size = sizeof(at);
-            ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
-            known = at.sin_addr.s_addr;
-        }
-        const in_addr at{known};
+    explicit AddressText(std::uint32_t address) {
+        const in_addr at{address};
         if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
     }
     std::string_view view() const { return text_; }
@@ -98,7 +92,7 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t
                         listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
     const IdText id_text(id);
     const http::Traceparent trace = trace_for(head, id, random_.next(), trusts);
-    const AddressText peer(fd, runtime_.socket(fd).peer);
+    const AddressText peer(peer_of(static_cast<int>(fd), runtime_.socket(fd)));
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
     // on.
     const http::Field set[] = {{"X-Request-Id", id_text.view()},

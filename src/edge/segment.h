@@ -9,6 +9,7 @@
 #include "edge/counters.h"
 #include "edge/faults.h"
 #include "edge/records.h"
+#include "edge/refusals.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
 
@@ -16,7 +17,7 @@ namespace thole::edge {
 
 constexpr std::uint32_t kLayoutVersion = 7;
 // Connections of both sides; one more is closed at once.
-constexpr std::uint32_t kDescriptorsMax = 16384;
+constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
 constexpr std::uint32_t kExchanges = 2 * kDescriptorsMax;
 static_assert(kExchanges < kNoBlock);
@@ -26,9 +27,10 @@ constexpr std::uint32_t kRings = 4096;
 constexpr std::uint32_t kRingBytes = 64 * 1024;
 constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
-// Of each worker's blocks, which are its share of these, so many are for answers alone: else
+// Of each worker's blocks, which are its share of these, one in so many is for answers alone: else
 // requests could take all, and wait for one another.
-constexpr std::uint32_t kSpared = 64;
+constexpr std::uint32_t kRingsToOneSpared = 32;
+constexpr std::uint32_t kHeadsToOneSpared = 64;
 // Routes and pairs of caller and callee.
 constexpr std::uint32_t kListenersMax = 1024;
 // Whose endpoints an edge keeps.
@@ -67,12 +69,15 @@ struct ServiceEntry {
     std::atomic<std::uint32_t> holds;  // 1: requests wait, although endpoints serve.
     std::atomic<std::uint32_t> held_requests_max;
     std::atomic<std::uint32_t> held_bytes_max;
-    std::uint32_t reserved;
+    std::atomic<std::uint32_t> body_bytes_per_second;
     std::atomic<std::int64_t> connect_ns;
     std::atomic<std::int64_t> response_head_ns;
     std::atomic<std::int64_t> idle_ns;
     std::atomic<std::int64_t> tunnel_ns;
     std::atomic<std::int64_t> hold_ns;
+    std::atomic<std::int64_t> write_stall_ns;
+    std::atomic<std::int64_t> body_grace_ns;
+    std::atomic<std::uint64_t> body_bytes_max;
 };
 
 struct Segment {
@@ -94,6 +99,7 @@ struct Segment {
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
     WorkerCounters counters[kWorkers];
+    Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
     char rings[kRings][kRingBytes];

@@ -74,6 +74,10 @@ void put_service(Segment& segment, const wire::SnapshotService& service,
     place->hold_ns = limits.hold.count();
     place->held_requests_max = limits.held_requests_max;
     place->held_bytes_max = limits.held_bytes_max;
+    place->write_stall_ns = limits.write_stall.count();
+    place->body_grace_ns = limits.body_grace.count();
+    place->body_bytes_max = limits.body_bytes_max;
+    place->body_bytes_per_second = limits.body_bytes_per_second;
     place->is_used = 1;
     const auto count = static_cast<std::uint32_t>(place - segment.services) + 1;
     segment.service_count = std::max(segment.service_count.load(), count);

@@ -1,6 +1,5 @@
 #include "edge/worker.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -50,7 +49,6 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
       counting_(runtime.segment.counters[number]),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       random_(static_cast<std::uint64_t>(now_ns()) + number),
       endpoints_(runtime.segment),
       listening_(kListenersMax),
@@ -62,7 +60,7 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
 }
 
 std::vector<int> Worker::descriptors() const {
-    return {epoll_.get(), wake_.get(), spare_.get(), callers_.descriptor()};
+    return {epoll_.get(), wake_.get(), callers_.descriptor()};
 }
 
 void Worker::adopt_client(std::uint32_t fd) {

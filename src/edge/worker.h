@@ -55,7 +55,7 @@ private:
     // accept.cpp: listeners and who comes by them.
     void listen_to_all();
     void accept_all(std::uint32_t place);
-    void refuse_one(int listener);
+    void stop_accepting();
     void take_in(int fd, std::uint32_t place, std::uint32_t peer);
     void join(std::uint32_t fd);
     void take_back();
@@ -76,7 +76,8 @@ private:
     void feed(std::size_t count);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
-    // ends.cpp: how exchanges and connections end, and the time limits.
+    // ends.cpp: how exchanges and connections end, time limits; shed.cpp: where room is short.
+    void shed();
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
     void give_up(std::uint32_t fd);
@@ -93,7 +94,7 @@ private:
     bool step_reading(std::uint32_t fd);
     bool step_attached(std::uint32_t fd);
     bool step_answering(std::uint32_t fd);
-    bool pass_request(std::uint32_t fd);
+    BodyPassed pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     void remember_tunnel(std::uint32_t fd);
     Heard parse_request(std::uint32_t fd);
@@ -131,15 +132,15 @@ private:
     std::uint32_t number_;
     Counting counting_;
     Callers callers_;
-    os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
+    os::FileDescriptor epoll_, wake_;
     std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0, holds_ = 0;
     Random random_;
     Blocks free_;
-    std::vector<std::uint32_t> clients_, lingering_, handed_;
-    std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
-    std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
+    std::vector<std::uint32_t> again_, ready_;  // To be looked at: in the next turn, in this one.
+    std::vector<std::uint32_t> clients_, lingering_, handed_, held_, starved_;
     Endpoints endpoints_;
     std::vector<Watched> listening_;  // By place.
+    Shortage shortage_;
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;

@@ -36,6 +36,39 @@ constexpr Duration kLingerLimit = 1s;
 // instance can have begun, or may be done twice, is tried again. Source: RFC 9110 section 9.2.2.
 constexpr std::uint32_t kAttemptsMax = 3;
 
+// Of a request's body, once its grace is over; only while we wait for the client, not while its
+// instance is slow. Source: mod_reqtimeout of Apache, MinRate=500.
+constexpr std::uint32_t kBodyBytesPerSecondMin = 500;
+// Before the least rate of a body counts: a connection may begin with a lost packet or two.
+constexpr Duration kBodyGrace = 5s;
+// Of one request. 0: any, as in HAProxy, Envoy, Caddy and Traefik; bodies are passed on and never
+// collected, so that a large one costs no more than a small one. nginx's 1 MB is what people trip
+// over.
+constexpr std::uint64_t kBodyBytesMax = 0;
+// A client that takes nothing of its answer; one that takes a little goes on. Source: HAProxy's
+// manual, timeout client; nginx's send_timeout is 60 s.
+constexpr Duration kWriteStallLimit = 30s;
+
+// The edge where room is short. Each in percent.
+
+// Of all descriptors: above it idle connections and half-sent heads are closed, of the address with
+// the most first, and answers end their connection.
+constexpr std::uint32_t kShedPercent = 75;
+// Down to this, so that it is not done for each connection.
+constexpr std::uint32_t kShedToPercent = 70;
+// Of all descriptors: above it nobody is taken in; the rest is for connections to instances,
+// without which no request ends.
+constexpr std::uint32_t kTakeInPercent = 90;
+// Of a worker's buffers: above it a body that has none yet stays with its client. Source: Envoy's
+// overload manager, as are the next two.
+constexpr std::uint32_t kHoldBodiesPercent = 80;
+// New requests are answered 503, answers end their connection, half-sent heads are closed.
+constexpr std::uint32_t kRefusePercent = 90;
+// The largest exchanges are reset.
+constexpr std::uint32_t kResetPercent = 95;
+// Of the memory that the edge's cgroup allows: so much its buffers and it itself may take.
+constexpr std::uint32_t kMemoryPercent = 80;
+
 // Instances.
 
 // Slow runtimes load in half of it.

@@ -8,7 +8,7 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 2;
+constexpr std::uint32_t kFormat = 3;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
@@ -18,6 +18,10 @@ void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
     }
     writer.u32(limits.held_requests_max);
     writer.u32(limits.held_bytes_max);
+    writer.i64(limits.write_stall.count());
+    writer.i64(limits.body_grace.count());
+    writer.u64(limits.body_bytes_max);
+    writer.u32(limits.body_bytes_per_second);
 }
 
 SnapshotLimits read_limits(ByteReader& reader) {
@@ -29,6 +33,10 @@ SnapshotLimits read_limits(ByteReader& reader) {
     limits.hold = Duration(reader.i64());
     limits.held_requests_max = reader.u32();
     limits.held_bytes_max = reader.u32();
+    limits.write_stall = Duration(reader.i64());
+    limits.body_grace = Duration(reader.i64());
+    limits.body_bytes_max = reader.u64();
+    limits.body_bytes_per_second = reader.u32();
     return limits;
 }
 

@@ -29,6 +29,10 @@ struct SnapshotLimits {
     Duration hold{};           // How long a request may wait for an endpoint that serves.
     std::uint32_t held_requests_max = 0;
     std::uint32_t held_bytes_max = 0;
+    Duration write_stall{};                   // A client that takes nothing of its answer.
+    Duration body_grace{};                    // Before the least rate of a request's body counts.
+    std::uint64_t body_bytes_max = 0;         // Of a request; 0: any.
+    std::uint32_t body_bytes_per_second = 0;  // At least; 0: any.
 };
 
 struct SnapshotService {

@@ -21,7 +21,7 @@ OUTCOMES = ("informational", "success", "redirect", "client_error", "server_erro
             "timed_out", "overloaded", "refused", "client_gone", "cut")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
-          "requests": 1000, "bytes": 2**26}
+          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
 
 
 def text(value):
@@ -31,8 +31,8 @@ def text(value):
 
 def snapshot(version, services, listeners, **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls."""
-    limits = struct.pack("<qqqqqII", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 2, version, len(services))
+    limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
+    body = struct.pack("<IIQI", 0x70616E73, 3, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))

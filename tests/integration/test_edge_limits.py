@@ -179,7 +179,7 @@ def test_an_answer_that_only_its_end_delimits_is_reset_where_it_is_not_whole(pla
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_and_the_instance_is_not_blamed(played):
-    played.limit(idle=2 * SECOND)
+    played.limit(stall=2 * SECOND)
     _, instance = played.asked(GET)
     instance.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     with pytest.raises(ConnectionError):

@@ -177,8 +177,8 @@ def own_kilobytes(pid):
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
-def test_a_tunnel_that_waits_for_buffers_both_ways_costs_no_more_the_longer_it_waits(many_descriptors, played):  # pylint: disable=unused-argument
-    """Each look at it found none for either side, and each was followed by as many more looks."""
+def test_half_sent_heads_that_would_take_all_buffers_go_first(many_descriptors, played):  # pylint: disable=unused-argument
+    """What is under way goes on, and waiting for a buffer costs no more the longer it lasts."""
     played.limit(head=3 * SECOND)
     with contextlib.ExitStack() as until_closed:
         def keep(ends):
