@@ -13,7 +13,7 @@ namespace {
 // What an edge needs besides its blocks: its code, its workers' lists, the pages of its segment.
 constexpr std::uint64_t kOwnBytes = 8 * 1024 * 1024;
 // With fewer it could not work at all.
-constexpr std::uint64_t kBlocksMin = 64 * kWorkers;
+constexpr std::uint64_t kRingsMin = 64 * kWorkers;
 
 std::uint32_t share(std::uint32_t total, std::uint32_t percent) {
     return static_cast<std::uint32_t>(std::uint64_t{total} * percent / 100);
@@ -88,9 +88,10 @@ Room room_in(std::optional<std::uint64_t> memory_limit) {
     const std::uint64_t whole = std::min<std::uint64_t>(*memory_limit, std::uint64_t{1} << 50);
     const std::uint64_t usable = whole / 100 * model::kMemoryPercent;
     const std::uint64_t left = usable > kOwnBytes ? usable - kOwnBytes : 0;
-    const std::uint64_t pairs = std::max(kBlocksMin, left / (kRingBytes + kHeadBytes));
-    return {static_cast<std::uint32_t>(std::min<std::uint64_t>(pairs, kRings)),
-            static_cast<std::uint32_t>(std::min<std::uint64_t>(pairs, kHeads))};
+    constexpr std::uint64_t kHeadsOfOne = kHeads / kRings;
+    const std::uint64_t fit = left / (kRingBytes + kHeadsOfOne * kHeadBytes);
+    const auto rings = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, kRingsMin, kRings));
+    return {rings, static_cast<std::uint32_t>(rings * kHeadsOfOne)};
 }
 
 }  // namespace thole::edge

@@ -192,8 +192,8 @@ class Backend:
 class Client:
     """One connection to the edge. Every method raises where the answer is not what it must be."""
 
-    def __init__(self, port):
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port, address="127.0.0.1"):
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import System, start_time, strike, until
+from conftest import BINARIES, System, start_time, strike, until
 from edge import SERVES, Backend, Client, Edge, snapshot
 
 SERVICE, LISTENER = 1, 100
@@ -16,8 +16,8 @@ SERVICE, LISTENER = 1, 100
 class Stand:
     """keeper, an edge, one public port and some backends of one service."""
 
-    def __init__(self, backends):
-        self.system = System("edge")
+    def __init__(self, backends, binaries=BINARIES):
+        self.system = System("edge", binaries)
         self.keeper = self.system.start()
         self.port = self.keeper.ensure_listener(LISTENER)
         self.edge = Edge(self.system)

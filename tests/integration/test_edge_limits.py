@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import until
+from conftest import BINARIES, until
 from edge import LIMITS, OUT, SECOND, SERVES, Backend, Client
 from edge_stand import LISTENER, SERVICE, Stand, kill_edge_and_holder
 
@@ -31,8 +31,8 @@ class Taken(Client):
 class Played(Stand):
     """One endpoint, and the test is the instance behind it."""
 
-    def __init__(self):
-        super().__init__(0)
+    def __init__(self, binaries=BINARIES):
+        super().__init__(0, binaries)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.listener.settimeout(20)
         self.edge.endpoints([(*FIRST, SERVICE, self.listener.getsockname()[1], SERVES)])
