@@ -177,7 +177,7 @@ void Worker::sweep_attached(std::uint32_t fd) {
             has_passed_all && !client.can_read ? Waiting::ForClient : Waiting::ForOthers;
         const BodyPace pace{limits.body_grace_ns, limits.idle_ns, limits.body_bytes_per_second};
         const std::int64_t since_ns = std::min(now_ns_ - swept_ns_, kLookedMaxNs);
-        const bool is_in_time = keeps_pace(client.body, pace, client.in, since_ns, waiting);
+        const bool is_in_time = keeps_pace(client.body, pace, {client.in, since_ns, waiting});
         if (is_in_time && quiet <= limits.idle_ns) return;
         runtime_.refused(number_, Refusal::SlowBody);
         answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
@@ -207,7 +207,7 @@ void Worker::sweep_answering(std::uint32_t fd) {
     const bool may_be_silent = is_tunnel || (now.flags & kEventStream) != 0;
     // Who does not take what is there is the one who is slow, however much its instance says.
     if (!is_tunnel && !client.can_write) {
-        if (!is_stalled(client.stall, client.out, now_ns_, limits.write_stall_ns,
+        if (!is_stalled(client.stall, {client.out, now_ns_, limits.write_stall_ns},
                         [fd] { return unsent_of(fd); }))
             return;
         runtime_.refused(number_, Refusal::SlowReader);

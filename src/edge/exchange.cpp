@@ -255,9 +255,9 @@ Heard Worker::parse_response(std::uint32_t fd) {
     if (is_early) commit(at, close_both_after);
     // Who speaks HTTP/1.0 reads no chunks: gets their data, and the end of the connection.
     const bool is_unchunked = head.framing == http::Framing::Chunked && (now.flags & kHttp10) != 0;
-    const bool is_last =
-        head.status >= 200 && ends_keep_alive(runtime_.descriptors_fill(), free_.rings_fill());
-    if (is_unchunked || is_last) commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
+    const bool is_tight = ends_keep_alive(runtime_.descriptors_fill(), free_.rings_fill());
+    if (is_unchunked || (is_tight && head.status >= 200))
+        commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
     std::uint32_t bytes = 0;
     const std::uint32_t block = write_response(head, current(at), bytes);
     if (block == kNone) {

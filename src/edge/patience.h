@@ -22,9 +22,14 @@ struct BodyPace {
 
 enum class Waiting : std::uint8_t { ForClient, ForOthers };
 
-// One look, at the body read up to `in`, so long after the last one. False where it is too slow.
-bool keeps_pace(BodyTime& time, const BodyPace& pace, std::uint64_t in, std::int64_t since_ns,
-                Waiting waiting);
+struct BodyLook {
+    std::uint64_t in = 0;       // How far the body was read.
+    std::int64_t since_ns = 0;  // The last look.
+    Waiting waiting = Waiting::ForClient;
+};
+
+// False where it is too slow.
+bool keeps_pace(BodyTime& time, const BodyPace& pace, const BodyLook& look);
 
 // A client that takes nothing: since when, and what the kernel then held for it.
 struct Stall {
@@ -33,18 +38,23 @@ struct Stall {
     std::uint32_t unsent = 0;
 };
 
-// One look at a client for whom bytes wait, written up to `out`, while the kernel takes no more.
-// `unsent` asks how many bytes the kernel holds: who takes slowly takes those first. True where it
-// has taken none for longer than the limit.
+struct StallLook {
+    std::uint64_t out = 0;  // How far the answer was written.
+    std::int64_t now_ns = 0;
+    std::int64_t limit_ns = 0;
+};
+
+// One look at a client for whom bytes wait, while the kernel takes no more. `unsent` asks how many
+// bytes the kernel holds: who takes slowly takes those first. True where it has taken none for
+// longer than the limit.
 template <typename Unsent>
-bool is_stalled(Stall& stall, std::uint64_t out, std::int64_t now_ns, std::int64_t limit_ns,
-                Unsent unsent) {
-    const auto low = static_cast<std::uint32_t>(out);
-    const bool is_new = stall.since_ns == 0 || stall.out != low;
-    if (!is_new && now_ns - stall.since_ns <= limit_ns) return false;
+bool is_stalled(Stall& stall, const StallLook& look, Unsent unsent) {
+    const auto out = static_cast<std::uint32_t>(look.out);
+    const bool is_new = stall.since_ns == 0 || stall.out != out;
+    if (!is_new && look.now_ns - stall.since_ns <= look.limit_ns) return false;
     const std::uint32_t held = unsent();
     if (!is_new && held >= stall.unsent) return true;
-    stall = {now_ns, low, held};
+    stall = {look.now_ns, out, held};
     return false;
 }
 

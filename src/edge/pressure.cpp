@@ -90,7 +90,8 @@ Room room_in(std::optional<std::uint64_t> memory_limit) {
     const std::uint64_t left = usable > kOwnBytes ? usable - kOwnBytes : 0;
     constexpr std::uint64_t kHeadsOfOne = kHeads / kRings;
     const std::uint64_t fit = left / (kRingBytes + kHeadsOfOne * kHeadBytes);
-    const auto rings = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, kRingsMin, kRings));
+    const auto rings =
+        static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fit, kRingsMin, kRings));
     return {rings, static_cast<std::uint32_t>(rings * kHeadsOfOne)};
 }
 

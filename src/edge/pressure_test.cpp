@@ -22,7 +22,7 @@ int seconds_until_too_slow(BodyTime time, std::uint64_t bytes_per_second, Waitin
     std::uint64_t in = 1000;
     for (int look = 0; look < 1000; ++look) {
         if (look % 10 == 9) in += bytes_per_second;
-        if (!keeps_pace(time, kPace, in, 100 * kMs, waiting)) return look / 10;
+        if (!keeps_pace(time, kPace, {in, 100 * kMs, waiting})) return look / 10;
     }
     return 100;
 }
@@ -39,31 +39,31 @@ TEST(BodyTime, WhatOthersAreSlowAtIsNotTheClients) {
 
 TEST(BodyTime, WhatCameFastMayPauseButNotForEver) {
     BodyTime time;
-    EXPECT_TRUE(keeps_pace(time, kPace, 0, 0, Waiting::ForClient));
-    EXPECT_TRUE(keeps_pace(time, kPace, 10'000'000, 0, Waiting::ForClient));
-    EXPECT_TRUE(keeps_pace(time, kPace, 10'000'000, 60 * kSecond, Waiting::ForClient));
-    EXPECT_FALSE(keeps_pace(time, kPace, 10'000'000, 100 * kMs, Waiting::ForClient));
+    EXPECT_TRUE(keeps_pace(time, kPace, {0, 0, Waiting::ForClient}));
+    EXPECT_TRUE(keeps_pace(time, kPace, {10'000'000, 0, Waiting::ForClient}));
+    EXPECT_TRUE(keeps_pace(time, kPace, {10'000'000, 60 * kSecond, Waiting::ForClient}));
+    EXPECT_FALSE(keeps_pace(time, kPace, {10'000'000, 100 * kMs, Waiting::ForClient}));
 }
 
 TEST(BodyTime, ItGoesOnWherePositionsPassFourGigabytes) {
     BodyTime time;
-    EXPECT_TRUE(keeps_pace(time, kPace, 0xffff'ff00, 0, Waiting::ForClient));
-    EXPECT_TRUE(keeps_pace(time, kPace, 0x1'0000'0100, 6 * kSecond, Waiting::ForClient));
-    EXPECT_FALSE(keeps_pace(time, kPace, 0x1'0000'0100, kSecond, Waiting::ForClient));
+    EXPECT_TRUE(keeps_pace(time, kPace, {0xffff'ff00, 0, Waiting::ForClient}));
+    EXPECT_TRUE(keeps_pace(time, kPace, {0x1'0000'0100, 6 * kSecond, Waiting::ForClient}));
+    EXPECT_FALSE(keeps_pace(time, kPace, {0x1'0000'0100, kSecond, Waiting::ForClient}));
 }
 
 TEST(BodyTime, WithoutARateEachIsFastEnough) {
     BodyTime time;
     for (int i = 0; i < 3; ++i)
         EXPECT_TRUE(
-            keeps_pace(time, {5 * kSecond, kSecond, 0}, 0, 9 * kSecond, Waiting::ForClient));
+            keeps_pace(time, {5 * kSecond, kSecond, 0}, {0, 9 * kSecond, Waiting::ForClient}));
 }
 
 TEST(Stall, WhoTakesALittleGoesOnAndWhoTakesNothingDoesNot) {
     Stall stall;
     std::uint32_t held = 1000;
     const auto is_over_at = [&](std::int64_t second, std::uint64_t out) {
-        return is_stalled(stall, out, second * kSecond, 30 * kSecond, [&] { return held; });
+        return is_stalled(stall, {out, second * kSecond, 30 * kSecond}, [&] { return held; });
     };
     EXPECT_FALSE(is_over_at(1, 7));
     EXPECT_FALSE(is_over_at(31, 7));
