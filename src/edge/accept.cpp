@@ -80,7 +80,7 @@ void Worker::accept_all(std::uint32_t place) {
 // No descriptor is left for clients: who comes waits in the listener's queue until the next sweep,
 // which makes room; the listener would wake us all the while.
 void Worker::stop_accepting() {
-    shortage_.is_accepting = false;
+    runtime_.shortages[number_].is_accepting = false;
     runtime_.refused(number_, Refusal::Pause);
     for (Watched& listener : listening_) {
         if (std::exchange(listener.id, 0) != 0)

@@ -243,8 +243,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
         return Heard::Something;
     }
     const std::uint64_t in_body = now.upstream_in_start + result.bytes;
-    if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {
-        // Not for HTTP/1.0.
+    if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {  // Not for 1.0.
         commit(at, [&](Exchange& next) { next.upstream_in_start = in_body; });
         return Heard::Something;
     }

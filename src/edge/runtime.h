@@ -100,6 +100,7 @@ struct Runtime {
     Socket* sockets;  // kDescriptorsMax of them, in memory that is not there before one is used.
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;
+    std::array<Shortage, kWorkers> shortages;  // Each of one worker.
     // Of each worker: a place for bytes that wrap in their ring and are wanted as one piece.
     char wrapped[kWorkers][kRingBytes];
     char fault_stacks[kWorkers][64 * 1024];  // On which each handles its own fault.

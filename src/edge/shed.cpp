@@ -58,12 +58,13 @@ void list_streams(Runtime& runtime, std::span<const std::uint32_t> clients,
 }  // namespace
 
 void Worker::shed() {
-    const auto close_first = [this](std::size_t wanted, Refusal why) {
-        list_sheddable(runtime_, clients_, why, shortage_.sheddable);
-        const std::size_t chosen = choose_to_shed(shortage_.sheddable, wanted);
+    Shortage& shortage = runtime_.shortages[number_];
+    const auto close_first = [&](std::size_t wanted, Refusal why) {
+        list_sheddable(runtime_, clients_, why, shortage.sheddable);
+        const std::size_t chosen = choose_to_shed(shortage.sheddable, wanted);
         for (std::size_t i = 0; i < chosen; ++i) {
             runtime_.refused(number_, why);
-            close_client(shortage_.sheddable[i].fd, wire::Outcome::ClientGone);
+            close_client(shortage.sheddable[i].fd, wire::Outcome::ClientGone);
         }
     };
     if (const Fill fill = runtime_.descriptors_fill(); is_over(fill, model::kShedPercent)) {
@@ -75,18 +76,18 @@ void Worker::shed() {
     if (const std::uint32_t excess = above(free_.rings_fill(), model::kRefusePercent); excess > 0)
         close_first(excess, Refusal::HalfHead);
     if (const std::uint32_t excess = above(free_.rings_fill(), model::kResetPercent); excess > 0) {
-        list_streams(runtime_, clients_, shortage_.streams);
-        const std::size_t chosen = largest(shortage_.streams, excess);
+        list_streams(runtime_, clients_, shortage.streams);
+        const std::size_t chosen = largest(shortage.streams, excess);
         for (std::size_t i = 0; i < chosen; ++i) {
-            const std::uint32_t fd = shortage_.streams[i].fd;
+            const std::uint32_t fd = shortage.streams[i].fd;
             runtime_.refused(number_, Refusal::Largest);
             set_closing(static_cast<int>(fd), Closing::Reset);
             close_client(fd, wire::Outcome::Overloaded);
         }
     }
-    if (shortage_.is_accepting || is_over(runtime_.descriptors_fill(), model::kTakeInPercent))
+    if (shortage.is_accepting || is_over(runtime_.descriptors_fill(), model::kTakeInPercent))
         return;
-    shortage_.is_accepting = true;
+    shortage.is_accepting = true;
     listen_to_all();
 }
 

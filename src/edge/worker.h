@@ -140,7 +140,6 @@ private:
     std::vector<std::uint32_t> clients_, lingering_, handed_, held_, starved_;
     Endpoints endpoints_;
     std::vector<Watched> listening_;  // By place.
-    Shortage shortage_;
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
