@@ -86,9 +86,8 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
 bool Worker::attach(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    const ListenerEntry* const listener = listener_of(at.record);
-    if (listener == nullptr) return false;
-    const ServiceAt service{listener->service, listener->service_place};
+    const ServiceAt service = server_of(at.record);
+    if (service.place == kNone) return false;
     // Where one or the other can always be tried it never waits in between; the tries are its wait.
     // After the first one it may go elsewhere, however long that was.
     if (now.held_us > 0 && now_ns_ - now.attached_ns > service_of(at.record).hold_ns) {
@@ -151,15 +150,15 @@ bool Worker::hold(std::uint32_t fd) {
     if (socket.is_held) return false;
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    const ListenerEntry* const listener = listener_of(at.record);
-    if (listener == nullptr) {
+    const ServiceAt service = server_of(at.record);
+    if (service.place == kNone) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
-    const ServiceEntry& limits = service_of(at.record);
-    Held& held = runtime_.held[listener->service_place % kServicesMax];
+    const ServiceEntry& limits = segment_.services[service.place];
+    Held& held = runtime_.held[service.place];
     socket.is_held = true;
-    socket.held_service = listener->service_place % kServicesMax;
+    socket.held_service = service.place;
     socket.held_bytes =
         now.request.head_bytes + static_cast<std::uint32_t>(socket.in - now.in_start);
     const std::uint32_t requests = held.requests.fetch_add(1) + 1;

@@ -229,7 +229,7 @@ void ControlLink::hear_disk() {
     if (done.ok() || runtime_.segment.snapshot_version == 0) {
         put_snapshot(runtime_.segment, *next_);
         wait_for_workers();
-        close_dropped_listeners(runtime_.segment);
+        drop_what_is_left(runtime_.segment, *next_);
     }
     end_activation(done);
 }

@@ -18,12 +18,6 @@ struct Avoided {
     std::uint32_t before = kNone;
 };
 
-// A service, and where it stands in the table.
-struct ServiceAt {
-    std::uint32_t id = kNone;
-    std::uint32_t place = kNone;
-};
-
 // What one worker knows of the endpoint in a slot.
 struct EndpointState {
     std::uint32_t generation = 0;

@@ -121,7 +121,6 @@ Heard Worker::parse_request(std::uint32_t fd) {
     const Record& record = at.record;
     const Exchange& now = current(at);
     const Socket& client = runtime_.socket(fd);
-    const ListenerEntry* const listener = listener_of(record);
     if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
@@ -131,12 +130,20 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
         return Heard::Something;
     }
-    if (listener == nullptr) {
+    // Nothing there, too, where the edge before died while it put it in.
+    const ListenerRoutes& of = routes_->of[record.listener_place];
+    if (listener_of(record) == nullptr || of.listener != record.listener) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return Heard::Something;
     }
     if (record.caller == Caller::Wrong) {
         answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
+        return Heard::Something;
+    }
+    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
+    if (routed.routing != Routing::Found) {
+        const std::uint16_t status = routed.routing == Routing::NoRoute ? 404 : 400;
+        answer(fd, {status, wire::Outcome::Refused, reason_of(routed.routing)});
         return Heard::Something;
     }
     if (free_.heads.size() <= kSpared) {
@@ -145,9 +152,9 @@ Heard Worker::parse_request(std::uint32_t fd) {
     }
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
-    const wire::RequestId id = id_for(head, *listener);
+    const Asker by = asker_of(fd, head, of);
     std::uint32_t bytes = 0;
-    const std::uint32_t block = write_request(head, fd, id, bytes);
+    const std::uint32_t block = write_request(head, by, bytes);
     if (block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return Heard::Something;
@@ -156,7 +163,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.phase = Phase::Ready;
         next.attempts = 0;
         next.upstream = next.slot = kNone;
-        next.id = id;
+        next.service = routed.to;
+        next.id = by.id;
         next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = 0;
         next.flags =

@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kNone = ~std::uint32_t{0};
 constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
 
 enum class Phase : std::uint32_t {
@@ -58,6 +58,7 @@ struct Exchange {
     std::uint32_t held_us;      // How long it waited in all before it was attached.
     std::uint32_t status;       // Of the instance's answer.
     std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
+    ServiceAt service;          // Who is to answer, from Ready on.
     Flow request;
     Flow response;
 };

@@ -5,36 +5,62 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "edge/worker.h"
 #include "http/emit.h"
+#include "http/grammar.h"
 #include "http/trace.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
+namespace {
 
-// The id that a caller inside gave is kept; what comes from outside is replaced.
-wire::RequestId Worker::id_for(const http::RequestHead& head, const ListenerEntry& listener) {
-    const http::Field* const given = head.find("x-request-id");
-    if (listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call) && given != nullptr &&
-        given->value.size() == 32) {
-        wire::RequestId id{0, 0};
-        bool is_ours = true;
-        for (std::size_t i = 0; i < 32; ++i) {
-            const char c = given->value[i];
-            const int digit = c >= '0' && c <= '9'   ? c - '0'
-                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                                     : -1;
-            if (digit < 0) is_ours = false;
-            std::uint64_t& half = i < 16 ? id.high : id.low;
-            half = half << 4 | static_cast<std::uint64_t>(digit & 15);
-        }
-        if (is_ours) return id;
+// Network order. Asked of the kernel once a connection and edge.
+std::uint32_t peer_of(std::uint32_t fd, std::uint32_t& known) {
+    if (known == 0) {
+        sockaddr_in at{};
+        socklen_t size = sizeof(at);
+        ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
+        known = at.sin_addr.s_addr;
     }
-    return new_id();
+    return known;
+}
+
+// The id that a caller inside or a trusted proxy gave is kept, where it is one of our form (nginx's
+// $request_id is); all others are replaced.
+std::optional<wire::RequestId> given_id(const http::RequestHead& head) {
+    const http::Field* const given = head.find("x-request-id");
+    if (given == nullptr || given->value.size() != 32) return std::nullopt;
+    wire::RequestId id{0, 0};
+    for (std::size_t i = 0; i < 32; ++i) {
+        const char c = given->value[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) return std::nullopt;
+        std::uint64_t& half = i < 16 ? id.high : id.low;
+        half = half << 4 | static_cast<std::uint64_t>(digit);
+    }
+    return id;
+}
+
+}  // namespace
+
+Asker Worker::asker_of(std::uint32_t fd, const http::RequestHead& head, const ListenerRoutes& of) {
+    const ListenerEntry& listener = segment_.listeners[runtime_.record(fd).listener_place];
+    From from = From::Outside;
+    if (listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call)) {
+        from = From::Inside;
+    } else if (of.network_count > 0 &&
+               is_trusted(routes_->table, of, ntohl(peer_of(fd, runtime_.socket(fd).peer)))) {
+        from = From::Proxy;
+    }
+    const std::optional<wire::RequestId> given =
+        from == From::Outside ? std::nullopt : given_id(head);
+    return {fd, from, given ? *given : new_id()};
 }
 
 wire::RequestId Worker::new_id() {
@@ -55,17 +81,11 @@ struct IdText {
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text. Asked of the kernel once a connection and edge.
+// The peer's address as text.
 class AddressText {
 public:
     AddressText(std::uint32_t fd, std::uint32_t& known) {
-        if (known == 0) {
-            sockaddr_in at{};
-            socklen_t size = sizeof(at);
-            ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
-            known = at.sin_addr.s_addr;
-        }
-        const in_addr at{known};
+        const in_addr at{peer_of(fd, known)};
         if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
     }
     std::string_view view() const { return text_; }
@@ -87,31 +107,80 @@ http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, s
                                   http::ParentIdBytes(parent_bytes), http::Sampled::Yes);
 }
 
+// The only one of that name, else nothing.
+const http::Field* sole(const http::RequestHead& head, std::string_view name) {
+    const http::Field* found = nullptr;
+    for (const http::Field& field : head.all()) {
+        if (!http::same_name(field.name, name)) continue;
+        if (found != nullptr) return nullptr;
+        found = &field;
+    }
+    return found;
+}
+
+bool has_sole_scheme(const http::RequestHead& head) {
+    const http::Field* const given = sole(head, "x-forwarded-proto");
+    if (given == nullptr) return false;
+    for (const std::string_view scheme : {"http", "https", "ws", "wss"}) {
+        if (http::same_name(given->value, scheme)) return true;
+    }
+    return false;
+}
+
+bool has_sole_host(const http::RequestHead& head) {
+    const http::Field* const given = sole(head, "x-forwarded-host");
+    return given != nullptr && http::is_host(given->value);
+}
+
+// Who forwarded it so far, in one field, with the peer behind; nothing where that is too long.
+std::string_view forwarded_for(const http::RequestHead& head, std::string_view peer,
+                               std::span<char> room) {
+    std::size_t size = 0;
+    const auto put = [&](std::string_view text) {
+        if (text.size() > room.size() - size) return false;
+        std::memcpy(room.data() + size, text.data(), text.size());
+        size += text.size();
+        return true;
+    };
+    for (const http::Field& field : head.all()) {
+        if (!http::same_name(field.name, "x-forwarded-for") || field.value.empty()) continue;
+        if (!put(field.value) || !put(", ")) return {};
+    }
+    return put(peer) ? std::string_view(room.data(), size) : std::string_view{};
+}
+
 }  // namespace
 
 // The rewritten head into a block; kNone where there is no block, or it does not fit (bytes 0).
-std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t fd,
-                                    wire::RequestId id, std::uint32_t& bytes) {
+std::uint32_t Worker::write_request(const http::RequestHead& head, Asker by, std::uint32_t& bytes) {
     if (free_.heads.empty()) return kNone;
-    const ListenerEntry* const listener = listener_of(runtime_.record(fd));
-    const bool trusts = listener != nullptr &&
-                        listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
-    const IdText id_text(id);
-    const http::Traceparent trace = trace_for(head, id, random_.next(), trusts);
-    const AddressText peer(fd, runtime_.socket(fd).peer);
+    const From from = by.from;
+    const IdText id_text(by.id);
+    const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
+    const AddressText peer(by.fd, runtime_.socket(by.fd).peer);
+    static thread_local std::array<char, http::kHeadBytesMax> chain;
+    std::array<http::Field, 5> set = {
+        {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
+    std::size_t count = 2;
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
-    // on.
-    const http::Field set[] = {{"X-Request-Id", id_text.view()},
-                               {"traceparent", trace.view()},
-                               {"X-Forwarded-For", peer.view()},
-                               {"X-Forwarded-Proto", "http"},
-                               {"X-Forwarded-Host", head.host}};
-    const std::size_t said_of_outside = head.host.empty() ? 4 : 5;
+    // on. A proxy that is believed says it itself, and is named behind; where it says nothing, or
+    // nothing that one can go by, it is the one who asks.
+    if (from == From::Outside) set[count++] = {"X-Forwarded-For", peer.view()};
+    if (from == From::Proxy) {
+        set[count] = {"X-Forwarded-For", forwarded_for(head, peer.view(), chain)};
+        if (set[count++].value.empty()) return kNone;
+    }
+    if (from == From::Outside || (from == From::Proxy && !has_sole_scheme(head)))
+        set[count++] = {"X-Forwarded-Proto", "http"};
+    const bool says_host = from == From::Outside || (from == From::Proxy && !has_sole_host(head));
+    if (says_host && !head.host.empty()) set[count++] = {"X-Forwarded-Host", head.host};
     // By CGI's rules a field Proxy becomes HTTP_PROXY, which many libraries obey.
-    static constexpr std::string_view kClaims[] = {"tracestate", "baggage", "proxy"};
+    static constexpr std::string_view kClaims[] = {"proxy", "x-forwarded-host", "tracestate",
+                                                   "baggage"};
     http::Edits edits;
-    edits.set = std::span(set).first(trusts ? 2 : said_of_outside);
-    if (!trusts) {
+    edits.set = std::span(set).first(count);
+    if (from == From::Proxy) edits.drop = std::span(kClaims).first(says_host ? 2 : 1);
+    if (from == From::Outside) {
         edits.drop = kClaims;
         edits.drop_known = http::bit_of(http::Known::Forwarded);
     }

@@ -116,7 +116,7 @@ private:
 
 }  // namespace
 
-std::string_view text_of(Routing routing) {
+std::string_view reason_of(Routing routing) {
     switch (routing) {
         case Routing::Found: return {};
         case Routing::NoRoute: return "EDGE-NO-ROUTE: nobody answers for this host and path";
@@ -128,9 +128,8 @@ std::string_view text_of(Routing routing) {
     CHECK(false);
 }
 
-RoutingResult find_route(const RouteTable& table, const ListenerRoutes& of, std::string_view host,
+RoutingResult find_among(const RouteTable& table, const ListenerRoutes& of, std::string_view host,
                          std::string_view path) {
-    if (of.count == 0) return {Routing::Found, of.usual};
     const Route* const begin = table.routes + of.first;
     const Route* const end = begin + of.count;
     NormalPath normal;

@@ -22,9 +22,12 @@ namespace thole::edge {
 constexpr std::uint32_t kRouteTextBytes =
     wire::kRoutesMax * (wire::kRouteHostMax + 2 + wire::kRoutePathMax);
 
-struct RoutedTo {
-    std::uint32_t service;
-    std::uint32_t place;  // Of the service in the segment.
+constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
+// A service, and where it stands in the segment's table.
+struct ServiceAt {
+    std::uint32_t id = kNone;
+    std::uint32_t place = kNone;
 };
 
 // Ordered by host, then the longest path first, so that the routes of a host stand together.
@@ -32,7 +35,7 @@ struct Route {
     std::uint32_t text;  // Where its host begins in the table's text; its path follows.
     std::uint16_t host_bytes;
     std::uint16_t path_bytes;
-    RoutedTo to;
+    ServiceAt to;
 };
 
 struct TrustedNetwork {
@@ -47,7 +50,7 @@ struct ListenerRoutes {
     std::uint32_t count;  // 0: `usual` answers for all.
     std::uint32_t network_first;
     std::uint32_t network_count;
-    RoutedTo usual;
+    ServiceAt usual;
 };
 
 struct RouteTable {
@@ -71,16 +74,22 @@ enum class Routing : std::uint8_t {
 
 struct RoutingResult {
     Routing routing;
-    RoutedTo to;  // Found only.
+    ServiceAt to;  // Found only.
 };
 
 // For the answer: an id, "EDGE-NO-ROUTE", and a line for people. Found has none.
-std::string_view text_of(Routing routing);
+std::string_view reason_of(Routing routing);
+
+RoutingResult find_among(const RouteTable& table, const ListenerRoutes& of, std::string_view host,
+                         std::string_view path);
 
 // `host` as http::RequestHead has it, with or without a port; `path` with its query. No more than
 // http::kTargetBytesMax of it. Allocates nothing.
-RoutingResult find_route(const RouteTable& table, const ListenerRoutes& of, std::string_view host,
-                         std::string_view path);
+inline RoutingResult find_route(const RouteTable& table, const ListenerRoutes& of,
+                                std::string_view host, std::string_view path) {
+    return of.count == 0 ? RoutingResult{Routing::Found, of.usual}
+                         : find_among(table, of, host, path);
+}
 
 // The address in the machine's byte order.
 bool is_trusted(const RouteTable& table, const ListenerRoutes& of, std::uint32_t address);

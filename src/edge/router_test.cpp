@@ -30,8 +30,8 @@ protected:
     int service(std::string_view host, std::string_view path) {
         const RoutingResult result = route(host, path);
         if (result.routing != Routing::Found) return -1;
-        EXPECT_EQ(result.to.place, result.to.service + 500);
-        return static_cast<int>(result.to.service);
+        EXPECT_EQ(result.to.place, result.to.id + 500);
+        return static_cast<int>(result.to.id);
     }
 
     std::unique_ptr<RouteTable> table_ = std::make_unique<RouteTable>();
@@ -74,7 +74,7 @@ TEST_F(Router, WhatNobodyIsForNobodyAnswers) {
     EXPECT_EQ(route("a.shop.example", "/").routing, Routing::NoRoute);
     EXPECT_EQ(route("a.shop.example", "*").routing, Routing::NoRoute);
     EXPECT_EQ(service("shop.example", "*"), 1);
-    EXPECT_EQ(text_of(Routing::NoRoute).substr(0, 14), "EDGE-NO-ROUTE:");
+    EXPECT_EQ(reason_of(Routing::NoRoute).substr(0, 14), "EDGE-NO-ROUTE:");
 }
 
 TEST_F(Router, TheLongestPrefixAnswersOnTheBordersOfSegments) {

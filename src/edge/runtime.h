@@ -74,6 +74,14 @@ struct Answer {
 constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
                           "no instance of this service became ready in time"};
 
+// Who sends a request, from where: that decides what it may claim of it.
+enum class From { Outside, Proxy, Inside };
+struct Asker {
+    std::uint32_t fd;
+    From from;
+    wire::RequestId id;
+};
+
 // What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
 // head for which no block was free.
 enum class Heard { Nothing, Something, NoRoom };

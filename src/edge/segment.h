@@ -9,12 +9,13 @@
 #include "edge/counters.h"
 #include "edge/faults.h"
 #include "edge/records.h"
+#include "edge/router.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 7;
+constexpr std::uint32_t kLayoutVersion = 8;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 16384;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -51,10 +52,8 @@ struct EndpointEntry {
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
 // Main writes it, and services, while workers read.
 struct ListenerEntry {
-    std::atomic<std::uint32_t> id;  // As keeper has parked it; 0: none.
-    std::atomic<std::int32_t> fd;   // -1: none.
-    std::atomic<std::uint32_t> service;
-    std::atomic<std::uint32_t> service_place;
+    std::atomic<std::uint32_t> id;    // As keeper has parked it; 0: none.
+    std::atomic<std::int32_t> fd;     // -1: none.
     std::atomic<std::uint32_t> kind;  // wire::ListenerKind
     std::atomic<std::uint32_t> checks_caller;
     std::atomic<std::uint32_t> caller_uid;
@@ -75,6 +74,12 @@ struct ServiceEntry {
     std::atomic<std::int64_t> hold_ns;
 };
 
+// Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
+struct AllRoutes {
+    ListenerRoutes of[kListenersMax];  // By the listener's place.
+    RouteTable table;
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -90,6 +95,8 @@ struct Segment {
     std::atomic<std::uint32_t> lineage;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
+    AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];

@@ -46,6 +46,7 @@ void forget_stack_in_copies() {
 Worker::Worker(Runtime& runtime, std::uint32_t number)
     : runtime_(runtime),
       segment_(runtime.segment),
+      routes_(&segment_.routes[segment_.routes_now]),
       number_(number),
       counting_(runtime.segment.counters[number]),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
@@ -192,6 +193,7 @@ void Worker::apply_table() {
     const std::uint64_t sequence = runtime_.table_sequence.load(std::memory_order_acquire);
     if (applied_.load(std::memory_order_relaxed) == sequence) return;
     listen_to_all();
+    routes_ = &segment_.routes[segment_.routes_now.load(std::memory_order_acquire)];
     endpoints_.apply();
     close_idle_of_others();
     find_lost_tunnels();

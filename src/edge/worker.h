@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
 #include "edge/blocks.h"
 #include "edge/callers.h"
 #include "edge/endpoints.h"
@@ -61,8 +60,9 @@ private:
     void join(std::uint32_t fd);
     void take_back();
     void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
-    const ListenerEntry* listener_of(const Record& record) const;
-    const ServiceEntry& service_of(const Record& record) const;
+    const ListenerEntry* listener_of(const Record& client) const;
+    ServiceAt server_of(const Record& client) const;
+    const ServiceEntry& service_of(const Record& client) const;
 
     // sockets.cpp: bytes in and out, and the blocks they lie in.
     void watch(std::uint32_t fd);
@@ -109,11 +109,10 @@ private:
 
     // heads.cpp: heads as they leave.
     void answer(std::uint32_t fd, const Answer& own);
-    std::uint32_t write_request(const http::RequestHead& head, std::uint32_t fd, wire::RequestId id,
-                                std::uint32_t& bytes);
+    Asker asker_of(std::uint32_t fd, const http::RequestHead& head, const ListenerRoutes& of);
+    std::uint32_t write_request(const http::RequestHead& head, Asker by, std::uint32_t& bytes);
     std::uint32_t write_response(const http::ResponseHead& head, const Exchange& exchange,
                                  std::uint32_t& bytes);
-    wire::RequestId id_for(const http::RequestHead& head, const ListenerEntry& listener);
     wire::RequestId new_id();
 
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
@@ -128,6 +127,7 @@ private:
 
     Runtime& runtime_;
     Segment& segment_;
+    const AllRoutes* routes_;  // That it has applied.
     std::uint32_t number_;
     Counting counting_;
     Callers callers_;
