@@ -62,6 +62,14 @@ constexpr int kScaleMax = 64;
 // Of one manifest: public ports, and one for each caller and callee. The edge has room for those of
 // two manifests, the one before and the next.
 constexpr int kPortsMax = 512;
+// Of one manifest: hosts and paths of its public services; a host of a service is one, and so is a
+// service without hosts. Each takes half a KiB of the edge's memory, twice.
+constexpr int kRoutesMax = 1024;
+// Of one public port: networks whose forwarded fields are believed. Source: the published ranges of
+// the large CDNs, which have up to about twenty.
+constexpr int kTrustMax = 64;
+// Of one route, in bytes. Longer ones are no prefixes, but pages.
+constexpr int kRoutePathMax = 255;
 
 // Releases.
 
