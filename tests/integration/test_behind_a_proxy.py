@@ -1,6 +1,7 @@
 """nginx and Caddy in front, as docs/behind-a-proxy.md has them; who answers for a host and a path, and who is believed."""
 import json
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -254,18 +255,19 @@ def test_routes_outlive_the_edge_and_control(project):
     project.up()
     for _ in range(5):
         edge = project.role_pid("edge")
-        project.kill(edge, 9)
+        project.kill(edge, signal.SIGKILL)
         assert_routed(project)
         project.wait_for_role("edge", other_than=edge)
     control, edge = project.role_pid("control"), project.role_pid("edge")
-    project.kill(control, 19)
+    project.kill(control, signal.SIGSTOP)
     holders = [pid for pid in project.pids() if is_named(pid, "holder")]
     for pid in [*holders, edge]:
-        project.kill(pid, 9)
+        project.kill(pid, signal.SIGKILL)
     project.wait_for_role("edge", other_than=edge)
     until(lambda: answers(project), "it serves again")
     assert_routed(project)
-    project.kill(control, 18) if project.role_pid("control") == control else None
+    if project.role_pid("control") == control:
+        project.kill(control, signal.SIGCONT)
 
 
 def is_named(pid, name):
@@ -315,6 +317,20 @@ def test_a_request_meets_the_old_routes_or_the_new_ones_whole(project):
         thread.join()
     assert not wrong and seen == {"left", "right"}, wrong
     until(lambda: project.tell("x", "/a").service == "right", "the new routes")
+
+
+def test_who_claims_what_a_service_before_still_has_waits_for_it_alone(project):
+    """The manifests do not know of each other; those who share the port with the one before are not held up by it."""
+    project.have(web="hosts: [a.test]", api="hosts: [b.test]")
+    project.up()
+    project.have(late="hosts: [a.test]", api="hosts: [b.test, c.test]")
+    project.up(wanted=1)
+    assert [project.tell(host).service for host in ("a.test", "b.test", "c.test")] == ["web", "api", "api"]
+    states = {name: project.service(name)["state"] for name in ("web", "api", "late")}
+    assert states == {"web": "serving", "api": "serving", "late": "failing"}
+    project.up("--prune")
+    assert [project.tell(host).service for host in ("a.test", "b.test", "c.test")] == ["late", "api", "api"]
+    assert project.service("late")["reason"] == ""
 
 
 def test_a_manifest_that_is_wrong_changes_nothing(project):
