@@ -35,6 +35,27 @@ constexpr Duration kLingerLimit = 1s;
 // Of one request, each at another endpoint where there is one: more would be a storm. Only what no
 // instance can have begun, or may be done twice, is tried again. Source: RFC 9110 section 9.2.2.
 constexpr std::uint32_t kAttemptsMax = 3;
+// Of one service: retries by an answer's status or a time-out, for each 1000 requests, so that a
+// service on its knees is not pushed over. A little below a fifth, so that with the few that are
+// saved up it stays within a fifth. Source: 20 % of Finagle's and linkerd's retry budgets.
+constexpr std::int64_t kRetriesPerMille = 190;
+// Of one service and worker: so many more are saved up while all goes well. Finagle keeps those of
+// 10 s, which a service that fails as a whole then gets at once.
+constexpr std::int64_t kRetriesSaved = 10;
+// Of one service and worker, each second: so that one that is seldom asked has retries, too. Counts
+// only where its share comes to less. Source: Finagle's minRetriesPerSec, there 10.
+constexpr std::int64_t kRetriesPerSecond = 1;
+// Retries at one time, of what is in flight, in percent. Source: Envoy's retry_budget.
+constexpr std::uint32_t kRetriesInFlightPercent = 20;
+// At one time, however little is in flight. Source: Envoy, min_retry_concurrency.
+constexpr std::uint32_t kRetriesInFlightMin = 3;
+// The longest pause before the first retry; doubles with each, and any shorter one is as likely.
+// Source: Envoy, retry_back_off.base_interval.
+constexpr Duration kRetryPause = 25ms;
+// A client waits for it. Source: Envoy, retry_back_off.max_interval, ten times the first.
+constexpr Duration kRetryPauseMax = 250ms;
+// A `Retry-After` of so long is waited for; a longer one is passed on and not tried again.
+constexpr Duration kRetryAfterMax = 1s;
 
 // Instances.
 
