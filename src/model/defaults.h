@@ -56,6 +56,19 @@ constexpr Duration kRetryPause = 25ms;
 constexpr Duration kRetryPauseMax = 250ms;
 // A `Retry-After` of so long is waited for; a longer one is passed on and not tried again.
 constexpr Duration kRetryAfterMax = 1s;
+// An instance whose requests fail is out for so long, times how often it was of late: short,
+// because it comes back alone. Source: Envoy's base_ejection_time, there 30 s.
+constexpr Duration kEjectionTime = 5s;
+// At most: a mended instance is back within it. Source: Envoy's max_ejection_time.
+constexpr Duration kEjectionTimeMax = 300s;
+// In service for so long, one ejection is forgotten.
+constexpr Duration kEjectionForgotten = 60s;
+// Of a service's instances at most so many percent are out for what their traffic shows, or one:
+// the rest must carry the load. Envoy has 10 %.
+constexpr std::uint32_t kEjectedPercentMax = 30;
+// Where fewer percent of a service's instances would serve, all that may are tried: they cannot all
+// be worse than none. Source: Envoy's panic threshold.
+constexpr std::uint32_t kPanicPercent = 50;
 
 // Instances.
 
