@@ -69,6 +69,14 @@ constexpr std::uint32_t kEjectedPercentMax = 30;
 // Where fewer percent of a service's instances would serve, all that may are tried: they cannot all
 // be worse than none. Source: Envoy's panic threshold.
 constexpr std::uint32_t kPanicPercent = 50;
+// A new or returned instance gets its full share only after so long: its caches are cold. Envoy has
+// none unless it is set, HAProxy's manual shows 10 s and more.
+constexpr Duration kSlowStart = 10s;
+// Its share at first, of a thousand. Source: Envoy's min_weight_percent.
+constexpr std::uint32_t kSlowStartLeast = 100;
+// A slow answer of an instance is forgotten to a third after so long. Source: Finagle's peak EWMA
+// and linkerd2-proxy.
+constexpr Duration kLatencyMemory = 10s;
 
 // Instances.
 
