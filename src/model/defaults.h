@@ -77,6 +77,18 @@ constexpr std::uint32_t kSlowStartLeast = 100;
 // A slow answer of an instance is forgotten to a third after so long. Source: Finagle's peak EWMA
 // and linkerd2-proxy.
 constexpr Duration kLatencyMemory = 10s;
+// Requests of one service at one time, more wait: what an instance of a small service can still
+// answer in time, times a few. Source: Envoy's max_requests.
+constexpr std::uint32_t kInFlightMax = 1024;
+// Of these, in percent, as many as those of low priority may take: the rest is for the others.
+constexpr std::uint32_t kLowPriorityPercent = 80;
+// That wait for a place in it: more than a second's work would wait in vain.
+constexpr std::uint32_t kQueuedMax = 1024;
+// Who waits for a place so long is overload: from then on the last to come is the first to go,
+// because the first may be gone. Source: Maurer, Fail at Scale, ACM Queue 2015 (adaptive LIFO).
+constexpr Duration kOverloadedAfter = 100ms;
+// For a place: longer is refused, since its client will not wait much longer for the answer.
+constexpr Duration kQueueLimit = 5s;
 
 // Instances.
 
