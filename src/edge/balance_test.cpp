@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "edge/balance.h"
+#include "edge/ejection.h"
 
 namespace thole::edge {
 namespace {
@@ -33,8 +34,10 @@ class Fleet {
 public:
     Fleet(std::vector<std::int64_t> usual, double rate, std::uint64_t seed)
         : usual_ns(std::move(usual)),
-          fails(usual_ns.size(), false),
+          fails(usual_ns.size(), 0),
           since(usual_ns.size(), 0),
+          health(usual_ns.size()),
+          totals(usual_ns.size()),
           rate_(rate),
           random_(seed) {
         for (auto& views : views_) views.resize(usual_ns.size());
@@ -53,11 +56,27 @@ public:
         return share;
     }
 
+    // The same, judged every 100 ms until this one is out; seconds, or -1.
+    double until_out(std::size_t endpoint, std::int64_t limit_ns) {
+        for (const std::int64_t from_ns = now_ns; now_ns - from_ns < limit_ns;) {
+            run(kSecond / 10);
+            std::vector<Judged> judged;
+            for (std::size_t i = 0; i < health.size(); ++i) judged.push_back({&health[i], totals[i]});
+            judge(judged, now_ns);
+            if (health[endpoint].is_out != 0) {
+                return static_cast<double>(now_ns - from_ns) / static_cast<double>(kSecond);
+            }
+        }
+        return -1;
+    }
+
     static constexpr std::int64_t kHangs = -1;
     static constexpr std::int64_t kLimit = 2 * kSecond;
     std::vector<std::int64_t> usual_ns;
-    std::vector<bool> fails;
+    std::vector<double> fails;
     std::vector<std::int64_t> since;
+    std::vector<EndpointHealth> health;
+    std::vector<Totals> totals;
     std::int64_t now_ns = kSecond;
 
 private:
@@ -76,12 +95,13 @@ private:
         std::vector<Candidate> candidates;
         for (std::size_t i = 0; i < usual_ns.size(); ++i) {
             const View& view = views_[worker][i];
+            if (health[i].is_out != 0) continue;
             candidates.push_back({.slot = static_cast<std::uint32_t>(i),
                                   .in_flight = view.in_flight,
                                   .latency_us = view.latency.us(now_ns),
-                                  .weight = slow_start_weight(now_ns, since[i])});
+                                  .weight = slow_start_weight(now_ns, std::max(since[i], health[i].back_ns))});
         }
-        const std::size_t at = choose(candidates, random_);
+        const std::size_t at = candidates[choose(candidates, random_)].slot;
         ++share.asked;
         ++share.of[at];
         const std::int64_t usual = usual_ns[at];
@@ -102,9 +122,14 @@ private:
         --view.in_flight;
         const std::int64_t took = now_ns - done.began_ns;
         share.took_ns.push_back(took);
-        if (fails[done.endpoint] || usual_ns[done.endpoint] == kHangs) {
+        if (usual_ns[done.endpoint] == kHangs) {
+            ++totals[done.endpoint].timeouts;
+            view.latency.failed(now_ns, took);
+        } else if (random_.chance(fails[done.endpoint])) {
+            ++totals[done.endpoint].failures;
             view.latency.failed(now_ns, took);
         } else {
+            ++totals[done.endpoint].successes;
             view.latency.answered(now_ns, took);
         }
     }
@@ -152,8 +177,21 @@ TEST(Balance, WhoFailsAtOnceDoesNotDrawAllToItself) {
     Fleet fleet({5 * kMillisecond, 5 * kMillisecond, 5 * kMillisecond}, 200, 1);
     fleet.run(10 * kSecond);
     fleet.usual_ns[0] = kMillisecond / 10;
-    fleet.fails[0] = true;
+    fleet.fails[0] = 1;
     EXPECT_LT(fleet.run(10 * kSecond).percent(0), 45);
+}
+
+// Who fails is not drawn more seldom for it: else it would never be seen to be bad enough.
+TEST(Balance, WhoFailsAThirdIsStillSeenAndOutWithinFiveSeconds) {
+    int late = 0;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+        Fleet fleet({5 * kMillisecond, 5 * kMillisecond, 5 * kMillisecond}, 50, seed);
+        EXPECT_EQ(fleet.until_out(0, 20 * kSecond), -1);
+        fleet.fails[0] = 0.3;
+        const double seconds = fleet.until_out(0, 20 * kSecond);
+        late += seconds < 0 || seconds >= 5 ? 1 : 0;
+    }
+    EXPECT_LE(late, 5) << "of 50";
 }
 
 TEST(Balance, WhoReturnsToItsOldSpeedGetsItsShareAgain) {

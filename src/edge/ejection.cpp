@@ -26,12 +26,12 @@ constexpr double kPriorRequests = 6;
 constexpr double kPeersPriorRequests = 20;
 constexpr double kPeersPriorRate = 0.02;
 constexpr double kDeviations = 3;
-constexpr double kFailingDeviations = 2;
+constexpr double kFailingDeviations = 3;
 // A burst that strikes all may strike one first: evidence so young must be the stronger.
 constexpr std::int64_t kShortNs = 3'000'000'000;
 constexpr double kEnoughShort = 5.5;
 // Who is compared with peers must have seen them do well.
-constexpr double kPeersGoodMin = 1.5;
+constexpr double kPeersGoodMin = 2.5;
 // Evidence is of the last two hundred requests at most, and fades, as what is usual does.
 constexpr double kEvidenceRequestsMax = 200;
 constexpr double kEvidenceFadesNs = 60e9;
