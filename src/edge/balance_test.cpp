@@ -61,7 +61,8 @@ public:
         for (const std::int64_t from_ns = now_ns; now_ns - from_ns < limit_ns;) {
             run(kSecond / 10);
             std::vector<Judged> judged;
-            for (std::size_t i = 0; i < health.size(); ++i) judged.push_back({&health[i], totals[i]});
+            for (std::size_t i = 0; i < health.size(); ++i)
+                judged.push_back({&health[i], totals[i]});
             judge(judged, now_ns);
             if (health[endpoint].is_out != 0) {
                 return static_cast<double>(now_ns - from_ns) / static_cast<double>(kSecond);
@@ -96,10 +97,11 @@ private:
         for (std::size_t i = 0; i < usual_ns.size(); ++i) {
             const View& view = views_[worker][i];
             if (health[i].is_out != 0) continue;
-            candidates.push_back({.slot = static_cast<std::uint32_t>(i),
-                                  .in_flight = view.in_flight,
-                                  .latency_us = view.latency.us(now_ns),
-                                  .weight = slow_start_weight(now_ns, std::max(since[i], health[i].back_ns))});
+            candidates.push_back(
+                {.slot = static_cast<std::uint32_t>(i),
+                 .in_flight = view.in_flight,
+                 .latency_us = view.latency.us(now_ns),
+                 .weight = slow_start_weight(now_ns, std::max(since[i], health[i].back_ns))});
         }
         const std::size_t at = candidates[choose(candidates, random_)].slot;
         ++share.asked;
