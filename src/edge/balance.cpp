@@ -112,12 +112,4 @@ bool should_hand_on(std::uint32_t own, std::uint32_t others) {
     return own > others + 2 + others / 8;
 }
 
-std::uint32_t average_latency(std::uint32_t before_us, std::uint32_t took_us) {
-    if (before_us == 0) return took_us == 0 ? 1 : took_us;
-    // An eighth of the new one, as TCP smooths its round trips (RFC 6298).
-    const std::int64_t next =
-        std::int64_t{before_us} + (std::int64_t{took_us} - std::int64_t{before_us}) / 8;
-    return next < 1 ? 1 : static_cast<std::uint32_t>(next);
-}
-
 }  // namespace thole::edge

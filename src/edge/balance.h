@@ -62,7 +62,4 @@ std::uint32_t slow_start_weight(std::int64_t now_ns, std::int64_t since_ns);
 // difference is left: to hand on costs the client a wake-up.
 bool should_hand_on(std::uint32_t own, std::uint32_t others);
 
-// The next moving average after a request that took this long.
-std::uint32_t average_latency(std::uint32_t before_us, std::uint32_t took_us);
-
 }  // namespace thole::edge

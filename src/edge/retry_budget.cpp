@@ -20,6 +20,7 @@ void RetryBudget::turn_second(std::int64_t now_ns) {
     if (!is_begun_) {
         is_begun_ = true;
         second_ns_ = now_ns;
+        tokens_ = model::kRetriesSaved * kToken;  // The first failure of a new edge is no storm.
     }
     const std::int64_t passed = (now_ns - second_ns_) / kSecondNs;
     if (passed <= 0) return;

@@ -78,7 +78,9 @@ TEST(RetryBudget, AlsoWhereAllWentWellForAnHour) {
 TEST(RetryBudget, WhoIsSeldomAskedIsRetriedAllTheSame) {
     RetryBudget budget;
     budget.request(0);
-    EXPECT_FALSE(budget.take(0, 1, 0)) << "a start with nothing saved: a restart is no gift";
+    // What a start has is what is saved at most: the first failures after it are no storm.
+    for (int saved = 0; saved < 10; ++saved) EXPECT_TRUE(budget.take(0, 1, 0)) << saved;
+    EXPECT_FALSE(budget.take(0, 1, 0));
     for (std::int64_t second = 1; second <= 60; ++second) {
         budget.request(second * kSecond);
         EXPECT_TRUE(budget.take(second * kSecond, 1, 0)) << second;
