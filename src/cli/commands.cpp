@@ -27,7 +27,6 @@ constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
     {"token", "help"},
     {"audit", "timeline"},
     {"drain", "help scale"},
-    {"pause", "help scale"},
     {"exec", "ps"},
     {"doctor", "ps"},
     {"init", "up"},
@@ -40,7 +39,6 @@ constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
     {"drill", "help restart"},
     {"promote", "ps"},
     {"abort", "timeline"},
-    {"resume", "up"},
     {"report", "timeline"},
     {"ci", "up --json"},
     {"move", "up"},
@@ -83,6 +81,27 @@ std::vector<Command> ship() {
          .positionals_min = 2,
          .positionals_max = 2,
          .run = scale},
+        {.name = "pause",
+         .usage = "pause <service> [--for <duration>]",
+         .summary = "Lets the requests of a service wait; its instances go on running",
+         .story =
+             "For a moment without requests: a database that moves, say. Waits until what was\n"
+             "under way has ended, 30s unless --timeout says otherwise. Each request waits 30s\n"
+             "at most, and no more than 1000 of them; others are answered 503 with Retry-After.\n"
+             "It lasts until thole resume, whatever dies or starts anew meanwhile.",
+         .group = Group::Ship,
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .options = {{"for", 0, "<duration>", "Ends by itself after so long: 30s, 5m"}},
+         .run = pause},
+        {.name = "resume",
+         .usage = "resume <service>",
+         .summary = "Ends a pause: what waits is served, first come first",
+         .story = "",
+         .group = Group::Ship,
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .run = resume},
     };
 }
 

@@ -48,6 +48,8 @@ Result<int> timeline(const Arguments& arguments, Client& client, Console& consol
 Result<int> metrics(const Arguments& arguments, Client& client, Console& console);
 Result<int> restart(const Arguments& arguments, Client& client, Console& console);
 Result<int> scale(const Arguments& arguments, Client& client, Console& console);
+Result<int> pause(const Arguments& arguments, Client& client, Console& console);
+Result<int> resume(const Arguments& arguments, Client& client, Console& console);
 Result<int> down(const Arguments& arguments, Client& client, Console& console);
 Result<int> version(const Arguments& arguments, Client& client, Console& console);
 Result<int> help(const Arguments& arguments, Client& client, Console& console);

@@ -18,6 +18,17 @@ TEST_F(CliTest, PsShowsServicesInstancesRolesAndWhatIsNotPromised) {
     EXPECT_EQ(outside_.talk_, "");
 }
 
+TEST_F(CliTest, PsSaysWhatIsPausedByWhomAndUntilWhen) {
+    system_ = system_json(
+        "serving",
+        R"("paused":{"since":"2026-11-24T05:12:03.120Z","until":"2026-11-24T05:12:33.120Z",)"
+        R"("by":"uid 1000","applied":true},)");
+    serve();
+    EXPECT_EQ(thole({"ps"}), 0);
+    EXPECT_NE(outside_.data_.find(" by uid 1000, until 06:12:33\n"), std::string::npos)
+        << outside_.data_;
+}
+
 TEST_F(CliTest, PsSaysWhoKeepsMoreThanItSaid) {
     system_ = system_json("serving", R"("state_bytes_wanted":1048576,"state_bytes":3407872,)");
     serve();

@@ -44,12 +44,17 @@ struct ServiceView {
     std::string deploy_status;  // Empty: none yet.
     std::string deploy_reason;
     std::string address;
+    bool is_paused = false;
+    std::string paused_since, paused_by;
+    std::string paused_until;  // Empty: until it is resumed.
     std::int64_t held = 0;
     std::int64_t state_bytes = 0;
     std::int64_t state_bytes_wanted = 0;
     std::vector<InstanceView> instances;
     std::vector<std::string> last_lines;
 
+    // Requests and tunnels at its instances.
+    std::int64_t in_flight() const;
     bool serves() const {
         return state == "serving" || (instances_wanted == 0 && state == "stopped");
     }

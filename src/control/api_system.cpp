@@ -134,6 +134,23 @@ void write_deploy(JsonWriter& json, const Service& service) {
         .end_object();
 }
 
+void write_paused(JsonWriter& json, const World& world, const Service& service) {
+    json.key("paused");
+    const auto found = world.pauses.find(service.row.id);
+    if (found == world.pauses.end() || !found->second.row.is_on) {
+        json.null();
+        return;
+    }
+    const model::PauseRow& row = found->second.row;
+    const Duration limit(row.limit_ns);
+    json.begin_object()
+        .member("since", format_wall(row.since))
+        .member("until", row.limit_ns == 0 ? std::string() : format_wall(row.since + limit))
+        .member("by", row.author)
+        .member("applied", found->second.is_applied)
+        .end_object();
+}
+
 std::string address_of(const Service& service) {
     if (!service.spec.at_public) return {};
     const model::PublicSpec& spec = *service.spec.at_public;
@@ -155,6 +172,7 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
         .member("release_wanted", service.row.wanted);
     write_deploy(json, service);
     json.member("address", address_of(service));
+    write_paused(json, world, service);
     if (service.spec.state_bytes > 0) {
         json.member("state_bytes_wanted", service.spec.state_bytes);
         if (service.kept_bytes) json.member("state_bytes", *service.kept_bytes);

@@ -94,6 +94,7 @@ void Control::connect() {
                              .text = fmt::format("{} still open at the drain deadline", done.cut)});
                     mark(instance->service);
                 },
+            .hold_applied = [this](std::uint32_t service) { on_hold_applied(service); },
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
             .broken = [this](const auto& header,
                              const auto& rows) { on_broken(header.lost, rows); },
@@ -107,6 +108,7 @@ void Control::connect() {
     turned_ = env_.clock.now();
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
     recall_broken();
+    recall_pauses();
 }
 
 void Control::mark(std::uint32_t service) {

@@ -150,6 +150,18 @@ private:
     void on_edge(const wire::Welcome& welcome);
     Instance* instance_at(wire::SlotRef at);
 
+    // pauses.cpp
+    void recall_pauses();
+    void pause(const Service& service, Duration limit, std::string author);  // Zero: no end.
+    // Nothing where it is not paused.
+    void resume(std::uint32_t service, std::string_view why);
+    void resume_all(std::string_view why);
+    // Once the edge goes by what was said last.
+    void when_edge_knows(std::uint32_t service, std::function<void()> act);
+    void tell_edge(Pause& pause);
+    void end_after(Pause& pause, Duration left);
+    void on_hold_applied(std::uint32_t service);
+
     // staging.cpp: from a manifest to releases that can run.
     // `notes`: what it leaves as it is, for people.
     Status apply(const Wanted& wanted, std::vector<std::string>& notes);

@@ -102,6 +102,35 @@ void EdgeClient::cut(wire::SlotRef at) {
         link_->send(wire::seal_message(wire::EdgeMessage::Cut, wire::CutRequest{sequence_, at}));
 }
 
+void EdgeClient::hold(std::uint32_t service, HoldReasons reason) {
+    set_reasons(service, holds_[service].reasons | reason);
+}
+
+void EdgeClient::let_go(std::uint32_t service, HoldReasons reason) {
+    set_reasons(service, holds_[service].reasons & ~std::uint32_t{reason});
+}
+
+void EdgeClient::set_reasons(std::uint32_t service, std::uint32_t reasons) {
+    Hold& hold = holds_[service];
+    hold.reasons = reasons;
+    if (is_connected_) send_hold(service, hold);
+}
+
+void EdgeClient::send_hold(std::uint32_t service, Hold& hold) {
+    hold.said = ++sequence_;
+    link_->send(
+        wire::seal_message(wire::EdgeMessage::Hold,
+                           wire::HoldRequest{hold.said, service, hold.reasons != 0 ? 1U : 0U}));
+}
+
+// The answer to what was said before that, or by an earlier control, is none.
+void EdgeClient::obey_hold(const wire::HoldApplied& applied) {
+    const auto found = holds_.find(applied.service);
+    if (found == holds_.end() || found->second.said != applied.sequence) return;
+    if (found->second.reasons == 0) holds_.erase(found);
+    events_.hold_applied(applied.service);
+}
+
 void EdgeClient::received(std::string_view datagram) {
     const std::optional<wire::Frame> frame = wire::open_frame(datagram);
     if (frame) obey(frame->type, frame->body);
@@ -115,6 +144,7 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 // Another edge, or the same: all of the table, so that nothing is left from before.
                 sequence_ = std::max(sequence_, welcome->endpoints_sequence);
                 events_.connected(*welcome);
+                for (auto& [service, hold] : holds_) send_hold(service, hold);
                 if (has_begun_) send_all();
             }
             return;
@@ -123,6 +153,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 events_.snapshot_applied(*applied);
             return;
         case wire::EdgeMessage::EndpointsApplied: obey_applied(body); return;
+        case wire::EdgeMessage::HoldApplied:
+            if (const auto applied = wire::read_message<wire::HoldApplied>(body))
+                obey_hold(*applied);
+            return;
         case wire::EdgeMessage::CutDone:
             if (const auto done = wire::read_message<wire::CutDone>(body)) events_.cut_done(*done);
             return;

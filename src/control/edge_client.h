@@ -22,11 +22,18 @@ struct EdgeEvents {
     // All of the acknowledgement: every change up to this sequence holds in every worker.
     std::function<void(std::uint64_t sequence, const std::vector<wire::InFlight>&)> applied;
     std::function<void(const wire::CutDone&)> cut_done;
+    // Every worker goes by what was said last of this service.
+    std::function<void(std::uint32_t service)> hold_applied;
     std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
     std::function<void(const std::vector<wire::RouteDurations>&)> durations;
 };
+
+// Why the requests of a service are to wait although endpoints serve: a bit for each author, so
+// that none ends what another one wants. (A single service that is replaced needs none: its
+// requests wait because no endpoint serves.)
+enum HoldReasons : std::uint32_t { kHoldPause = 1 };
 
 class EdgeClient {
 public:
@@ -44,14 +51,24 @@ public:
     void flush();
     void activate(std::uint64_t version);
     void cut(wire::SlotRef at);
+    // Whatever edge is there is told before it hears of any endpoint.
+    void hold(std::uint32_t service, HoldReasons reason);
+    void let_go(std::uint32_t service, HoldReasons reason);
 
 private:
+    struct Hold {
+        std::uint32_t reasons = 0;
+        std::uint64_t said = 0;  // The sequence that told of it last.
+    };
     void connect();
     void lost();
     void received(std::string_view datagram);
     void obey(std::uint16_t type, std::string_view body);
     void obey_applied(std::string_view body);
     void obey_stats(std::string_view body);
+    void obey_hold(const wire::HoldApplied& applied);
+    void set_reasons(std::uint32_t service, std::uint32_t reasons);
+    void send_hold(std::uint32_t service, Hold& hold);
     void send_all();
     void send_endpoints(const std::vector<wire::EndpointChange>& changes, std::uint32_t full);
 
@@ -66,6 +83,7 @@ private:
     std::map<std::uint32_t, wire::EndpointChange> table_;  // By slot.
     std::vector<std::uint32_t> changed_;                   // Slots to be told.
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
+    std::map<std::uint32_t, Hold> holds_;                  // By service; until an edge lets go.
     std::vector<wire::InFlight> in_flight_;                // Pages of one acknowledgement.
 };
 

@@ -24,8 +24,8 @@ struct EndpointState {
     std::uint32_t release = 0;
     std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
     LearnedKeepAlive keep_alive;
-    std::uint32_t load = 0;             // Requests in flight of this worker.
-    std::uint32_t latency_us = 0;       // Moving average.
+    std::uint32_t load = 0;  // Requests in flight of this worker.
+    PeakLatency latency;
     std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
 };
 

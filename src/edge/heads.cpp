@@ -15,10 +15,26 @@
 #include "http/emit.h"
 #include "http/grammar.h"
 #include "http/trace.h"
+#include "model/defaults.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
 namespace {
+// What is written anew by each attempt, in its width.
+constexpr std::string_view kTimeoutRoom = "        ";
+constexpr std::string_view kGrpcTimeoutRoom = "00000000u";
+constexpr std::string_view kAttemptRoom = "1/3";
+static_assert(kTimeoutRoom.size() == sizeof(TimeoutMs));
+static_assert(kGrpcTimeoutRoom.size() == sizeof(GrpcTimeout));
+static_assert(kAttemptRoom[2] == '0' + model::kAttemptsMax);
+constexpr std::string_view kEndOfHead = "\r\n\r\n";
+constexpr std::string_view kBetweenFields = "\r\n: ";
+
+// Whether all of it can be kept until it is answered, so that it may be sent again.
+bool can_be_kept(const http::RequestHead& head) {
+    return head.framing == http::Framing::None ||
+           (head.framing == http::Framing::Length && head.length <= kRingBytes);
+}
 
 // Network order. Asked of the kernel once a connection and edge.
 std::uint32_t peer_of(std::uint32_t fd, std::uint32_t& known) {
@@ -151,15 +167,43 @@ std::string_view forwarded_for(const http::RequestHead& head, std::string_view p
 
 }  // namespace
 
-// The rewritten head into a block; kNone where there is no block, or it does not fit (bytes 0).
-std::uint32_t Worker::write_request(const http::RequestHead& head, Asker by, std::uint32_t& bytes) {
-    if (free_.heads.empty()) return kNone;
+bool is_idempotent(std::string_view method) {
+    for (const std::string_view safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
+        if (method == safe) return true;
+    }
+    return false;
+}
+
+std::optional<std::int64_t> Wish::in_all_ns() const {
+    if (!timeout_ns || !grpc_timeout_ns) return timeout_ns ? timeout_ns : grpc_timeout_ns;
+    return std::min(*timeout_ns, *grpc_timeout_ns);
+}
+
+Wish wish_of(const http::RequestHead& head, From from) {
+    Wish wish;
+    for (const http::Field& field : head.all()) {
+        if (field.known == http::Known::RequestTimeout) {
+            wish.timeout_ns = read_timeout_ms(field.value);
+        } else if (field.known == http::Known::GrpcTimeout) {
+            wish.grpc_timeout_ns = read_grpc_timeout(field.value);
+        } else if (field.known == http::Known::Attempt && from == From::Inside) {
+            const std::string_view said = field.value;  // "1/3"
+            wish.retries_itself = said.size() == 3 && said[1] == '/' && said[0] >= '1' &&
+                                  said[0] < said[2] && said[2] <= '9';
+        }
+    }
+    return wish;
+}
+
+// The rewritten head into a block; none where there is no block, or it does not fit.
+Written Worker::write_request(const http::RequestHead& head, const Asker& by, const Wish& wish) {
+    if (free_.heads.empty()) return {};
     const From from = by.from;
     const IdText id_text(by.id);
     const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
     const AddressText peer(by.fd, runtime_.socket(by.fd).peer);
     static thread_local std::array<char, http::kHeadBytesMax> chain;
-    std::array<http::Field, 5> set = {
+    std::array<http::Field, 8> set = {
         {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
     std::size_t count = 2;
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
@@ -168,36 +212,71 @@ std::uint32_t Worker::write_request(const http::RequestHead& head, Asker by, std
     if (from == From::Outside) set[count++] = {"X-Forwarded-For", peer.view()};
     if (from == From::Proxy) {
         set[count] = {"X-Forwarded-For", forwarded_for(head, peer.view(), chain)};
-        if (set[count++].value.empty()) return kNone;
+        if (set[count++].value.empty()) return {};
     }
     if (from == From::Outside || (from == From::Proxy && !has_sole_scheme(head)))
         set[count++] = {"X-Forwarded-Proto", "http"};
     const bool says_host = from == From::Outside || (from == From::Proxy && !has_sole_host(head));
     if (says_host && !head.host.empty()) set[count++] = {"X-Forwarded-Host", head.host};
+    // The last ones, so that it is known where they stand: each attempt writes its own.
+    Written written;
+    const bool retries = !wish.retries_itself && is_idempotent(head.method) && can_be_kept(head);
+    if (wish.timeout_ns) set[count++] = {"X-Request-Timeout-Ms", kTimeoutRoom};
+    if (wish.grpc_timeout_ns) set[count++] = {"grpc-timeout", kGrpcTimeoutRoom};
+    if (retries) set[count++] = {"X-Thole-Attempt", kAttemptRoom};
     // By CGI's rules a field Proxy becomes HTTP_PROXY, which many libraries obey.
     static constexpr std::string_view kClaims[] = {"proxy", "x-forwarded-host", "tracestate",
                                                    "baggage"};
     http::Edits edits;
     edits.set = std::span(set).first(count);
     if (from == From::Proxy) edits.drop = std::span(kClaims).first(says_host ? 2 : 1);
+    // Also those that are malformed; only what its caller says of its own attempts goes on.
+    edits.drop_known =
+        http::bit_of(http::Known::RequestTimeout) | http::bit_of(http::Known::GrpcTimeout);
+    if (!wish.retries_itself) edits.drop_known |= http::bit_of(http::Known::Attempt);
     if (from == From::Outside) {
         edits.drop = kClaims;
-        edits.drop_known = http::bit_of(http::Known::Forwarded);
+        edits.drop_known |= http::bit_of(http::Known::Forwarded);
     }
     edits.upgrade = head.upgrade;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
         http::emit_request_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
-    bytes = static_cast<std::uint32_t>(size.value_or(0));
-    if (!size) return kNone;
-    const std::uint32_t block = free_.heads.back();
+    if (!size) return {};
+    written.bytes = static_cast<std::uint32_t>(*size);
+    written.block = free_.heads.back();
     free_.heads.pop_back();
-    return block;
+    // From the end on: an empty line, then one field before the other.
+    std::size_t at = *size - kEndOfHead.size();
+    const auto place_of = [&at](std::string_view room, std::string_view name) {
+        const std::size_t place = at - room.size();
+        at = place - name.size() - kBetweenFields.size();
+        return static_cast<std::uint16_t>(place);
+    };
+    if (retries) written.attempt_at = place_of(kAttemptRoom, "X-Thole-Attempt");
+    if (wish.grpc_timeout_ns) written.grpc_timeout_at = place_of(kGrpcTimeoutRoom, "grpc-timeout");
+    if (wish.timeout_ns) written.timeout_at = place_of(kTimeoutRoom, "X-Request-Timeout-Ms");
+    return written;
 }
 
-std::uint32_t Worker::write_response(const http::ResponseHead& head, const Exchange& exchange,
-                                     std::uint32_t& bytes) {
-    if (free_.heads.empty()) return kNone;
+// Into the head that is about to be sent: which attempt it is, and what is left of its time.
+void Worker::write_attempt(const Exchange& exchange) {
+    char* const head = segment_.heads[exchange.request.head];
+    const std::int64_t left_ns = exchange.deadline_ns - now_ns_;
+    if (exchange.attempt_at != 0)
+        head[exchange.attempt_at] = static_cast<char>('1' + exchange.attempts);
+    if (exchange.timeout_at != 0) {
+        const TimeoutMs text = write_timeout_ms(left_ns);
+        std::memcpy(head + exchange.timeout_at, text.data(), text.size());
+    }
+    if (exchange.grpc_timeout_at != 0) {
+        const GrpcTimeout text = write_grpc_timeout(left_ns);
+        std::memcpy(head + exchange.grpc_timeout_at, text.data(), text.size());
+    }
+}
+
+Written Worker::write_response(const http::ResponseHead& head, const Exchange& exchange) {
+    if (free_.heads.empty()) return {};
     const IdText id_text(exchange.id);
     const http::Field set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
@@ -219,11 +298,12 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
     if (stays && (exchange.flags & kHttp10) != 0) edits.persistence = http::Persistence::KeepAlive;
     const std::optional<std::size_t> size =
         http::emit_response_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
-    bytes = static_cast<std::uint32_t>(size.value_or(0));
-    if (!size) return kNone;
-    const std::uint32_t block = free_.heads.back();
+    if (!size) return {};
+    Written written;
+    written.bytes = static_cast<std::uint32_t>(*size);
+    written.block = free_.heads.back();
     free_.heads.pop_back();
-    return block;
+    return written;
 }
 
 namespace {

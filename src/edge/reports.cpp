@@ -49,7 +49,7 @@ void Reports::begin() {
 wire::StatsHeader Reports::header() const {
     wire::StatsHeader sum{};
     sum.epoch = runtime_.segment.epoch.load();
-    for (const Held& held : runtime_.held) sum.held += held.requests.load();
+    for (const Held& held : runtime_.held) sum.held += held.requests();
     for (const WorkerCounters& counters : runtime_.segment.counters) {
         sum.held_ever += load(counters.held_ever);
         sum.replayed_ever += load(counters.replayed_ever);

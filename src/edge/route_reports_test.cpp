@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "edge/counting.h"
 #include "wire/frame.h"
 
 namespace thole::edge {

@@ -27,8 +27,10 @@ struct Socket {
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
+    std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
+    std::int64_t held_as = 0;     // Clients: the how manieth that its worker let wait.
     std::uint32_t held_bytes = 0;
-    std::uint32_t held_service = 0;  // The place of the service it waits for.
+    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_open = false;
@@ -40,6 +42,8 @@ struct Socket {
     bool was_reset = false;  // It ends by an error, not by its end: there may have been more.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_retry = false;    // Upstream: carries a retry.
+    bool is_awaited = false;  // Upstream: its answer has not begun.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.
@@ -60,9 +64,16 @@ struct Watched {
 };
 
 // What waits for one service, of all workers.
-struct Held {
-    std::atomic<std::uint32_t> requests{0};
-    std::atomic<std::uint32_t> bytes{0};
+class Held {
+public:
+    // False where it would be more than these; then nothing was taken.
+    bool take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max);
+    void give_back(std::uint32_t bytes) { all_.fetch_sub(kOne + bytes); }
+    std::uint32_t requests() const { return static_cast<std::uint32_t>(all_.load() / kOne); }
+
+private:
+    static constexpr std::uint64_t kOne = std::uint64_t{1} << 32;
+    std::atomic<std::uint64_t> all_{0};  // Requests << 32 | bytes: a place is taken whole.
 };
 
 // One of our own, in an instance's place.
@@ -73,14 +84,6 @@ struct Answer {
 };
 constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
                           "no instance of this service became ready in time"};
-
-// Who sends a request, from where: that decides what it may claim of it.
-enum class From { Outside, Proxy, Inside };
-struct Asker {
-    std::uint32_t fd;
-    From from;
-    wire::RequestId id;
-};
 
 // What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
 // head for which no block was free.

@@ -7,11 +7,13 @@
 
 #include "base/check.h"
 #include "edge/counters.h"
+#include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/records.h"
 #include "edge/router.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
+#include "wire/snapshot.h"
 
 namespace thole::edge {
 
@@ -46,7 +48,16 @@ struct EndpointEntry {
     std::atomic<std::uint32_t> release;
     std::atomic<std::uint32_t> address;
     std::atomic<std::uint32_t> port;
-    std::atomic<std::uint32_t> bits;  // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> bits;        // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> is_suspect;  // Its traffic is bad, but it cannot be left out.
+    std::atomic<std::int64_t> since_ns;     // It serves since then, so its share grows; 0: always.
+};
+
+// Main's: how an instance's traffic was, so that a successor goes on with it.
+struct KeptHealth {
+    std::uint32_t generation;  // Whose.
+    std::uint32_t reserved;
+    EndpointHealth health;
 };
 
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
@@ -100,12 +111,17 @@ struct Segment {
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
+    KeptHealth health[wire::kSlotsMax];
     WorkerCounters counters[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };
+
+inline bool is_call(const ListenerEntry& listener) {
+    return listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
+}
 
 // Of a client that has one.
 inline ExchangeAt exchange_of(Segment& segment, std::uint32_t fd) {

@@ -57,12 +57,13 @@ Result<NextSnapshot> complete(Segment& segment, const EdgeFolders& folders,
 }
 
 // Limits first, then that it is in use: a worker may be reading.
-void put_service(Segment& segment, const wire::SnapshotService& service) {
+void put_service(Segment& segment, const wire::SnapshotService& service,
+                 const std::set<std::uint32_t>& held) {
     ServiceEntry* place = find_service(segment, service.id);
     if (place == nullptr) {
         place = std::find_if(segment.services, segment.services + segment.service_count,
                              [](const ServiceEntry& entry) { return entry.is_used == 0; });
-        place->holds = 0;
+        place->holds = held.contains(service.id) ? 1 : 0;
         place->id = service.id;
     }
     const wire::SnapshotLimits& limits = service.limits;
@@ -143,12 +144,12 @@ Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folde
     return next;
 }
 
-void put_snapshot(Segment& segment, NextSnapshot& next) {
+void put_snapshot(Segment& segment, NextSnapshot& next, const std::set<std::uint32_t>& held) {
     drop_listeners(segment, next.content);
     // Services stay for requests that workers still send by the routes before, where there is room.
     if (!has_room_beside(segment, next.content)) drop_services(segment, next.content);
     for (const wire::SnapshotService& service : next.content.services)
-        put_service(segment, service);
+        put_service(segment, service, held);
     for (const wire::SnapshotListener& wanted : next.content.listeners)
         put_listener(segment, wanted, next.listeners);
     put_all_routes(segment, next.content);

@@ -120,13 +120,14 @@ struct HoldRequest {
     std::uint64_t sequence;
     std::uint32_t service;
     std::uint32_t on;  // 1: requests wait, 0: go on. Requests wait anyway where a service has no
-                       // endpoint that serves.
+                       // endpoint that serves. A service that no snapshot names yet begins so.
 };
 
+// In every worker; Stats come before it, so that in_flight is what was begun before.
 struct HoldApplied {
     std::uint64_t sequence;
     std::uint32_t service;
-    std::uint32_t on;
+    std::uint32_t on;  // 0 also where no snapshot names it yet.
 };
 
 struct CutRequest {

@@ -25,6 +25,7 @@ TEST_P(EdgeContract, TellsControlsOwnClientOfARemovalAlsoAfterADeath) {
                  in_flight = named;
              },
          .cut_done = [](const wire::CutDone&) {},
+         .hold_applied = [](std::uint32_t) {},
          .stats = [](const wire::StatsHeader&, const std::vector<wire::EndpointStats>&) {},
          .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
          .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},

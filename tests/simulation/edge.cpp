@@ -238,8 +238,11 @@ void SimEdge::hold(const wire::HoldRequest& request) {
     for (const wire::SnapshotService& service : snapshot_.services) {
         if (service.id == request.service) answer.on = request.on;
     }
-    requests_.set_hold(answer);
-    when_applied([this, answer] { send(EdgeMessage::HoldApplied, answer); });
+    requests_.set_hold(request.service, request.on != 0);
+    when_applied([this, answer] {
+        report();
+        send(EdgeMessage::HoldApplied, answer);
+    });
 }
 
 void SimEdge::cut(const wire::CutRequest& request) {
