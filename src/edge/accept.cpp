@@ -38,6 +38,11 @@ std::uint32_t taker_of_next(const Runtime& runtime, std::uint32_t own, std::int6
     return hands_on ? least : own;
 }
 
+bool is_there(const Segment& segment, ServiceAt to) {
+    return to.place < kServicesMax && segment.services[to.place].is_used != 0 &&
+           segment.services[to.place].id == to.id;
+}
+
 }  // namespace
 
 // Stops watching what the snapshot has dropped before it watches what is new: main closes the
@@ -172,6 +177,21 @@ const ListenerEntry* Worker::listener_of(const Record& client) const {
     return listener.id == client.listener && listener.id != 0 ? &listener : nullptr;
 }
 
+// Who is to answer, as it was found when the request came; before that, whose limits hold. Where
+// that one has gone since and its port is wholly another's now, that other one; else nobody.
+ServiceAt Worker::server_of(const Record& client) const {
+    if (listener_of(client) == nullptr) return {};
+    const ListenerRoutes& of = routes_->of[client.listener_place];
+    if (has_exchange(client)) {
+        const ExchangePair& pair = segment_.exchanges[block_of(client)];
+        const ServiceAt found = pair.halves[commits_of(client) & 1].service;
+        if (is_there(segment_, found)) return found;
+        if (of.count != 0) return {};
+    }
+    const bool is_known = of.listener == client.listener && is_there(segment_, of.usual);
+    return is_known ? of.usual : ServiceAt{};
+}
+
 // Its limits; the usual ones where the snapshot has dropped it.
 const ServiceEntry& Worker::service_of(const Record& client) const {
     static constexpr ServiceEntry kUsual{.id = kNone,
@@ -188,10 +208,8 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
                                          .write_stall_ns = model::kWriteStallLimit.count(),
                                          .body_grace_ns = model::kBodyGrace.count(),
                                          .body_bytes_max = model::kBodyBytesMax};
-    const ListenerEntry* const listener = listener_of(client);
-    if (listener == nullptr || listener->service_place >= kServicesMax) return kUsual;
-    const ServiceEntry& service = segment_.services[listener->service_place];
-    return service.is_used != 0 ? service : kUsual;
+    const std::uint32_t place = server_of(client).place;
+    return place == kNone ? kUsual : segment_.services[place];
 }
 
 }  // namespace thole::edge

@@ -11,6 +11,7 @@
 
 #include "edge/disk_thread.h"
 #include "edge/holder.h"
+#include "edge/judging.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
 #include "edge/route_reports.h"
@@ -28,6 +29,7 @@ public:
     ControlLink(Runtime& runtime, EdgeFolders folders, const Ticks& ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
+          judging_(runtime),
           route_reports_(runtime.segment),
           folders_(std::move(folders)),
           ticks_(ticks),
@@ -59,6 +61,7 @@ private:
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
+    std::uint64_t publish();
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };
@@ -71,6 +74,7 @@ private:
 
     Runtime& runtime_;
     Reports reports_;
+    Judging judging_;
     RouteReports route_reports_;
     EdgeFolders folders_;
     const Ticks& ticks_;

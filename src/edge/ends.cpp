@@ -169,6 +169,7 @@ void Worker::sweep_attached(std::uint32_t fd) {
     const std::int64_t quiet = now_ns_ - std::max(client.since_ns, upstream.since_ns);
     if (upstream.is_connecting) {
         if (now_ns_ - upstream.since_ns <= limits.connect_ns) return;
+        tried(fd, Try::Late);
         upstream.is_broken = true;
     } else if (!is_complete(now.request, upstream.out, 0, Source::Open) && upstream.can_write) {
         // The request's body does not come, or hardly.
@@ -182,7 +183,12 @@ void Worker::sweep_attached(std::uint32_t fd) {
         runtime_.refused(number_, Refusal::SlowBody);
         answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
     } else {
-        if (quiet <= limits.response_head_ns) return;
+        const std::int64_t most_ns = limits.response_head_ns;
+        const std::int64_t limit_ns =
+            std::min(most_ns, traffic_of(upstream.service).usual.try_limit_ns(now_ns_, most_ns));
+        if (quiet <= limit_ns || (!retry(fd, {}, Try::Late) && quiet <= most_ns)) return;
+        if (exchange(fd).phase == Phase::Ready) return again_.push_back(fd);
+        tried(fd, Try::Late);
         answer(fd, {504, wire::Outcome::TimedOut, "the service did not answer in time"});
     }
     again_.push_back(fd);

@@ -32,8 +32,10 @@ struct Socket {
     BodyTime body;                // Clients: what time is left for the body of its request.
     Stall stall;                  // Clients: whether it takes its answer.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
+    std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
     std::int64_t held_as = 0;     // Clients: the how manieth that its worker let wait.
-    std::uint32_t held_bytes = 0, held_service = 0;  // Of the service it waits for: its place.
+    std::uint32_t held_bytes = 0;
+    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_open = false;
@@ -45,6 +47,8 @@ struct Socket {
     bool was_reset = false;  // It ends by an error, not by its end: there may have been more.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_retry = false;    // Upstream: carries a retry.
+    bool is_awaited = false;  // Upstream: its answer has not begun.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.

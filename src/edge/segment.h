@@ -7,15 +7,18 @@
 
 #include "base/check.h"
 #include "edge/counters.h"
+#include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/records.h"
 #include "edge/refusals.h"
+#include "edge/router.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
+#include "wire/snapshot.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 8;
+constexpr std::uint32_t kLayoutVersion = 9;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -47,16 +50,23 @@ struct EndpointEntry {
     std::atomic<std::uint32_t> release;
     std::atomic<std::uint32_t> address;
     std::atomic<std::uint32_t> port;
-    std::atomic<std::uint32_t> bits;  // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> bits;        // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> is_suspect;  // Its traffic is bad, but it cannot be left out.
+    std::atomic<std::int64_t> since_ns;     // It serves since then, so its share grows; 0: always.
+};
+
+// Main's: how an instance's traffic was, so that a successor goes on with it.
+struct KeptHealth {
+    std::uint32_t generation;  // Whose.
+    std::uint32_t reserved;
+    EndpointHealth health;
 };
 
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
 // Main writes it, and services, while workers read.
 struct ListenerEntry {
-    std::atomic<std::uint32_t> id;  // As keeper has parked it; 0: none.
-    std::atomic<std::int32_t> fd;   // -1: none.
-    std::atomic<std::uint32_t> service;
-    std::atomic<std::uint32_t> service_place;
+    std::atomic<std::uint32_t> id;    // As keeper has parked it; 0: none.
+    std::atomic<std::int32_t> fd;     // -1: none.
     std::atomic<std::uint32_t> kind;  // wire::ListenerKind
     std::atomic<std::uint32_t> checks_caller;
     std::atomic<std::uint32_t> caller_uid;
@@ -80,6 +90,12 @@ struct ServiceEntry {
     std::atomic<std::uint64_t> body_bytes_max;
 };
 
+// Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
+struct AllRoutes {
+    ListenerRoutes of[kListenersMax];  // By the listener's place.
+    RouteTable table;
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -95,9 +111,12 @@ struct Segment {
     std::atomic<std::uint32_t> lineage;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
+    AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
+    KeptHealth health[wire::kSlotsMax];
     WorkerCounters counters[kWorkers];
     Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
@@ -105,6 +124,10 @@ struct Segment {
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };
+
+inline bool is_call(const ListenerEntry& listener) {
+    return listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
+}
 
 // Of a client that has one.
 inline ExchangeAt exchange_of(Segment& segment, std::uint32_t fd) {

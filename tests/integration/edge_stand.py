@@ -72,6 +72,13 @@ def stand():
 
 
 @pytest.fixture
+def two():
+    made = Stand(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def three():
     made = Stand(3)
     yield made
