@@ -41,6 +41,7 @@ def snapshot(version, services, listeners, **limits):
             body += struct.pack("<IIIIIII", number, CALL, service, service, uid[0], uid[-1], 1)
         else:
             body += struct.pack("<IIIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0, 0)
+        body += struct.pack("<II", 0, 0)  # Trusts nobody, and has no further routes.
     return body + struct.pack("<I", wire.crc32c(body))
 
 
