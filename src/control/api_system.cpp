@@ -153,7 +153,10 @@ void write_paused(JsonWriter& json, const World& world, const Service& service) 
 
 std::string address_of(const Service& service) {
     if (!service.spec.at_public) return {};
-    return fmt::format("http://{}:{}", service.spec.at_public->bind, service.spec.at_public->port);
+    const model::PublicSpec& spec = *service.spec.at_public;
+    // By its address nobody would reach it where it answers for hosts alone.
+    const std::string& host = spec.hosts.empty() ? spec.bind : spec.hosts.front();
+    return fmt::format("http://{}:{}{}", host, spec.port, spec.path);
 }
 
 void write_service(JsonWriter& json, World& world, const Service& service, const SystemSaid& said) {
@@ -189,8 +192,11 @@ bool awaits_port(const World& world, const Service& service) {
     return std::any_of(world.listener_errors.begin(), world.listener_errors.end(),
                        [&](const auto& each) {
                            const auto row = world.listeners.find(each.first);
-                           return each.second == 0 && row != world.listeners.end() &&
-                                  row->second.service == service.row.id;
+                           if (each.second != 0 || row == world.listeners.end()) return false;
+                           const bool is_shared = row->second.caller == wire::kNoService &&
+                                                  service.spec.at_public &&
+                                                  service.spec.at_public->port == row->second.port;
+                           return row->second.service == service.row.id || is_shared;
                        });
 }
 

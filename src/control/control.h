@@ -146,6 +146,9 @@ private:
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
+    std::vector<Service*> services_at(const model::ListenerRow& row);
+    void forget_port_trouble();
+    void name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener);
     void name_callers(wire::SnapshotListener& listener);
     void look_up_again();
     void publish_snapshot();

@@ -109,6 +109,7 @@ std::uint32_t Adoption::listener_behind(int fd) const {
 
 void Adoption::close(std::uint32_t fd) {
     runtime_.record(fd).kind = Kind::Free;
+    if (runtime_.socket(fd).is_open) runtime_.open.fetch_sub(1, std::memory_order_relaxed);
     runtime_.socket(fd) = Socket{};
     ::close(static_cast<int>(fd));
 }
@@ -139,11 +140,12 @@ void Adoption::look_at(int fd) {
     const std::optional<Positions> at = positions_of(fd, opened, our_end);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
+    socket.is_open = true;
     if (at) {
         socket.in = at->in;
         socket.out = at->out;
         socket.is_connecting = at->is_connecting;
-        socket.is_open = true;
         return;
     }
     const bool may_be_replayed = record.kind == Kind::Busy && our_end == OurEnd::Open;
@@ -154,7 +156,7 @@ void Adoption::look_at(int fd) {
         return;
     }
     socket.out = *written;
-    socket.is_broken = socket.is_open = true;
+    socket.is_broken = true;
 }
 
 // Its instance has reset the connection, or refused it, and nobody has looked yet: what that makes
@@ -287,10 +289,10 @@ void Adoption::give_blocks() {
     while (used > 0 && !exchanges_[used - 1]) --used;
     for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
         Blocks free;
-        for (std::uint32_t i = worker; i < kRings; i += kWorkers) {
+        for (std::uint32_t i = worker; i < runtime_.room.rings; i += kWorkers, ++free.rings_total) {
             if (!rings_[i]) free.rings.push_back(i);
         }
-        for (std::uint32_t i = worker; i < kHeads; i += kWorkers) {
+        for (std::uint32_t i = worker; i < runtime_.room.heads; i += kWorkers, ++free.heads_total) {
             if (!heads_[i]) free.heads.push_back(i);
         }
         std::uint32_t block = worker;

@@ -70,6 +70,10 @@ void ControlLink::turn() {
     if (waits[4].revents != 0) hear_disk();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
+    if (judging_.judge_all(now_ns())) {
+        publish();
+        report();
+    }
     if (now_ns() - reported_ns_ >= kReportNs) report();
 }
 
@@ -194,11 +198,17 @@ void ControlLink::report(Patience patience) {
                                  [this](const std::string& frame) { return try_send(frame); });
 }
 
-// Publishes what stands in the segment and waits until no worker goes by what stood there before.
-void ControlLink::wait_for_workers() {
+// What stands in the segment counts from each worker's next turn on.
+std::uint64_t ControlLink::publish() {
     const std::uint64_t sequence = runtime_.table_sequence.fetch_add(1) + 1;
+    for (const std::unique_ptr<Worker>& worker : runtime_.workers) worker->wake();
+    return sequence;
+}
+
+// Publishes it and waits until no worker goes by what stood there before.
+void ControlLink::wait_for_workers() {
+    const std::uint64_t sequence = publish();
     for (const std::unique_ptr<Worker>& worker : runtime_.workers) {
-        worker->wake();
         while (worker->applied() != sequence) ::poll(nullptr, 0, 1);
     }
 }
@@ -234,7 +244,7 @@ void ControlLink::hear_disk() {
     if (done.ok() || runtime_.segment.snapshot_version == 0) {
         put_snapshot(runtime_.segment, *next_, held_);
         wait_for_workers();
-        close_dropped_listeners(runtime_.segment);
+        drop_what_is_left(runtime_.segment, *next_);
     }
     end_activation(done);
 }
@@ -328,6 +338,12 @@ void ControlLink::change_endpoints(std::string_view body) {
         if (change.at.slot >= wire::kSlotsMax) return drop();
         named[change.at.slot] = true;
         EndpointEntry& entry = segment.endpoints[change.at.slot];
+        // Our own bit stays as long as it is the same instance; what control says of it is
+        // control's.
+        const bool is_same =
+            entry.generation == change.at.generation && (entry.bits & wire::kBitGone) == 0;
+        const std::uint32_t ours = is_same ? entry.bits & wire::kBitEdge : 0;
+        const bool has_served = is_same && (entry.bits & ~std::uint32_t{wire::kBitEdge}) == 0;
         // Out first, in last: at no instant does a half-written entry serve.
         entry.bits = wire::kBitGone;
         entry.service = change.service;
@@ -335,7 +351,10 @@ void ControlLink::change_endpoints(std::string_view body) {
         entry.address = change.address;
         entry.port = change.port;
         entry.generation = change.at.generation;
-        entry.bits = change.bits;
+        // A service's first ones all begin at once: then it makes no difference.
+        if (!has_served) entry.since_ns = now_ns();
+        entry.is_suspect = 0;
+        entry.bits = (change.bits & ~std::uint32_t{wire::kBitEdge}) | ours;
     }
     for (std::uint32_t slot = 0; header.full != 0 && slot < wire::kSlotsMax; ++slot) {
         if (!named[slot]) segment.endpoints[slot].bits = wire::kBitGone;

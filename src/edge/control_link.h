@@ -11,6 +11,7 @@
 
 #include "edge/disk_thread.h"
 #include "edge/holder.h"
+#include "edge/judging.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
 #include "edge/route_reports.h"
@@ -29,6 +30,7 @@ public:
     ControlLink(Runtime& runtime, EdgeFolders folders, const Ticks& ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
+          judging_(runtime),
           route_reports_(runtime.segment),
           folders_(std::move(folders)),
           ticks_(ticks),
@@ -62,6 +64,7 @@ private:
     void cut(const wire::CutRequest& request);
     void inject(const wire::FaultRequest& request);
     void forget_fault(std::uint32_t place);
+    std::uint64_t publish();
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };
@@ -74,6 +77,7 @@ private:
 
     Runtime& runtime_;
     Reports reports_;
+    Judging judging_;
     RouteReports route_reports_;
     EdgeFolders folders_;
     const Ticks& ticks_;

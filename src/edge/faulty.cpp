@@ -8,7 +8,6 @@
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kNsPerMs = 1'000'000;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // At once so many parts of what may come in a second: seldom enough to cost little, and smooth
 // enough for who looks at it.
@@ -18,13 +17,9 @@ bool is_paced(const wire::FaultTerms& terms) {
     return terms.kind == wire::FaultKind::SlowBody || terms.kind == wire::FaultKind::Bandwidth;
 }
 
-bool is_later(const auto& one, const auto& other) { return one.at_ns > other.at_ns; }
-
 }  // namespace
 
-Faulty::Faulty(Worker& worker) : worker_(worker), leases_(worker.segment_.leases) {
-    due_.reserve(kDescriptorsMax);
-}
+Faulty::Faulty(Worker& worker) : worker_(worker), leases_(worker.segment_.leases) {}
 
 void Faulty::choose(std::uint32_t fd, const http::RequestHead& head) {
     if (leases_.live.load(std::memory_order_relaxed) == 0) return;
@@ -34,7 +29,7 @@ void Faulty::choose(std::uint32_t fd, const http::RequestHead& head) {
     const std::int64_t now = now_ns();  // Not the turn's: no request is hurt after the end.
     const auto drawn = static_cast<std::uint32_t>(worker_.random_.below(1000));
     const FaultChoice choice =
-        choose_fault(leases_, {listener->service, listener->caller, head}, now, drawn);
+        choose_fault(leases_, {current(at).service.id, listener->caller, head}, now, drawn);
     count_matched(choice.matched);
     if (choice.place == kNoLease) return;
     const wire::FaultTerms& terms = leases_.entries[choice.place].terms;
@@ -141,35 +136,15 @@ std::uint64_t Faulty::pace(std::uint32_t from, std::uint32_t to, std::uint64_t a
     return at + bytes;
 }
 
-// Who is looked at before that anyway is not in it twice.
 void Faulty::look_again(std::uint32_t client, std::int64_t at_ns) {
-    Socket& socket = worker_.runtime_.socket(client);
-    if (socket.due_ns > worker_.now_ns_ && socket.due_ns <= at_ns) return;
-    socket.due_ns = at_ns;
-    due_.push_back({at_ns, client});
-    std::push_heap(due_.begin(), due_.end(), is_later<Due, Due>);
-}
-
-int Faulty::wait_ms(std::int64_t now_ns, int most) const {
-    if (due_.empty()) return most;
-    const std::int64_t left = std::max<std::int64_t>(0, due_.front().at_ns - now_ns);
-    return static_cast<int>(std::min<std::int64_t>(most, (left + kNsPerMs - 1) / kNsPerMs));
-}
-
-void Faulty::wake(std::int64_t now_ns) {
-    while (!due_.empty() && due_.front().at_ns <= now_ns) {
-        worker_.again_.push_back(due_.front().client);
-        std::pop_heap(due_.begin(), due_.end(), is_later<Due, Due>);
-        due_.pop_back();
-    }
+    worker_.alarms_.set(client, worker_.runtime_.socket(client).alarm_ns, at_ns);
 }
 
 void Faulty::wake_all() {
-    for (const Due& due : due_) {
-        if (worker_.is_own_client(due.client)) worker_.runtime_.socket(due.client).due_ns = 0;
-        worker_.again_.push_back(due.client);
+    for (const std::uint32_t fd : worker_.clients_) {
+        if (has_exchange(worker_.runtime_.record(fd)) && worker_.exchange(fd).fault != 0)
+            worker_.again_.push_back(fd);
     }
-    due_.clear();
 }
 
 }  // namespace thole::edge

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "edge/leases.h"
 #include "edge/segment.h"
@@ -24,18 +23,10 @@ public:
     // Of the input from `at` up to `limit`: up to where it may be passed on now.
     std::uint64_t pace(std::uint32_t from, std::uint32_t to, std::uint64_t at, std::uint64_t limit);
 
-    // So long the worker may wait for events, in milliseconds, and no longer than `most`.
-    int wait_ms(std::int64_t now_ns, int most) const;
-    // Those whose time has come are looked at in this turn.
-    void wake(std::int64_t now_ns);
     // Somebody's fault may be over: all are looked at.
     void wake_all();
 
 private:
-    struct Due {
-        std::int64_t at_ns;
-        std::uint32_t client;
-    };
     void look_again(std::uint32_t client, std::int64_t at_ns);
     void count_matched(std::uint64_t places);
     bool carry_out(std::uint32_t fd, const LeaseEntry& lease);
@@ -43,7 +34,6 @@ private:
 
     Worker& worker_;
     Leases& leases_;
-    std::vector<Due> due_;  // A heap, the first one first; room for all is kept.
 };
 
 }  // namespace thole::edge

@@ -32,8 +32,9 @@ Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folde
                                       std::uint64_t version, std::string_view bytes);
 // `held`: of services that are new, those that begin held.
 void put_snapshot(Segment& segment, NextSnapshot& next, const std::set<std::uint32_t>& held);
-// Once every worker has applied it: closes our copies of the listeners that it has dropped.
-void close_dropped_listeners(Segment& segment);
+// Once every worker has applied it: lets go of services that it has not, and closes our copies of
+// the listeners that it has dropped.
+void drop_what_is_left(Segment& segment, const NextSnapshot& applied);
 // The one that an edge without a segment begins with: the last that was activated, or was about to
 // be; without the listeners that keeper has no more. From the disk, and so only before anything is
 // served.

@@ -23,7 +23,7 @@ OUTCOMES = ("informational", "success", "redirect", "client_error", "server_erro
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
-          "requests": 1000, "bytes": 2**26}
+          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
 
 
 def text(value):
@@ -34,8 +34,8 @@ def text(value):
 def snapshot(version, services, listeners, **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
     (id, service, {caller}) of those whose caller is not looked at."""
-    limits = struct.pack("<qqqqqII", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 2, version, len(services))
+    limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
+    body = struct.pack("<IIQI", 0x70616E73, 3, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))
@@ -46,6 +46,7 @@ def snapshot(version, services, listeners, **limits):
             body += struct.pack("<IIIIIII", number, CALL, service, service, uid[0], uid[-1], 1)
         else:
             body += struct.pack("<IIIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0, 0)
+        body += struct.pack("<II", 0, 0)  # Trusts nobody, and has no further routes.
     return body + struct.pack("<I", wire.crc32c(body))
 
 
@@ -223,8 +224,8 @@ class Backend:
 class Client:
     """One connection to the edge. Every method raises where the answer is not what it must be."""
 
-    def __init__(self, port):
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port, address="127.0.0.1"):
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
