@@ -164,6 +164,10 @@ void ControlLink::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
                 return inject(*request);
             return drop();
+        case wire::EdgeMessage::Drain:
+            if (const auto request = wire::read_message<wire::DrainRequest>(frame->body))
+                return drain(*request);
+            return drop();
         default: return drop();
     }
 }
@@ -322,6 +326,16 @@ void ControlLink::forget_fault(std::uint32_t place) {
     wait_for_workers();
     for (WorkerCounters& counters : runtime_.segment.counters)
         counters.leases[place].matched = counters.leases[place].hurt = 0;
+}
+
+void ControlLink::drain(const wire::DrainRequest& request) {
+    if (request.at.slot >= wire::kSlotsMax || request.within_ns < 0 ||
+        request.within_ns > wire::kDrainNsMax)
+        return drop();
+    runtime_.drain = request;
+    wait_for_workers();
+    runtime_.drain.at = {kNone, 0};
+    send(wire::EdgeMessage::DrainApplied, wire::DrainApplied{request.sequence, request.at});
 }
 
 void ControlLink::change_endpoints(std::string_view body) {

@@ -64,6 +64,7 @@ private:
     void cut(const wire::CutRequest& request);
     void inject(const wire::FaultRequest& request);
     void forget_fault(std::uint32_t place);
+    void drain(const wire::DrainRequest& request);
     std::uint64_t publish();
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);

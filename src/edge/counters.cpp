@@ -63,6 +63,7 @@ EndpointCounters* Counting::find(wire::SlotRef at) {
     counters.tries_failed.store(0, kRelaxed);
     counters.tries_late.store(0, kRelaxed);
     counters.latency_sum_ns.store(0, kRelaxed);
+    counters.ended.store(0, kRelaxed);
     for (std::atomic<std::uint64_t>& count : memory_.latencies[at.slot][at.generation & 1].counts)
         count.store(0, kRelaxed);
     counters.generation.store(at.generation, std::memory_order_release);
@@ -206,6 +207,8 @@ void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& ho
     const wire::SlotRef at{exchange.slot, exchange.generation};
     if (EndpointCounters* const counters = find(at); counters != nullptr) {
         one_more(counters->outcomes[outcome]);
+        if (exchange.response.tail != Tail::None && how.outcome != wire::Outcome::Cut)
+            one_more(counters->ended);
         if (is_timed) {
             store_later(counters->latency_sum_ns,
                         counters->latency_sum_ns.load(kRelaxed) + took_ns);

@@ -33,6 +33,7 @@ struct EndpointCounters {
     std::atomic<std::uint64_t> tries_failed;
     std::atomic<std::uint64_t> tries_late;
     std::atomic<std::uint64_t> latency_sum_ns;
+    std::atomic<std::uint64_t> ended;  // Told to, and did.
 };
 
 struct RouteCounters {
@@ -59,7 +60,7 @@ struct BrokenRing {
 // Stores that belong to a commit: done before it counts they would be too early, after it a kill
 // could lose them. Absolute values, so that doing them twice is harmless.
 struct Redo {
-    static constexpr std::uint32_t kStoresMax = 7;
+    static constexpr std::uint32_t kStoresMax = 8;
     std::uint32_t count;  // 0: nothing is under way. Stored last.
     std::uint32_t fd;
     std::uint64_t cookie;

@@ -27,6 +27,8 @@ struct EndpointState {
     std::uint32_t load = 0;  // Requests in flight of this worker.
     PeakLatency latency;
     std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
+    std::uint32_t drained = 0;          // The generation whose long-lived connections are ended,
+    std::int64_t drained_by_ns = 0;     // and by when.
 };
 
 class Endpoints {

@@ -91,6 +91,15 @@ void Worker::give_up(std::uint32_t fd) {
     again_.push_back(fd);
 }
 
+// All is passed on: what is left is to close.
+void Worker::shut_whole(std::uint32_t fd) {
+    runtime_.record(fd).shut = kShutWhole;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    ::shutdown(static_cast<int>(fd), SHUT_WR);
+    runtime_.socket(fd).since_ns = now_ns_;
+    lingering_.push_back(fd);
+}
+
 // Our end is closed; what the peer still says is read and dropped until it closes, too, or time is
 // over.
 void Worker::linger(std::uint32_t fd) {
@@ -127,8 +136,8 @@ void Worker::sweep_client(std::uint32_t fd) {
     if (record.shut == kShutWhole) return;
     if (!has_exchange(record)) {  // Between requests it is idle.
         const std::int64_t quiet = now_ns_ - runtime_.socket(fd).since_ns;
-        if (quiet > service_of(record).idle_ns || listener_of(record) == nullptr)
-            close_client(fd, wire::Outcome::ClientGone);
+        if (quiet > service_of(record).idle_ns) return close_client(fd, wire::Outcome::ClientGone);
+        if (listener_of(record) == nullptr) leave_idle(fd);
         return;
     }
     const Exchange& now = exchange(fd);
@@ -157,7 +166,10 @@ void Worker::sweep_client(std::uint32_t fd) {
             break;
         case Phase::Attached: sweep_attached(fd); break;
         case Phase::Answering:
-        case Phase::Tunnel: sweep_answering(fd); break;
+        case Phase::Tunnel:
+            drain(fd);
+            sweep_answering(fd);
+            break;
     }
 }
 

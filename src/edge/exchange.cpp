@@ -44,6 +44,18 @@ bool is_event_stream(const http::ResponseHead& head) {
     return type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
 }
 
+bool is_websocket(const http::ResponseHead& head) {
+    return http::has_prefix(head.upgrade, "websocket") && head.upgrade.size() == 9;
+}
+
+// All that follows the request's head is the tunnel's.
+void begin_tunnel(Exchange& next, const http::ResponseHead& head) {
+    const bool has_frames = next.request.framing == Framing::None && is_websocket(head);
+    next.request.framing = next.response.framing =
+        has_frames ? Framing::Frames : Framing::UntilClose;
+    next.request.in_end = next.response.in_end = kUnknown;
+}
+
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
 
 }  // namespace
@@ -300,10 +312,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
         next.response.out_start = out_start;
         if (head.status < 200 && head.status != 101) next.flags |= kInterim;
         if (!head.keep_alive) next.flags |= kUpstreamCloses;
-        if (head.status == 101) {  // All that follows the request's head is the tunnel's.
-            next.request.framing = next.response.framing = Framing::UntilClose;
-            next.request.in_end = next.response.in_end = kUnknown;
-        }
+        if (head.status == 101) begin_tunnel(next, head);
     });
     return Heard::Something;
 }
@@ -326,7 +335,8 @@ bool Worker::step_answering(std::uint32_t fd) {
             close_client(fd, wire::Outcome::Refused);
             return false;
         }
-        receive(up, forwarded(current(at).response, client.out));
+        receive(up, wanted_from(current(at).response, client.out, upstream.in));
+        if (client.ends_ns != 0 && now_ns_ >= client.ends_ns) end_events(fd);
         if (!pass_on(fd, &Exchange::response)) return refuse_response(fd);
     } else {
         flush(current(at).response, up, fd);
@@ -405,6 +415,7 @@ void Worker::next_request(std::uint32_t fd, const End& how) {
     const std::uint32_t heads[] = {current(at).request.head, current(at).response.head};
     counting_.end_whole(at, fd, how);
     free_.exchanges.push_back(block);
+    runtime_.socket(fd).ends_ns = 0;  // It was of this exchange.
     for (const std::uint32_t head : heads) free_head(head);
 }
 

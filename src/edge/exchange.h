@@ -21,7 +21,18 @@ enum class Phase : std::uint32_t {
     Tunnel,
 };
 
-enum class Framing : std::uint32_t { None, Length, Chunked, UntilClose };
+// Frames: those of a WebSocket, until one of them closes it; in_parsed is where the next one begins
+// whose header is not there yet.
+enum class Framing : std::uint16_t { None, Length, Chunked, UntilClose, Frames };
+
+// What stands in the output after in_end, where we have ended a message before its sender did.
+enum class Tail : std::uint16_t {
+    None,  // We have not.
+    Nothing,
+    LastChunk,
+    CloseToClient,
+    CloseToInstance,
+};
 
 // One direction. Positions are absolute in the stream of the socket they belong to.
 struct Flow {
@@ -33,6 +44,7 @@ struct Flow {
     std::uint32_t head;       // Block that holds the rewritten head, or kNone.
     std::uint32_t head_bytes;
     Framing framing;
+    Tail tail;
     std::uint32_t left_out;  // Chunked: so many bytes before in_parsed are not passed on.
     http::BodyDecoder body;  // Chunked: where the parser stands at in_parsed, what it leaves out.
 };

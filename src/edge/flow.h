@@ -17,12 +17,22 @@ namespace thole::edge {
 
 enum class Source { Open, Ended };
 
+// Where we end a message before its sender does (Tail), the map ends at in_end: what comes after it
+// is read and dropped, and a few bytes of our own stand in its place.
+//
 // Input position up to which everything has been passed on, with the output written up to `out`.
 // What is before it may be overwritten.
 std::uint64_t forwarded(const Flow& flow, std::uint64_t out);
+// The same; all of the input, up to `in`, where nothing more of it will be passed on.
+std::uint64_t wanted_from(const Flow& flow, std::uint64_t out, std::uint64_t in);
 
 // Bytes of the rewritten head that are still to be written.
 std::uint32_t head_left(const Flow& flow, std::uint64_t out);
+
+// What is left of our own bytes after its end.
+std::string_view tail_left(const Flow& flow, std::uint64_t out);
+// Ends it there, with these.
+void end_at(Flow& flow, std::uint64_t in_end, Tail tail);
 
 // Input position up to which bytes may be passed on, with the input read up to `in`.
 std::uint64_t limit_of(const Flow& flow, std::uint64_t in);

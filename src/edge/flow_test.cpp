@@ -50,6 +50,46 @@ TEST(Flow, ChunksArePassedOnAsFarAsTheyWereParsed) {
     EXPECT_TRUE(is_complete(flow, 1160, 900, Source::Open));
 }
 
+// We end it before its sender does: what comes later is dropped, a few bytes of ours take its
+// place.
+TEST(Flow, WhatIsEndedByUsEndsWithOurOwnBytes) {
+    Flow flow = sample(Framing::Frames, kUnknown);
+    flow.in_parsed = 700;  // The next frame's begin: all before it is passed on, nothing after it.
+    EXPECT_EQ(limit_of(flow, 650), 650U);
+    EXPECT_EQ(limit_of(flow, 900), 700U);
+    end_at(flow, 700, Tail::CloseToClient);
+    const std::uint64_t at = 1100 + (700 - 540);
+    const std::uint64_t size = tail_left(flow, at).size();
+    EXPECT_EQ(tail_left(flow, at), std::string_view("\x88\x0c\x03\xe9going away", size));
+    EXPECT_EQ(size, 14U);
+    EXPECT_EQ(tail_left(flow, 1000).size(), size);
+    EXPECT_EQ(tail_left(flow, at + 4), "going away");
+    EXPECT_EQ(forwarded(flow, at - 1), 699U);
+    EXPECT_EQ(forwarded(flow, at + 4), 700U);
+    EXPECT_EQ(wanted_from(flow, at - 1, 900), 699U);
+    EXPECT_EQ(wanted_from(flow, at, 900), 900U) << "the rest is read and dropped";
+    EXPECT_FALSE(is_complete(flow, at + size - 1, 900, Source::Open));
+    EXPECT_TRUE(is_complete(flow, at + size, 900, Source::Open));
+    EXPECT_FALSE(is_cut_short(flow, at + size, 900, Source::Ended));
+    // A successor finds it the same, however much was dropped; and nothing that cannot be.
+    EXPECT_TRUE(holds(flow, at - 1, 699, 65536));
+    EXPECT_TRUE(holds(flow, at, 10'000'000, 65536));
+    EXPECT_TRUE(holds(flow, at + size, 10'000'000, 65536));
+    EXPECT_FALSE(holds(flow, at + size + 1, 10'000'000, 65536));
+    EXPECT_FALSE(holds(flow, at - 1, 10'000'000, 65536));
+    EXPECT_FALSE(holds(flow, at, 690, 65536));
+}
+
+TEST(Flow, AStreamOfChunksThatWeEndIsWhole) {
+    Flow flow = sample(Framing::Chunked, kUnknown);
+    flow.in_parsed = 640;
+    end_at(flow, 640, Tail::LastChunk);
+    EXPECT_EQ(tail_left(flow, 1200), "0\r\n\r\n");
+    EXPECT_FALSE(is_complete(flow, 1204, 640, Source::Ended));
+    EXPECT_TRUE(is_complete(flow, 1205, 640, Source::Open));
+    EXPECT_FALSE(ends_with_connection(flow)) << "its client may ask again on this connection";
+}
+
 TEST(Flow, IsCompleteExactlyAtItsEnd) {
     const Flow flow = sample(Framing::Length, 840);
     EXPECT_FALSE(is_complete(flow, 1399, 840, Source::Open));

@@ -27,6 +27,7 @@ bool read_counters(const EndpointCounters& from, std::uint32_t generation,
         sum.begun += count;
     }
     sum.latency_sum_ns += load(from.latency_sum_ns);
+    sum.ended += load(from.ended);
     return from.generation.load(std::memory_order_acquire) == generation;
 }
 

@@ -37,6 +37,8 @@ struct Socket {
     std::int64_t paced_ns = 0;    // Before that a fault lets nothing more be written here.
     std::uint32_t held_bytes = 0;
     std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
+    // Clients: when we end what lasts, or an idle connection; 0: not at all.
+    std::int64_t ends_ns = 0;
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
     bool is_paced = false;    // Clients: a fault may make their bodies slow.
@@ -96,6 +98,8 @@ struct Runtime {
     // Whose connections are to be closed with this change; slot kNone is nobody's. Main writes it
     // only while every worker has applied what was before.
     wire::SlotRef cut{kNone, 0};
+    // The same: whose long-lived ones are to be ended, and within which time.
+    wire::DrainRequest drain{0, {kNone, 0}, 0};
     // 1: workers wait before their next turn, and count themselves.
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};

@@ -44,11 +44,13 @@ void list_streams(Runtime& runtime, std::span<const std::uint32_t> clients,
         std::int64_t since_ns = client.since_ns;
         if (up != kNone) {
             const Socket& upstream = runtime.socket(up);
-            if (record.ring != kNone) bytes = client.in - forwarded(now.request, upstream.out);
+            if (record.ring != kNone)
+                bytes = client.in - wanted_from(now.request, upstream.out, client.in);
             const bool has_begun = now.phase == Phase::Answering || now.phase == Phase::Tunnel;
             if (holds_two)
-                bytes += upstream.in -
-                         (has_begun ? forwarded(now.response, client.out) : now.upstream_in_start);
+                bytes +=
+                    upstream.in - (has_begun ? wanted_from(now.response, client.out, upstream.in)
+                                             : now.upstream_in_start);
             since_ns = std::max(since_ns, upstream.since_ns);
         }
         found.push_back({fd, static_cast<std::uint32_t>(bytes), since_ns});

@@ -106,7 +106,7 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
 bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
     Socket& target = runtime_.socket(to);
     if (target.is_connecting || !target.can_write || target.is_broken) return false;
-    iovec parts[3];
+    iovec parts[4];
     std::size_t count = 0;
     if (const std::uint32_t left = head_left(flow, target.out); left > 0) {
         const char* const head = segment_.heads[flow.head] + (flow.head_bytes - left);
@@ -116,6 +116,7 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
     std::uint64_t limit = from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
     if (limit > at && (target.is_paced || runtime_.socket(from).is_paced))
         limit = faulty_.pace(from, to, at, limit);
+    const std::string_view tail = limit == flow.in_end ? tail_left(flow, target.out) : "";
     if (limit > at) {
         const std::uint32_t ring = runtime_.record(from).ring;
         const std::string_view first = ring_piece(segment_, ring, at, limit);
@@ -123,6 +124,7 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
         if (first.size() < limit - at)
             parts[count++] = to_part(ring_piece(segment_, ring, at + first.size(), limit));
     }
+    if (!tail.empty()) parts[count++] = to_part(tail);
     if (count == 0) return false;
     msghdr message{};
     message.msg_iov = parts;
@@ -166,10 +168,10 @@ void Worker::free_empty_rings(std::uint32_t fd) {
     if (is_asked && client.in == now.request.in_body) free_ring(record);
     if (now.upstream == kNone) return;
     const Socket& upstream = runtime_.socket(now.upstream);
-    const bool is_passed_on = forwarded(now.request, upstream.out) == client.in;
+    const bool is_passed_on = wanted_from(now.request, upstream.out, client.in) == client.in;
     if (has_begun && !is_interim && is_passed_on) free_ring(record);
     const std::uint64_t told =
-        has_begun ? forwarded(now.response, client.out) : now.upstream_in_start;
+        has_begun ? wanted_from(now.response, client.out, upstream.in) : now.upstream_in_start;
     if (told == upstream.in) free_ring(runtime_.record(now.upstream));
 }
 

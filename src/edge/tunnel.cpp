@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "edge/worker.h"
+#include "model/defaults.h"
 
 namespace thole::edge {
 namespace {
@@ -13,9 +14,17 @@ namespace {
 constexpr std::int64_t kRememberedNs = 5'000'000'000;
 constexpr int kRoundsMax = 64;  // Of one tunnel in one turn, so that none starves the others.
 
-// All has been passed on that will ever come from there.
+// All has been passed on that will ever come from there, or that we let through.
 bool is_done(const Flow& flow, const Socket& from, const Socket& to) {
+    if (flow.tail != Tail::None) return is_complete(flow, to.out, from.in, Source::Open);
     return from.has_ended && forwarded(flow, to.out) == from.in && head_left(flow, to.out) == 0;
+}
+
+// Of a tunnel that we end (drains.cpp). Its client is told that no more comes only when it has
+// answered, or has had the time to: the answer may be on its way.
+bool awaits_answer(const Exchange& exchange) {
+    return exchange.response.tail == Tail::CloseToClient &&
+           exchange.request.framing == Framing::Frames && exchange.request.tail == Tail::None;
 }
 
 // Says so once; saying it again after a takeover is harmless. Intent first: once both sides have
@@ -31,31 +40,47 @@ void shut(std::uint32_t fd, Socket& socket, Record& record) {
 }  // namespace
 
 void Worker::tunnel(std::uint32_t fd) {
-    const Exchange& now = exchange(fd);
-    const std::uint32_t up = now.upstream;
+    const std::uint32_t up = exchange(fd).upstream;
     Socket& client = runtime_.socket(fd);
     Socket& upstream = runtime_.socket(up);
+    if (client.ends_ns != 0 && now_ns_ >= client.ends_ns) end_tunnel(fd);
     bool moved = true;
     for (int round = 0; moved && round < kRoundsMax; ++round) {
-        moved = receive(fd, forwarded(now.request, upstream.out));
-        moved = receive(up, forwarded(now.response, client.out)) || moved;
-        moved = flush(now.request, fd, up) || moved;
-        moved = flush(now.response, up, fd) || moved;
+        const Exchange& before = exchange(fd);
+        moved = receive(fd, wanted_from(before.request, upstream.out, client.in));
+        moved = receive(up, wanted_from(before.response, client.out, upstream.in)) || moved;
+        follow_frames(fd, &Exchange::request);
+        follow_frames(fd, &Exchange::response);
+        moved = flush(exchange(fd).request, fd, up) || moved;
+        moved = flush(exchange(fd).response, up, fd) || moved;
     }
+    const Exchange& now = exchange(fd);
+    const bool is_ended = now.response.tail != Tail::None;
     const bool client_done = is_done(now.request, client, upstream);
     const bool upstream_done = is_done(now.response, upstream, client);
-    if (upstream_done && !client_done) client.outlived = true;
+    if (upstream_done && !client_done && !is_ended) client.outlived = true;
     if (client.is_broken)
         return close_client(fd, client.lost ? wire::Outcome::Reset : wire::Outcome::ClientGone);
-    if (upstream.is_broken) return close_client(fd, wire::Outcome::Reset);
+    if (upstream.is_broken)
+        return close_client(
+            fd, is_ended && upstream_done ? wire::Outcome::Informational : wire::Outcome::Reset);
     if (client_done) shut(up, upstream, runtime_.record(up));
-    if (upstream_done) shut(fd, client, runtime_.record(fd));
-    if (client_done && upstream_done) {
+    if (upstream_done && !awaits_answer(now)) shut(fd, client, runtime_.record(fd));
+    if (is_ended ? client_done && upstream_done && may_close_ended(fd)
+                 : client_done && upstream_done) {
         if (client.lost) return close_client(fd, wire::Outcome::Reset);
         if (client.outlived) remember_tunnel(fd);
         return close_client(fd, wire::Outcome::Informational);
     }
     if (moved) again_.push_back(fd);
+}
+
+// Its client has agreed, and its instance has, too, or had the time to.
+bool Worker::may_close_ended(std::uint32_t fd) const {
+    const Socket& client = runtime_.socket(fd);
+    const Socket& upstream = runtime_.socket(exchange(fd).upstream);
+    const std::int64_t limit_ns = 2 * model::kCloseAnswerLimit.count();
+    return client.has_ended && (upstream.has_ended || now_ns_ - client.ends_ns > limit_ns);
 }
 
 // An end that an instance says and one that the kernel says for it when it dies look alike. Which

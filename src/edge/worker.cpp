@@ -215,6 +215,7 @@ void Worker::apply_table() {
     find_lost_tunnels();
     cut_count_ = 0;
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
+    if (runtime_.drain.at.slot != kNone) begin_drain(runtime_.drain);
     list_in_flight();
     look_at_held();
     faulty_.wake_all();

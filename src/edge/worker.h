@@ -80,6 +80,7 @@ private:
     void close_client(std::uint32_t fd, wire::Outcome outcome);
     void give_up(std::uint32_t fd);
     bool refuse_response(std::uint32_t fd);
+    void shut_whole(std::uint32_t fd);
     void linger(std::uint32_t fd);
     void sweep();
     void sweep_client(std::uint32_t fd);
@@ -95,6 +96,7 @@ private:
     BodyPassed pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     void remember_tunnel(std::uint32_t fd);
+    bool may_close_ended(std::uint32_t fd) const;
     Heard parse_request(std::uint32_t fd);
     std::optional<Answer> refusal_of(const Record& client, const http::RequestHead& head,
                                      const RoutingResult& routed);
@@ -110,6 +112,14 @@ private:
     void tried(std::uint32_t fd, Try how);
     bool is_past_deadline(std::uint32_t fd);
     bool judge(std::uint32_t fd, const http::ResponseHead& head);
+
+    // drains.cpp: how what lasts is ended where its instance leaves.
+    void begin_drain(const wire::DrainRequest& request);
+    void drain(std::uint32_t fd);
+    void end_tunnel(std::uint32_t fd);
+    void end_events(std::uint32_t fd);
+    void follow_frames(std::uint32_t fd, Flow Exchange::*which);
+    void leave_idle(std::uint32_t fd);
 
     // heads.cpp: heads as they leave.
     void answer(std::uint32_t fd, const Answer& own);

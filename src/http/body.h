@@ -58,6 +58,8 @@ public:
 
     BodyState state() const;
     Rule rule() const { return rule_; }  // Bad: which one was broken.
+    // Chunked: the next byte begins a chunk.
+    bool is_between_chunks() const { return step_ == Step::Size && digits_ == 0; }
     // False once an extension or a trailer was seen.
     bool is_canonical() const { return is_canonical_ != 0; }
 

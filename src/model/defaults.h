@@ -32,6 +32,13 @@ constexpr std::uint32_t kHeldRequestsMax = 1000;
 constexpr std::uint32_t kHeldBytesMax = 64 * 1024 * 1024;
 // After the last answer: so that it is not lost to a reset. Source: RFC 9112 section 9.6.
 constexpr Duration kLingerLimit = 1s;
+// Once a WebSocket's client is told that its instance leaves: for its answer, and then for the
+// instance's. Source: as kLingerLimit; a client that reads at all answers within a round trip.
+constexpr Duration kCloseAnswerLimit = 1s;
+// For an idle client whose port is served no more, and up to twice as long, so that not all come
+// back at once: one more request may be on its way. Source: HAProxy, close-spread-time, for the
+// same.
+constexpr Duration kIdleLeaveDelay = 2s;
 // Of one request, each at another endpoint where there is one: more would be a storm. Only what no
 // instance can have begun, or may be done twice, is tried again. Source: RFC 9110 section 9.2.2.
 constexpr std::uint32_t kAttemptsMax = 3;
@@ -134,7 +141,8 @@ constexpr std::uint32_t kMemoryPercent = 80;
 constexpr Duration kStartupLimit = 60s;
 // From SIGTERM to SIGKILL. Source: docker stop and Compose's stop_grace_period.
 constexpr Duration kStopGrace = 10s;
-// For what is under way when an instance is to go: as long as an answer may take to begin.
+// For what is under way when an instance is to go: as long as an answer may take to begin. In the
+// second half of it tunnels and event streams are ended one by one.
 constexpr Duration kDrainLimit = 30s;
 // The same where its successor waits for it, and with it every request.
 constexpr Duration kSingleDrainLimit = 5s;

@@ -24,6 +24,7 @@ enum class EdgeMessage : std::uint16_t {
     Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
     Cut = 5,    // Close what is still open to this endpoint; counted `cut`.
+    Drain = 6,  // End what lasts (tunnels, event streams) there, each at a moment of its own.
     Fault = 7,  // FaultRequest (fault.h).
     // edge -> control
     Welcome = 32,
@@ -38,6 +39,7 @@ enum class EdgeMessage : std::uint16_t {
     // its counts, so that whoever has the last page of a round has all of it.
     Routes = 39,     // RoutesHeader, RouteStats[count].
     Durations = 40,  // RoutesHeader, RouteDurations[count].
+    DrainApplied = 41,
     FaultApplied = 48,
     Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
 };
@@ -144,6 +146,19 @@ struct CutDone {
     std::uint32_t reserved;
 };
 
+// The moments are spread over `within_ns` from now; what does not end by then stays, until it is
+// cut. Asked again, those that are left get new ones. An edge forgets it when it dies.
+struct DrainRequest {
+    std::uint64_t sequence;
+    SlotRef at;
+    std::int64_t within_ns;
+};
+constexpr std::int64_t kDrainNsMax = 86'400'000'000'000;
+struct DrainApplied {
+    std::uint64_t sequence;
+    SlotRef at;
+};
+
 // How a request ended, as its client saw it. Counted per route (listener) and endpoint.
 enum class Outcome : std::uint32_t {
     Informational,
@@ -187,8 +202,9 @@ struct EndpointStats {
     std::uint64_t begun;
     std::uint64_t outcomes[kOutcomes];
     std::uint64_t latency_sum_ns;  // Of whole answers; tunnels and event streams are not in it.
+    std::uint64_t ended;  // Of the outcomes but `cut`, what was told to end (Drain), and did.
 };
-static_assert(sizeof(EndpointStats) == 136);
+static_assert(sizeof(EndpointStats) == 144);
 
 // A request that never met an endpoint, as a slot.
 constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};

@@ -159,6 +159,14 @@ std::optional<wire::SnapshotApplied> Control::activate(std::uint64_t version,
     return of_sequence(snapshots, sequence);
 }
 
+std::optional<wire::DrainApplied> Control::drain(wire::SlotRef at, std::int64_t within_ns) {
+    link_->send(
+        wire::seal_message(EdgeMessage::Drain, wire::DrainRequest{++sequence_, at, within_ns}));
+    const std::uint64_t sequence = sequence_;
+    stand_.until([&] { return of_sequence(drains, sequence).has_value(); }, kSoon);
+    return of_sequence(drains, sequence);
+}
+
 std::optional<wire::CutDone> Control::cut(wire::SlotRef at) {
     const std::uint64_t sequence = say_cut(at);
     stand_.until([&] { return of_sequence(cuts, sequence).has_value(); }, kSoon);
@@ -197,6 +205,7 @@ void Control::hear(EdgeMessage type, std::string_view body) {
             faults = read_rows<wire::FaultsHeader, wire::FaultState>(body, said);
             return;
         }
+        case EdgeMessage::DrainApplied: return keep(body, drains);
         case EdgeMessage::EndpointsApplied: return hear_applied(body);
         case EdgeMessage::Stats:
             for (const wire::EndpointStats& row :
@@ -231,7 +240,8 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Endpoints:
         case EdgeMessage::Hold:
         case EdgeMessage::Cut:
-        case EdgeMessage::Fault: break;
+        case EdgeMessage::Fault:
+        case EdgeMessage::Drain: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }

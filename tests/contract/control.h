@@ -70,6 +70,7 @@ public:
     std::optional<wire::SnapshotApplied> activate(std::uint64_t version,
                                                   const wire::SnapshotLimits& limits);
     std::optional<wire::CutDone> cut(wire::SlotRef at);
+    std::optional<wire::DrainApplied> drain(wire::SlotRef at, std::int64_t within_ns);
     const Acknowledgement* acknowledgement_of(std::uint64_t sequence) const;
 
     // By this link. The types in the order heard.
@@ -81,6 +82,7 @@ public:
     std::vector<wire::CutDone> cuts;
     std::vector<wire::FaultApplied> faults_applied;
     std::optional<std::vector<wire::FaultState>> faults;  // The newest.
+    std::vector<wire::DrainApplied> drains;
     wire::StatsHeader header{};
     std::map<EndpointId, wire::EndpointStats> stats;
     std::vector<wire::BrokenRequest> broken;

@@ -149,6 +149,24 @@ TEST_P(EdgeContract, NamesWhatBrokeWithItsInstance) {
     }
 }
 
+// Requests end by themselves: what is to be ended one by one are tunnels and event streams.
+TEST_P(EdgeContract, ADrainIsAnsweredAndLeavesRequestsAlone) {
+    ASSERT_TRUE(control_.apply({row(kOne, kServes)}));
+    const std::size_t request = stand_->ask(kWaits);
+    ASSERT_TRUE(until([&] { return has_arrived(kOne, request); }));
+    ASSERT_TRUE(control_.apply({row(kOne, kOut)}));
+    for (const std::int64_t within_ns : {std::int64_t{0}, std::int64_t{5'000'000'000}}) {
+        const auto done = control_.drain(kOne, within_ns);
+        ASSERT_TRUE(done);
+        EXPECT_EQ(id_of(done->at), id_of(kOne));
+    }
+    EXPECT_FALSE(has_ended(request));
+    stand_->answer(request);
+    EXPECT_TRUE(until([&] { return stand_->seen(request) == 200; }));
+    EXPECT_TRUE(until([&] { return counted(kOne, Outcome::Success) == 1; }));
+    EXPECT_EQ(control_.stats[id_of(kOne)].ended, 0U);
+}
+
 TEST_P(EdgeContract, CutsWhatIsOpenAtAnEndpointAndNothingElse) {
     ASSERT_TRUE(control_.apply({row(kTwo, kServes)}));
     const std::size_t other = stand_->ask(kWaits);

@@ -10,9 +10,9 @@ from pathlib import Path
 import wire
 from backend import expected, odd_chunks
 
-HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, FAULT = 1, 2, 3, 4, 5, 7
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, DRAIN, FAULT = 1, 2, 3, 4, 5, 6, 7
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 48, 49
+STATS, BROKEN, ROUTES, DURATIONS, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
@@ -98,10 +98,10 @@ class Edge:
             names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever")
             self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQ", body)))
             for at in range(self.header["count"]):
-                slot, generation, in_flight, bits, begun, *outcomes, latency = struct.unpack_from(
-                    "<IIIIQ13QQ", body, 56 + at * 136)
+                slot, generation, in_flight, bits, begun, *outcomes, latency, ended = struct.unpack_from(
+                    "<IIIIQ13QQQ", body, 56 + at * 144)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
-                                                "latency": latency, **dict(zip(OUTCOMES, outcomes))}
+                                                "latency": latency, "ended": ended, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
             _, count, self.lost = struct.unpack_from("<QII", body)
             for at in range(count):
@@ -171,6 +171,12 @@ class Edge:
         sequence, *at, count, _ = struct.unpack("<QIIII", self.wait_for(CUT_DONE))
         assert (sequence, *at) == (self.sequence, slot, generation)
         return count
+
+    def drain(self, slot, generation, within_s):
+        """What lasts there is ended, each at a moment of its own within this time."""
+        self.sequence += 1
+        self.link.send(wire.seal(DRAIN, struct.pack("<QIIq", self.sequence, slot, generation, int(within_s * SECOND))))
+        assert struct.unpack("<QII", self.wait_for(DRAIN_APPLIED)) == (self.sequence, slot, generation)
 
     def activate(self, version, content):
         folder = self.system.data / "edge"

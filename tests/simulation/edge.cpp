@@ -120,6 +120,13 @@ void SimEdge::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
                 return inject(*request);
             break;
+        case EdgeMessage::Drain:
+            // Nothing lasts here.
+            if (const auto request = wire::read_message<wire::DrainRequest>(frame->body)) {
+                const wire::DrainApplied answer{request->sequence, request->at};
+                return when_applied([this, answer] { send(EdgeMessage::DrainApplied, answer); });
+            }
+            break;
         default: break;
     }
     story_.fail(fmt::format("the edge does not know message {}", frame->type));
