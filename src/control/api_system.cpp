@@ -28,7 +28,7 @@ std::string_view state_of(const Instance& instance) {
         case model::Stage::Starting: return "starting";
         case model::Stage::Ready: return "ready";
         case model::Stage::Leaving: {
-            const bool drains = instance.leaving.index() < 3;
+            const bool drains = instance.leaving.index() < 4;
             return drains ? "draining" : "stopping";
         }
     }

@@ -123,6 +123,7 @@ private:
     // The instance may be no more afterwards.
     void step_leaving(Instance& instance);
     void act_leaving(const Instance& instance, recovery::LeavingAction action);
+    void end_lasting(const Instance& instance);
     void say_leaving(const Instance& instance);
     void on_first_end(Instance& instance, const model::End& end, wire::Remains remains);
     void route(Instance& instance, std::uint32_t bits);

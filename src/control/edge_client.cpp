@@ -155,6 +155,13 @@ void EdgeClient::give_up_faults() {
         answered(unavailable("the edge is just being replaced").with_hint("thole fault --list"));
 }
 
+void EdgeClient::drain(wire::SlotRef at, Duration within) {
+    const std::int64_t within_ns = std::clamp<std::int64_t>(within.count(), 0, wire::kDrainNsMax);
+    if (is_connected_)
+        link_->send(wire::seal_message(wire::EdgeMessage::Drain,
+                                       wire::DrainRequest{sequence_, at, within_ns}));
+}
+
 void EdgeClient::received(std::string_view datagram) {
     const std::optional<wire::Frame> frame = wire::open_frame(datagram);
     if (frame) obey(frame->type, frame->body);

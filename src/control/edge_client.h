@@ -58,6 +58,8 @@ public:
     void let_go(std::uint32_t service, HoldReasons reason);
     // Once every worker goes by it, or why not.
     void inject(const wire::FaultTerms& terms, std::function<void(const Status&)> answered);
+    // Tunnels and event streams there are to end, spread over this time.
+    void drain(wire::SlotRef at, Duration within);
 
 private:
     struct Hold {

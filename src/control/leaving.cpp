@@ -27,6 +27,14 @@ std::string under_way(const std::vector<wire::RequestId>& named) {
     return text;
 }
 
+// ", 12 long-lived connections were ended, 1 request cut"
+std::string ended_text(const wire::EndpointStats& stats) {
+    const std::uint64_t cut = stats.outcomes[static_cast<std::uint32_t>(wire::Outcome::Cut)];
+    if (stats.ended + cut == 0) return {};
+    return fmt::format(", {} long-lived {} ended, {} cut", stats.ended,
+                       stats.ended == 1 ? "connection was" : "connections were", cut);
+}
+
 // One that was to end and ended by itself, with others of it left, waits so long for the disk.
 constexpr Duration kDurableLimit = std::chrono::seconds(1);
 constexpr std::int64_t kBrokenRecalled = 20'000;  // Newest entries of the timeline.
@@ -126,6 +134,7 @@ void Control::act_leaving(const Instance& instance, recovery::LeavingAction acti
     switch (action) {
         case recovery::LeavingAction::None:
         case recovery::LeavingAction::End: break;
+        case recovery::LeavingAction::EndLasting: end_lasting(instance); break;
         case recovery::LeavingAction::Cut: edge_->cut(at); break;
         case recovery::LeavingAction::Ask:
             keeper_->signal({at, 15, wire::SignalScope::Process});
@@ -137,16 +146,26 @@ void Control::act_leaving(const Instance& instance, recovery::LeavingAction acti
     }
 }
 
+// Also of an edge that has not heard of it yet: it has what is left of the time.
+void Control::end_lasting(const Instance& instance) {
+    const auto* const ending = std::get_if<recovery::Ending>(&instance.leaving);
+    if (ending == nullptr) return;
+    edge_->drain({instance.id.slot, instance.id.generation}, ending->until - env_.clock.now());
+}
+
 void Control::say_leaving(const Instance& instance) {
     const Service& service = world_.services[instance.service];
     std::string text(recovery::name_of(instance.leaving));
     if (std::holds_alternative<recovery::Draining>(instance.leaving))
         text = under_way(instance.named);
+    if (std::holds_alternative<recovery::Ending>(instance.leaving))
+        text = fmt::format("{} still under way: tunnels and event streams are ended one by one",
+                           instance.stats.in_flight);
     if (std::holds_alternative<recovery::Cutting>(instance.leaving))
         text = fmt::format("{} still under way at the drain deadline: closed",
                            instance.stats.in_flight);
     if (std::holds_alternative<recovery::Asked>(instance.leaving))
-        text = "nothing is under way: SIGTERM";
+        text = "nothing is under way" + ended_text(instance.stats) + ": SIGTERM";
     if (std::holds_alternative<recovery::AskedRest>(instance.leaving))
         text = "its first process has ended, others have not: SIGTERM to them, too";
     if (std::holds_alternative<recovery::Killing>(instance.leaving))

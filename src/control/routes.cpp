@@ -388,6 +388,7 @@ void Control::on_edge(const wire::Welcome& welcome) {
     for (const auto& [slot, instance] : world_.instances) {
         if (std::holds_alternative<recovery::Cutting>(instance.leaving))
             edge_->cut({slot, instance.id.generation});
+        end_lasting(instance);
     }
     if (snapshot_written_ != 0 && welcome.snapshot_version != snapshot_written_)
         edge_->activate(snapshot_written_);

@@ -26,11 +26,18 @@ LeavingStep next_of(const Removing& at, const LeavingSeen& seen) {
     if (!seen.is_routed) return ask(seen);
     if (!seen.is_acknowledged) return {at};
     if (seen.in_flight == 0) return ask(seen);
-    const Time until = seen.now + seen.drain_limit;
+    const Time until = seen.now + seen.drain_limit / 2;
     return change(Draining{until}, LeavingAction::None, until);
 }
 
 LeavingStep next_of(const Draining& at, const LeavingSeen& seen) {
+    if (seen.in_flight == 0) return ask(seen);
+    if (seen.now < at.until) return {at, LeavingAction::None, false, at.until};
+    const Time until = at.until + (seen.drain_limit - seen.drain_limit / 2);
+    return change(Ending{until}, LeavingAction::EndLasting, until);
+}
+
+LeavingStep next_of(const Ending& at, const LeavingSeen& seen) {
     if (seen.in_flight == 0) return ask(seen);
     if (seen.now < at.until) return {at, LeavingAction::None, false, at.until};
     const Time until = seen.now + kCutLimit;
@@ -79,7 +86,7 @@ Leaving put_off(Leaving at, Duration by) {
 }
 
 std::string_view name_of(const Leaving& at) {
-    constexpr std::string_view kNames[] = {"removing", "draining", "cutting",
+    constexpr std::string_view kNames[] = {"removing", "draining", "ending", "cutting",
                                            "stopping", "stopping", "killing"};
     return kNames[at.index()];
 }

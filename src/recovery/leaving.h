@@ -14,7 +14,10 @@ namespace thole::recovery {
 struct Removing {};  // Until the edge has acknowledged.
 struct Draining {
     Time until;
-};  // Until nothing is under way.
+};  // Until nothing is under way, for half of the time; most requests have ended by then.
+struct Ending {
+    Time until;
+};  // The same: tunnels and event streams, which do not end by themselves, are ended one by one.
 struct Cutting {
     Time until;
 };  // Until the edge has closed what was left.
@@ -27,7 +30,7 @@ struct AskedRest {
 struct Killing {
     Time again;
 };  // SIGKILL to all of it; repeated.
-using Leaving = std::variant<Removing, Draining, Cutting, Asked, AskedRest, Killing>;
+using Leaving = std::variant<Removing, Draining, Ending, Cutting, Asked, AskedRest, Killing>;
 
 struct LeavingSeen {
     bool is_routed = true;         // It has an endpoint at all.
@@ -41,7 +44,7 @@ struct LeavingSeen {
 };
 
 // End: its first process has ended, and what is left is killed.
-enum class LeavingAction : std::uint8_t { None, Cut, Ask, AskRest, Kill, End };
+enum class LeavingAction : std::uint8_t { None, EndLasting, Cut, Ask, AskRest, Kill, End };
 
 struct LeavingStep {
     Leaving next;

@@ -18,6 +18,7 @@ LeavingSeen seen(Duration now) {
 TEST(Leaving, EachOfItsStatesHasAName) {
     EXPECT_EQ(name_of(Removing{}), "removing");
     EXPECT_EQ(name_of(Draining{}), "draining");
+    EXPECT_EQ(name_of(Ending{}), "ending");
     EXPECT_EQ(name_of(Cutting{}), "cutting");
     EXPECT_EQ(name_of(Asked{}), "stopping");
     EXPECT_EQ(name_of(AskedRest{}), "stopping");
@@ -54,14 +55,26 @@ TEST(Leaving, WhatIsUnderWayEndsOrIsCutAtTheDeadline) {
     at.in_flight = 2;
     LeavingStep step = next(Removing{}, at);
     ASSERT_TRUE(std::holds_alternative<Draining>(step.next));
-    EXPECT_EQ(step.look_again, at.now + 30s);
+    EXPECT_EQ(step.look_again, at.now + 15s);
 
     LeavingSeen ended = at;
     ended.now += 3s;
     ended.in_flight = 0;
     EXPECT_EQ(next(step.next, ended).action, LeavingAction::Ask);
 
-    at.now += 30s - 1ns;
+    // For half of the time nothing is done to it; what would last longer has the other half to end.
+    at.now += 15s - 1ns;
+    EXPECT_FALSE(next(step.next, at).has_changed);
+    at.now += 1ns;
+    step = next(step.next, at);
+    EXPECT_EQ(step.action, LeavingAction::EndLasting);
+    ASSERT_TRUE(std::holds_alternative<Ending>(step.next));
+    EXPECT_EQ(step.look_again, at.now + 15s);
+
+    ended.now = at.now + 3s;
+    EXPECT_EQ(next(step.next, ended).action, LeavingAction::Ask);
+
+    at.now += 15s - 1ns;
     EXPECT_FALSE(next(step.next, at).has_changed);
     at.now += 1ns;
     step = next(step.next, at);
@@ -134,6 +147,7 @@ TEST(Leaving, PutOffIsTheSameStateLater) {
     const Time until{1h};
     const Time later = until + 20min;
     EXPECT_EQ(std::get<Draining>(put_off(Draining{until}, 20min)).until, later);
+    EXPECT_EQ(std::get<Ending>(put_off(Ending{until}, 20min)).until, later);
     EXPECT_EQ(std::get<Cutting>(put_off(Cutting{until}, 20min)).until, later);
     EXPECT_EQ(std::get<Asked>(put_off(Asked{until}, 20min)).until, later);
     EXPECT_EQ(std::get<AskedRest>(put_off(AskedRest{until}, 20min)).until, later);

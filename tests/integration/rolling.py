@@ -213,6 +213,13 @@ def strays(project, entries):
     return found
 
 
+def ended(entries):
+    """Long-lived connections that were told to end, and did, before the drain deadline."""
+    found = [re.search(r", (\d+) long-lived connections? (?:was|were) ended", entry["text"]) for entry in entries
+             if entry["kind"] == "instance stopping"]
+    return sum(int(each[1]) for each in found if each)
+
+
 def cut(entries):
     return sum(int(entry["text"].split()[0]) for entry in entries if entry["kind"] == "requests cut")
 

@@ -13,10 +13,10 @@ from judged import BOTH_STILL_S, boot_clock, process_state
 # Each replacement of three comes by these.
 STEPS = ("deploy began", "instance starting", "instance ready", "instance leaving", "instance draining",
          "instance stopping", "instance ended", "deploy done")
-# By these only one whose instances are deaf to SIGTERM and hold what outlasts the drain deadline.
-STEPS_OF_THE_DEAF = ("instance cutting", "instance killing")
+# By these only one whose instances are deaf to SIGTERM and hold what does not end by itself.
+STEPS_OF_THE_DEAF = ("instance ending", "instance killing")
 # At the first there is; elsewhere at any of three.
-FIRST = ("deploy began", "instance draining", "instance cutting", "deploy done")
+FIRST = ("deploy began", "instance draining", "instance ending", "deploy done")
 # Who does not turn is killed after 5 s of turns that come on time, of which a busy machine has few.
 SILENT_S, FOUND_WITHIN_S = 4, 20
 

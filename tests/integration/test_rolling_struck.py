@@ -7,7 +7,7 @@ from rolling import THREE, Follower, Rolling, broken_ids, strays
 from struck import Struck, all_strikes, drawn_strikes
 
 MIX = {"get": 45, "post": 15, "slow": 30, "upload": 5, "stream": 5}
-# Instances that outlive SIGTERM, and tunnels that outlast the drain deadline, on each of them.
+# Instances that outlive SIGTERM, and tunnels that do not end by themselves, on each of them.
 DEAF = THREE.replace("grace: 2s", "grace: 1s")
 HELD = {"websocket": 8}
 OF_CONNECTION = {"closed", "reset", "cut", "broken"}
@@ -55,9 +55,11 @@ def assert_only_what_is_listed_broke(report, entries, strike):
     if not strike.needs_the_deaf:
         assert faults == []
     assert report["failed"] == 0 or strike.ends_all_connections
-    assert [fault for fault in faults if fault["request_id"] not in listed] == [], "the client lost what nobody listed"
+    # Tunnels were told to end, which is no loss.
+    unlisted = [fault for fault in faults if fault["request_id"] not in listed and fault["kind"] not in HELD]
+    assert unlisted == [], "the client lost what nobody listed"
     if not strike.ends_all_connections:
-        assert listed == {fault["request_id"] for fault in faults}, "listed, and the client lost nothing"
+        assert listed <= {fault["request_id"] for fault in faults}, "listed, and the client lost nothing"
 
 
 def one_of_each(look):
