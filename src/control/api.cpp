@@ -13,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view kBase = "/api/v1";
+constexpr std::string_view kRequests = "/requests/";
 constexpr Duration kBeat = 15s;
 constexpr std::size_t kBodyBytesMax = 64 * 1024 * 1024;
 // Of who may not ask: so little that they cannot make control large.
@@ -91,6 +92,8 @@ void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     if (rest == "/logs") return get_logs(request, to);
     if (rest == "/system") return get_system(to);
     if (rest == "/metrics") return get_metrics(MetricsForm::Json, to);
+    if (rest.starts_with(kRequests))
+        return get_request(std::string_view(rest).substr(kRequests.size()), to);
     to.refuse(not_found("no such path: " + request.path));
 }
 

@@ -62,6 +62,10 @@ private:
     void get_logs(const web::ServerRequest& request, const web::Responder& to);
     void read_on(const std::shared_ptr<Reader>& reader);
     SpoolSource source_of(const Service& service, const Slot& slot) const;
+    struct Inquiry;
+    void get_request(std::string_view id, const web::Responder& to);
+    void read_access(const std::shared_ptr<Inquiry>& inquiry);
+    void answer_inquiry(Inquiry& inquiry, bool was_read);
     void observe_spools();
     void tell_output(std::uint32_t number, const std::uint64_t (&sizes)[2]);
     void bound_spools();

@@ -7,11 +7,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "env/env.h"
 #include "wire/edge.h"
+#include "wire/request.h"
 
 namespace thole::control {
 
@@ -44,8 +47,16 @@ public:
     void flush();
     void activate(std::uint64_t version);
     void cut(wire::SlotRef at);
+    // What the edge remembers of these requests; nothing where it does not answer in time.
+    using Found = std::pair<wire::WhyHeader, std::vector<wire::RequestRecord>>;
+    void why(wire::WhyRequest asked, std::function<void(std::optional<Found>)> told);
 
 private:
+    struct Asked {
+        std::function<void(std::optional<Found>)> told;
+        env::Timer limit;
+    };
+    void answer(std::uint64_t sequence, std::optional<Found> found);
     void connect();
     void lost();
     void received(std::string_view datagram);
@@ -66,7 +77,9 @@ private:
     std::map<std::uint32_t, wire::EndpointChange> table_;  // By slot.
     std::vector<std::uint32_t> changed_;                   // Slots to be told.
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
-    std::vector<wire::InFlight> in_flight_;                // Pages of one acknowledgement.
+    std::uint64_t asked_last_ = 0;
+    std::map<std::uint64_t, Asked> asked_;   // By the sequence of what was asked.
+    std::vector<wire::InFlight> in_flight_;  // Pages of one acknowledgement.
 };
 
 }  // namespace thole::control

@@ -13,7 +13,7 @@ bool Worker::may_replay(std::uint32_t fd) {
            now.attempts < model::kAttemptsMax;
 }
 
-void Worker::replay(std::uint32_t fd) {
+void Worker::replay(std::uint32_t fd, wire::TryEnd end) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
     const std::uint32_t gone = now.upstream;
@@ -25,6 +25,7 @@ void Worker::replay(std::uint32_t fd) {
     const std::int64_t since_ns =
         (was_attempt ? now_ns_ : now.attached_ns) - std::int64_t{now.held_us} * 1000;
     counting_.replay(at, fd, [&](Exchange& next) {
+        note_try(next, end, now_ns_);
         next.phase = Phase::Ready;
         next.upstream = kNone;
         next.attached_ns = since_ns;
@@ -43,10 +44,12 @@ void Worker::lost_upstream(std::uint32_t fd) {
     if (none_sent && !upstream.was_reused) {
         // It never took the connection: that was no attempt.
         endpoints_.refused(now.slot, now_ns_);
+        const bool was_late = now_ns_ - now.attached_ns > service_of(at.record).connect_ns;
         commit(at, [](Exchange& next) { next.attempts -= 1; });
-        return replay(fd);
+        return replay(fd, was_late ? wire::TryEnd::NotInTime : wire::TryEnd::Refused);
     }
-    if (may_replay(fd)) return replay(fd);
+    if (may_replay(fd))
+        return replay(fd, upstream.was_reused ? wire::TryEnd::WasClosed : wire::TryEnd::Lost);
     if (none_sent) {
         answer(fd, {502, wire::Outcome::ConnectFailed, "no instance took the request"});
     } else {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "edge/access_log.h"
 #include "edge/disk_thread.h"
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
@@ -31,10 +32,14 @@ public:
           folders_(std::move(folders)),
           ticks_(ticks),
           holder_(holder),
-          disk_(folders_.data + "/edge") {}
+          disk_(folders_.data + "/edge"),
+          access_(runtime.segment, folders_.data + "/edge") {}
     // Before the workers are started, and before anything is adopted.
-    void start_disk() { disk_.start(); }
-    std::vector<int> descriptors() const { return disk_.descriptors(); }
+    void start_disk() {
+        disk_.start();
+        access_.start();
+    }
+    std::vector<int> descriptors() const;
     [[noreturn]] void run();
     // Activates the last snapshot on disk, where there is one: so that an edge serves with control
     // dead.
@@ -58,6 +63,7 @@ private:
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
+    void tell_why(const wire::WhyRequest& request);
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };
@@ -75,6 +81,7 @@ private:
     const Ticks& ticks_;
     Holder& holder_;
     DiskThread disk_;
+    AccessLog access_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.
     os::FileDescriptor link_;
     bool is_greeted_ = false;

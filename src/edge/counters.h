@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "edge/black_box.h"
 #include "edge/latency.h"
 #include "edge/records.h"
 #include "wire/edge.h"
@@ -43,6 +44,9 @@ struct RouteCounters {
     // Whoever sees a count sees its duration, too.
     std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
     std::atomic<std::uint64_t> latency_sum_ns[wire::kTimedOutcomes];
+    std::atomic<std::uint64_t> retried;            // Sent more than once.
+    std::atomic<std::uint64_t> held;               // Waited for an endpoint,
+    std::atomic<std::uint64_t> added_wait_max_us;  // or for a further try.
 };
 
 struct BrokenRing {
@@ -56,7 +60,7 @@ struct BrokenRing {
 // Stores that belong to a commit: done before it counts they would be too early, after it a kill
 // could lose them. Absolute values, so that doing them twice is harmless.
 struct Redo {
-    static constexpr std::uint32_t kStoresMax = 7;
+    static constexpr std::uint32_t kStoresMax = 11;
     std::uint32_t count;  // 0: nothing is under way. Stored last.
     std::uint32_t fd;
     std::uint64_t cookie;
@@ -78,14 +82,9 @@ struct WorkerCounters {
     std::atomic<std::uint64_t> routes_used[kRoutesMax / 64];
     RouteCounters routes[kRoutesMax];
     BrokenRing broken;
+    BlackBox box;
     LatencyHistogram latencies[wire::kSlotsMax][2];
     RouteLatencies route_latencies[kRoutesMax];
-};
-
-struct End {
-    wire::Outcome outcome;
-    std::int64_t now_ns;
-    std::string_view head;  // Of the request; its first line is kept where it broke.
 };
 
 // The writer's side.
@@ -136,6 +135,7 @@ private:
     void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
     void ready();
     void prepare_end(const ExchangeAt& at, std::uint32_t fd, const End& how);
+    void count_troubles(RouteCounters& route, const wire::RequestRecord& ended);
     void prepare_replay(const ExchangeAt& at, std::uint32_t fd);
     void keep_broken(const Exchange& exchange, const End& how);
     void apply();

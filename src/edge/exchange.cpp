@@ -51,6 +51,10 @@ bool is_event_stream(const http::ResponseHead& head) {
     return type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
 }
 
+std::uint32_t since_us(std::int64_t from_ns, std::int64_t now_ns) {
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(0, now_ns - from_ns) / 1000);
+}
+
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
 
 }  // namespace
@@ -157,8 +161,10 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.attempts = 0;
         next.upstream = next.slot = kNone;
         next.id = id;
+        next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
-        next.release = next.held_us = next.status = 0;
+        next.release = next.held_us = next.status = next.tries = 0;
+        next.connect_us = next.answer_us = next.considered = 0;
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
@@ -258,6 +264,9 @@ Heard Worker::parse_response(std::uint32_t fd) {
         set_closing(static_cast<int>(fd), Closing::Reset);
     commit(at, [&](Exchange& next) {
         next.status = head.status;
+        // On a connection from the pool there was nothing to wait for.
+        next.connect_us = since_us(next.attached_ns, upstream.made_ns);
+        next.answer_us = since_us(next.attached_ns, now_ns_);
         if (is_event_stream(head)) next.flags |= kEventStream;
         next.phase = head.status == 101 ? Phase::Tunnel : Phase::Answering;
         set_flow(next.response, head, in_body);
@@ -346,7 +355,7 @@ void Worker::finish(std::uint32_t fd) {
         EndpointState& endpoint = endpoints_.at(before.slot);
         endpoint.latency_us = average_latency(endpoint.latency_us, took_us);
     }
-    const End how{outcome_of(before.status), now_ns_, request_head_of(segment_, before)};
+    const End how = end_as(fd, outcome_of(before.status));
     if (client_stays) {
         next_request(fd, how);
     } else {

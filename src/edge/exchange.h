@@ -7,6 +7,7 @@
 
 #include "http/body.h"
 #include "wire/edge.h"
+#include "wire/request.h"
 
 namespace thole::edge {
 
@@ -58,10 +59,18 @@ struct Exchange {
     std::uint32_t held_us;      // How long it waited in all before it was attached.
     std::uint32_t status;       // Of the instance's answer.
     std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
+    // For the black box, in microseconds: from its first byte to its whole head; of the last try
+    // until there was a connection, and until the answer's head was whole.
+    std::uint32_t head_us;
+    std::uint32_t connect_us;
+    std::uint32_t answer_us;
+    std::uint32_t considered;  // Endpoints that might have had the last try.
+    std::uint32_t tries;       // That ended without an answer.
+    wire::RequestTry ended_tries[wire::kTriesKept];
     Flow request;
     Flow response;
 };
-static_assert(sizeof(Exchange) <= 256, "each commit copies it");
+static_assert(sizeof(Exchange) <= 320, "each commit copies it");
 
 enum ExchangeFlags : std::uint32_t {
     kIdempotent = 1,   // May be sent again where nothing was passed on (RFC 9110 section 9.2.2).

@@ -25,6 +25,7 @@ struct Socket {
     std::uint32_t other = kNone;  // Upstream: its client.
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
+    std::int64_t made_ns = 0;     // Upstreams: since when there is a connection.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
     std::uint32_t held_bytes = 0;
@@ -90,6 +91,8 @@ struct Runtime {
     // Whose connections are to be closed with this change; slot kNone is nobody's. Main writes it
     // only while every worker has applied what was before.
     wire::SlotRef cut{kNone, 0};
+    // What control asks just now; digits 0 is nothing. Written as `cut` is.
+    wire::WhyRequest asked{};
     // 1: workers wait before their next turn, and count themselves.
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};

@@ -37,6 +37,7 @@ public:
     std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
     // Main's, until it says a newer table: what was attached where nothing serves, how many it cut.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
+    const std::vector<wire::RequestRecord>& under_way() const { return under_way_; }
     std::uint32_t cut_count() const { return cut_count_; }
     std::vector<int> descriptors() const;  // Of its own.
 
@@ -48,6 +49,7 @@ private:
     void close_idle_of_others();
     void find_lost_tunnels();
     void list_in_flight();
+    void list_under_way(const wire::WhyRequest& asked);
     void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
     bool is_own_client(std::uint32_t fd) const;
@@ -78,6 +80,7 @@ private:
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
     // ends.cpp: how exchanges and connections end, and the time limits.
+    End end_as(std::uint32_t fd, wire::Outcome outcome);
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
     void give_up(std::uint32_t fd);
@@ -104,7 +107,7 @@ private:
     void finish(std::uint32_t fd);
     void next_request(std::uint32_t fd, const End& how);
     bool may_replay(std::uint32_t fd);
-    void replay(std::uint32_t fd);
+    void replay(std::uint32_t fd, wire::TryEnd end);
     void lost_upstream(std::uint32_t fd);
 
     // heads.cpp: heads as they leave.
@@ -143,6 +146,7 @@ private:
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
+    std::vector<wire::RequestRecord> under_way_;
     std::vector<EndedTunnel> ended_tunnels_;  // The newest.
     std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
 };

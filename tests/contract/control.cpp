@@ -210,7 +210,9 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Snapshot:
         case EdgeMessage::Endpoints:
         case EdgeMessage::Hold:
-        case EdgeMessage::Cut: break;
+        case EdgeMessage::Cut:
+        case EdgeMessage::Why:
+        case EdgeMessage::Found: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }

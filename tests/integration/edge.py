@@ -10,15 +10,22 @@ from pathlib import Path
 import wire
 from backend import expected, odd_chunks
 
-HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT = 1, 2, 3, 4, 5
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY = 1, 2, 3, 4, 5, 6
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS = 37, 38, 39, 40
+STATS, BROKEN, ROUTES, DURATIONS, FOUND = 37, 38, 39, 40, 41
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 WANTS_ROUTES = 1
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
             "timed_out", "overloaded", "refused", "client_gone", "cut")
+ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
+TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut")
+PHASES = ("head", "waiting", "asked", "answering", "tunnel")
+IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
+REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "attached_us", "connect_us", "answer_us",
+           "listener", "service", "release", "slot", "generation", "address", "status", "outcome", "phase",
+           "considered", "attempts", "tries", "flags")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
           "requests": 1000, "bytes": 2**26}
@@ -88,11 +95,12 @@ class Edge:
     def hear(self, kind, body):
         """Remembers what the edge tells unasked."""
         if kind == STATS:
-            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever")
-            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQ", body)))
+            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever",
+                     "access_written", "access_dropped")
+            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQQQ", body)))
             for at in range(self.header["count"]):
                 slot, generation, in_flight, bits, begun, *outcomes, latency = struct.unpack_from(
-                    "<IIIIQ12QQ", body, 56 + at * 128)
+                    "<IIIIQ12QQ", body, 72 + at * 128)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
@@ -105,8 +113,8 @@ class Edge:
         elif kind == ROUTES:
             _, count, _ = struct.unpack_from("<QII", body)
             for at in range(count):
-                listener, release, slot, _, *outcomes = struct.unpack_from("<IIII12Q", body, 16 + at * 112)
-                self.routes[listener, release, slot] = {name: number for name, number in zip(OUTCOMES, outcomes)
+                listener, release, slot, _, *counts = struct.unpack_from("<IIII15Q", body, 16 + at * 136)
+                self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
 
     def until(self, condition, what, deadline_s=10):
@@ -139,6 +147,28 @@ class Edge:
         sequence, *at, count, _ = struct.unpack("<QIIII", self.wait_for(CUT_DONE))
         assert (sequence, *at) == (self.sequence, slot, generation)
         return count
+
+    def why(self, digits):
+        """What the edge remembers of the requests whose ids begin so; how far back, and of how many."""
+        self.sequence += 1
+        whole = digits.ljust(32, "0")
+        self.link.send(wire.seal(WHY, struct.pack("<QQQII", self.sequence, int(whole[:16], 16), int(whole[16:], 16),
+                                                  len(digits), 0)))
+        body = self.wait_for(FOUND)
+        sequence, oldest, now, kept, count, _ = struct.unpack_from("<QqqQII", body)
+        assert sequence == self.sequence and len(body) == 40 + 256 * count
+        self.reach = (now - oldest, kept)
+        return [self.request_in(body[at:at + 256]) for at in range(40, len(body), 256)]
+
+    @staticmethod
+    def request_in(row):
+        high, low, *values = struct.unpack_from("<QQqqQQIIIIIIIIIIIHBBHBBI", row)
+        told = {"id": f"{high:016x}{low:016x}", **dict(zip(REQUEST, values))}
+        ended = [struct.unpack_from("<IIHBB", row, 160 + 12 * at) for at in range(min(told["tries"], 3))]
+        return {**told, "outcome": told["outcome"] < len(OUTCOMES) and OUTCOMES[told["outcome"]],
+                "phase": PHASES[told["phase"]],
+                "ended_tries": [(slot, generation, TRY_ENDS[end]) for generation, _, slot, end, _ in ended],
+                "target": row[104:160].split(b"\0")[0].decode(), "why": row[196:].split(b"\0")[0].decode()}
 
     def activate(self, version, content):
         folder = self.system.data / "edge"

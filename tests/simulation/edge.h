@@ -73,6 +73,7 @@ private:
     void activate(const wire::SnapshotRequest& request);
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
+    void tell_why(const wire::WhyRequest& asked);
     void cut(const wire::CutRequest& request);
     // Calls once every worker goes by the table as it is now.
     void when_applied(std::function<void()> act);
