@@ -189,6 +189,8 @@ def check_layout(path, text):
 def check_file_length(path, text):
     lines = text.count("\n")
     most = HEADER_LINES_MAX if path.suffix == ".h" else SOURCE_LINES_MAX
+    if path.as_posix().endswith("src/model/defaults.h"):  # A table, in one place.
+        most = SOURCE_LINES_MAX
     if lines > most:
         yield 1, f"{lines} lines, at most {most}"
 

@@ -1,5 +1,6 @@
 // The program lib/thole/edge.
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
 
 #include "edge/edge.h"
@@ -10,6 +11,7 @@ int main(int count, char** arguments) {
         const std::string_view name = arguments[i];
         if (name == "--run") options.run_folder = arguments[i + 1];
         if (name == "--data") options.data_folder = arguments[i + 1];
+        if (name == "--memory") options.memory_max = std::strtoull(arguments[i + 1], nullptr, 10);
     }
     if (options.run_folder.empty() || options.data_folder.empty()) {
         std::fprintf(stderr, "edge: --run and --data are needed; keeper starts it\n");

@@ -7,6 +7,7 @@
 #include "cli/copied_folder.h"
 #include "cli/follow.h"
 #include "cli/report.h"
+#include "cli/service_argument.h"
 #include "model/defaults.h"
 
 namespace thole::cli {
@@ -20,22 +21,6 @@ struct Change {
     std::string body;  // JSON.
     std::function<bool(const ServiceView&)> is_reached;
 };
-
-// Names the services that there are where this is none.
-Status check_service(const SystemView& system, const Arguments& arguments) {
-    const std::string& service = arguments.positionals[0];
-    if (system.find(service) != nullptr) return success();
-    std::vector<std::string_view> names;
-    std::string all;
-    for (const ServiceView& each : system.services) {
-        names.push_back(each.name);
-        all += (all.empty() ? "" : ", ") + each.name;
-    }
-    const std::string near = nearest(service, names);
-    return not_found(fmt::format("there is no service '{}'; there {}", service,
-                                 all.empty() ? "is none" : "are: " + all))
-        .with_hint(near.empty() ? "thole ps" : fmt::format("thole {} {}", arguments.command, near));
-}
 
 Result<int> carry_out(const Arguments& arguments, Client& client, Console& console,
                       const Change& change) {

@@ -36,6 +36,10 @@ Result<std::string> Client::put(const std::string& target, const std::string& bo
                                   .body = body});
 }
 
+Result<std::string> Client::remove(const std::string& target) {
+    return ask_again(web::Request{.method = "DELETE", .target = target});
+}
+
 Result<std::string> Client::post(const std::string& target, const std::string& body) {
     // So that what is asked once meets a control that is there.
     TRY(get("/api/v1/version"));

@@ -40,6 +40,8 @@ public:
     Result<std::string> get(const std::string& target);
     // The same; applying a manifest twice does no harm.
     Result<std::string> put(const std::string& target, const std::string& body);
+    // The same; what is gone stays gone.
+    Result<std::string> remove(const std::string& target);
     // Asked once: who acts twice where it was meant once does harm.
     Result<std::string> post(const std::string& target, const std::string& body);
 

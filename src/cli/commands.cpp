@@ -9,26 +9,44 @@ namespace {
 
 // Words that the product will have, each with what comes nearest today.
 constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
-    {"plan", "up"},          {"deploy", "up"},
-    {"rollback", "up"},      {"status", "ps"},
-    {"top", "ps"},           {"incidents", "timeline"},
-    {"traces", "logs"},      {"alerts", "timeline -f"},
-    {"chaos", "ps"},         {"rehearse", "up"},
-    {"events", "timeline"},  {"dlq", "timeline"},
-    {"secrets", "up"},       {"policy", "help"},
-    {"token", "help"},       {"audit", "timeline"},
-    {"drain", "help scale"}, {"pause", "help scale"},
-    {"exec", "ps"},          {"doctor", "ps"},
-    {"init", "up"},          {"import", "up"},
-    {"export", "ps --json"}, {"explain", "help"},
-    {"completion", "help"},  {"ui", "ps"},
-    {"load", "ps"},          {"drill", "help restart"},
-    {"promote", "ps"},       {"abort", "timeline"},
-    {"resume", "up"},        {"report", "timeline"},
-    {"ci", "up --json"},     {"move", "up"},
-    {"install", "up"},       {"upgrade", "version"},
-    {"backup", "help down"}, {"restore", "up"},
-    {"uninstall", "down"},   {"rescue", "ps"},
+    {"plan", "up"},
+    {"deploy", "up"},
+    {"rollback", "up"},
+    {"status", "ps"},
+    {"top", "ps"},
+    {"incidents", "timeline"},
+    {"traces", "logs"},
+    {"alerts", "timeline -f"},
+    {"chaos", "ps"},
+    {"rehearse", "up"},
+    {"events", "timeline"},
+    {"dlq", "timeline"},
+    {"secrets", "up"},
+    {"policy", "help"},
+    {"token", "help"},
+    {"audit", "timeline"},
+    {"drain", "help scale"},
+    {"exec", "ps"},
+    {"doctor", "ps"},
+    {"init", "up"},
+    {"import", "up"},
+    {"export", "ps --json"},
+    {"explain", "help"},
+    {"completion", "help"},
+    {"ui", "ps"},
+    {"load", "ps"},
+    {"drill", "help restart"},
+    {"promote", "ps"},
+    {"abort", "timeline"},
+    {"report", "timeline"},
+    {"ci", "up --json"},
+    {"move", "up"},
+    {"install", "up"},
+    {"upgrade", "version"},
+    {"backup", "help down"},
+    {"restore", "up"},
+    {"uninstall", "down"},
+    {"rescue", "ps"},
 };
 
 constexpr OptionSpec kFollow{"follow", 'f', "", "Goes on with what is new, until Ctrl-C"};
@@ -62,6 +80,58 @@ std::vector<Command> ship() {
          .positionals_min = 2,
          .positionals_max = 2,
          .run = scale},
+        {.name = "pause",
+         .usage = "pause <service> [--for <duration>]",
+         .summary = "Lets the requests of a service wait; its instances go on running",
+         .story =
+             "For a moment without requests: a database that moves, say. Waits until what was\n"
+             "under way has ended, 30s unless --timeout says otherwise. Each request waits 30s\n"
+             "at most, and no more than 1000 of them; others are answered 503 with Retry-After.\n"
+             "It lasts until thole resume, whatever dies or starts anew meanwhile.",
+         .group = Group::Ship,
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .options = {{"for", 0, "<duration>", "Ends by itself after so long: 30s, 5m"}},
+         .run = pause},
+        {.name = "resume",
+         .usage = "resume <service>",
+         .summary = "Ends a pause: what waits is served, first come first",
+         .story = "",
+         .group = Group::Ship,
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .run = resume},
+    };
+}
+
+std::vector<Command> prove() {
+    return {
+        {.name = "fault",
+         .usage = "fault <service> <what> --share <n%> --for <duration>",
+         .summary = "Hurts what a service is asked, on purpose and for a while",
+         .story = "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
+                  "All faults of a service hurt half of its requests at most, but for --whole and\n"
+                  "--partition. thole fault --list shows them, with whom they hurt.",
+         .group = Group::Prove,
+         .positionals_max = 1,
+         .options = {{"delay", 0, "<duration>", "Requests wait so long"},
+                     {"jitter", 0, "<duration>", "So much more or less, with --delay"},
+                     {"abort", 0, "<status>", "Answered so by thole: 400 to 599"},
+                     {"reset", 0, "", "The connection is reset"},
+                     {"hang", 0, "", "No answer comes, until a limit of time"},
+                     {"rate", 0, "<size>/s", "The answer's body comes so slowly: 10Ki/s"},
+                     {"bandwidth", 0, "<size>/s", "Both bodies come so slowly"},
+                     {"partition", 0, "", "All calls of --caller are reset; or hang, with --hang"},
+                     {"share", 0, "<n%>", "Of the requests that fit: 0.1% to 100%"},
+                     {"whole", 0, "", "It may hurt more than half"},
+                     {"caller", 0, "<service>", "Only what this service asks"},
+                     {"header", 0, "<name>=<value>", "Only requests with this header"},
+                     {"for", 0, "<duration>", "How long it lasts: 30s, 5m"},
+                     {"why", 0, "<text>", "For who reads the timeline"},
+                     {"list", 0, "", "Shows those that are on, and were lately"},
+                     {"stop", 0, "<n>", "Ends this one"},
+                     {"all", 0, "", "Ends all of them"}},
+         .run = fault},
     };
 }
 
@@ -136,7 +206,7 @@ std::vector<Command> keep() {
 const std::vector<Command>& all_commands() {
     static const std::vector<Command> commands = [] {
         std::vector<Command> all;
-        for (const std::vector<Command>& some : {ship(), see(), keep()}) {
+        for (const std::vector<Command>& some : {ship(), see(), prove(), keep()}) {
             all.insert(all.end(), some.begin(), some.end());
         }
         return all;

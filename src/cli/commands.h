@@ -49,6 +49,9 @@ Result<int> metrics(const Arguments& arguments, Client& client, Console& console
 Result<int> why(const Arguments& arguments, Client& client, Console& console);
 Result<int> restart(const Arguments& arguments, Client& client, Console& console);
 Result<int> scale(const Arguments& arguments, Client& client, Console& console);
+Result<int> pause(const Arguments& arguments, Client& client, Console& console);
+Result<int> resume(const Arguments& arguments, Client& client, Console& console);
+Result<int> fault(const Arguments& arguments, Client& client, Console& console);
 Result<int> down(const Arguments& arguments, Client& client, Console& console);
 Result<int> version(const Arguments& arguments, Client& client, Console& console);
 Result<int> help(const Arguments& arguments, Client& client, Console& console);

@@ -28,15 +28,26 @@ std::string release_of(const ServiceView& service) {
     return name(service.release) + " > " + name(service.release_wanted);
 }
 
+std::string paused(Outside& outside, const ServiceView& service) {
+    std::string text = fmt::format("paused for {} by {}", age_of(outside, service.paused_since),
+                                   printable(service.paused_by));
+    if (!service.paused_until.empty()) text += ", until " + clock_of(outside, service.paused_until);
+    return text;
+}
+
 // Its own, else what became of its last deploy.
-std::string reason_of(const ServiceView& service) {
+std::string reason_of(Outside& outside, const ServiceView& service) {
+    if (service.is_paused) {
+        return paused(outside, service) +
+               (service.reason.empty() ? "" : "; " + printable(service.reason));
+    }
     if (!service.reason.empty()) return printable(service.reason);
     if (!service.is_broken() && !service.is_reversed()) return {};
     return printable(fmt::format("deploy {}{}{}", service.deploy_status,
                                  service.deploy_reason.empty() ? "" : ": ", service.deploy_reason));
 }
 
-Table services_of(const SystemView& system) {
+Table services_of(Outside& outside, const SystemView& system) {
     Table table{.head = {"SERVICE", "STATE", "READY", "RELEASE", "HELD", "ADDRESS", "WHY"},
                 .rows = {}};
     for (const ServiceView& service : system.services) {
@@ -44,7 +55,7 @@ Table services_of(const SystemView& system) {
             {printable(service.name), printable(service.state),
              fmt::format("{}/{}", service.instances_ready, service.instances_wanted),
              release_of(service), some(service.held), printable(service.address),
-             reason_of(service)});
+             reason_of(outside, service)});
     }
     return table;
 }
@@ -80,7 +91,7 @@ void print(Console& console, Outside& outside, const SystemView& system) {
     if (system.services.empty()) {
         console.talk("nothing runs here yet\n  try: thole up");
     } else {
-        out += lay_out(services_of(system), width);
+        out += lay_out(services_of(outside, system), width);
     }
     if (const Table table = instances_of(outside, system); !table.rows.empty()) {
         out += "\n" + lay_out(table, width);
@@ -93,6 +104,12 @@ void print(Console& console, Outside& outside, const SystemView& system) {
         out += fmt::format("\n{} keeps {}, more than its state of {}: not enforced\n",
                            printable(service.name), mebibytes(service.state_bytes),
                            mebibytes(service.state_bytes_wanted));
+    }
+    if (!system.faults.empty()) out += "\n";
+    for (const FaultView& fault : system.faults) {
+        out += fmt::format("fault {} on {} until {}: {}; ends it: thole fault --stop {}\n",
+                           fault.id, printable(fault.service), clock_of(outside, fault.until),
+                           printable(fault.text), fault.id);
     }
     if (!system.notes.empty()) out += "\n";
     for (const std::string& note : system.notes) {

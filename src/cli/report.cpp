@@ -60,6 +60,12 @@ void tell_not_serving(Console& console, const SystemView& system, std::string_vi
 }
 
 void tell_success(Console& console, const SystemView& system, const About& about) {
+    for (const ServiceView& service : system.services) {
+        if (!service.is_paused || (!about.service.empty() && service.name != about.service))
+            continue;
+        console.talk(fmt::format("{0} is paused: its requests wait; try: thole resume {0}",
+                                 printable(service.name)));
+    }
     std::int64_t services = 0;
     std::int64_t instances = 0;
     for (const ServiceView& service : system.services) {

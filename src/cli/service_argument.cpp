@@ -21,4 +21,19 @@ Result<std::string> service_of(const Arguments& arguments) {
     return service;
 }
 
+Status check_service(const SystemView& system, const Arguments& arguments) {
+    const std::string& service = arguments.positionals[0];
+    if (system.find(service) != nullptr) return success();
+    std::vector<std::string_view> names;
+    std::string all;
+    for (const ServiceView& each : system.services) {
+        names.push_back(each.name);
+        all += (all.empty() ? "" : ", ") + each.name;
+    }
+    const std::string near = nearest(service, names);
+    return not_found(fmt::format("there is no service '{}'; there {}", service,
+                                 all.empty() ? "is none" : "are: " + all))
+        .with_hint(near.empty() ? "thole ps" : fmt::format("thole {} {}", arguments.command, near));
+}
+
 }  // namespace thole::cli

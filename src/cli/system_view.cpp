@@ -64,6 +64,10 @@ ServiceView service_of(const Json& from) {
                         .deploy_status = {},
                         .deploy_reason = {},
                         .address = text(from, "address"),
+                        .is_paused = false,
+                        .paused_since = {},
+                        .paused_by = {},
+                        .paused_until = {},
                         .held = number(from, "held"),
                         .state_bytes = number(from, "state_bytes"),
                         .state_bytes_wanted = number(from, "state_bytes_wanted"),
@@ -73,6 +77,12 @@ ServiceView service_of(const Json& from) {
         service.deploy_status = text(*deploy, "status");
         service.deploy_reason = text(*deploy, "reason");
     }
+    if (const Json* const paused = from.find("paused"); paused != nullptr && !paused->is_null()) {
+        service.is_paused = true;
+        service.paused_since = text(*paused, "since");
+        service.paused_by = text(*paused, "by");
+        service.paused_until = text(*paused, "until");
+    }
     for (const Json& instance : list(from, "instances")) {
         service.instances.push_back(instance_of(instance));
     }
@@ -80,6 +90,12 @@ ServiceView service_of(const Json& from) {
 }
 
 }  // namespace
+
+std::int64_t ServiceView::in_flight() const {
+    std::int64_t sum = 0;
+    for (const InstanceView& instance : instances) sum += instance.in_flight;
+    return sum;
+}
 
 const ServiceView* SystemView::find(std::string_view service) const {
     for (const ServiceView& each : services) {
@@ -99,6 +115,10 @@ Result<SystemView> read_system(std::string json) {
     system.is_settled = read.boolean_at("settled").value_or(false);
     system.trouble = text(read, "trouble");
     system.notes = texts(read, "notes");
+    for (const Json& fault : list(read, "faults")) {
+        system.faults.push_back({number(fault, "id"), text(fault, "service"), text(fault, "text"),
+                                 text(fault, "until")});
+    }
     for (const Json& role : list(read, "roles")) system.roles.push_back(role_of(role));
     for (const Json& service : list(read, "services")) {
         system.services.push_back(service_of(service));

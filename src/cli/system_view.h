@@ -44,17 +44,29 @@ struct ServiceView {
     std::string deploy_status;  // Empty: none yet.
     std::string deploy_reason;
     std::string address;
+    bool is_paused = false;
+    std::string paused_since, paused_by;
+    std::string paused_until;  // Empty: until it is resumed.
     std::int64_t held = 0;
     std::int64_t state_bytes = 0;
     std::int64_t state_bytes_wanted = 0;
     std::vector<InstanceView> instances;
     std::vector<std::string> last_lines;
 
+    // Requests and tunnels at its instances.
+    std::int64_t in_flight() const;
     bool serves() const {
         return state == "serving" || (instances_wanted == 0 && state == "stopped");
     }
     bool is_reversed() const { return deploy_status == "reversed"; }
     bool is_broken() const { return deploy_status == "broken"; }
+};
+
+struct FaultView {
+    std::int64_t id = 0;
+    std::string service;
+    std::string text;  // Whom it hurts and how.
+    std::string until;
 };
 
 struct SystemView {
@@ -66,6 +78,7 @@ struct SystemView {
     bool is_settled = false;
     std::string trouble;
     std::vector<std::string> notes;
+    std::vector<FaultView> faults;  // On purpose, those that are on.
     std::vector<RoleView> roles;
     std::vector<ServiceView> services;
     std::string json;  // As it came.

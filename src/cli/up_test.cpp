@@ -232,6 +232,46 @@ TEST_F(UpTest, RestartAndScaleWaitForTheirServiceAndReportIt) {
               "thole: there is no service 'wbe'; there are: web\n  try: thole restart web\n");
 }
 
+// Those who pause want to know that nothing is under way any more.
+TEST_F(UpTest, PauseWaitsForWhatIsUnderWay) {
+    const std::string paused =
+        R"("paused":{"since":"2026-11-24T05:12:03.120Z","until":"","by":"root","applied":true},)";
+    serve();
+    answers_["PUT /api/v1/services/web/paused"] = [&](const web::ServerRequest& request,
+                                                      const web::Responder& to) {
+        EXPECT_EQ(request.body, R"({"paused":true,"for_ms":90000})");
+        system_ = system_json("serving", paused);
+        system_.replace(system_.find("\"in_flight\":0"), 13, "\"in_flight\":2");
+        to.answer(200, "{}");
+    };
+    EXPECT_EQ(thole({"pause", "web", "--for", "90s", "--timeout", "200ms"}), 6);
+    EXPECT_NE(outside_.talk_.find("web is paused; still under way there: 2\n"), std::string::npos)
+        << outside_.talk_;
+    outside_.each_turn_ = [&] { system_ = system_json("serving", paused); };
+    EXPECT_EQ(thole({"pause", "web", "--for", "90s", "--json"}), 0);
+    EXPECT_NE(outside_.data_.find(R"({"format":1,"result":"paused","exit":0,"system":)"),
+              std::string::npos)
+        << outside_.data_;
+    outside_.each_turn_ = [&] { system_ = system_json("serving", R"("paused":null,)"); };
+    EXPECT_EQ(thole({"pause", "web", "--for", "90s"}), 1);
+    EXPECT_EQ(outside_.talk_, "web is not paused any more\n  try: thole timeline web\n");
+}
+
+TEST_F(UpTest, PauseAndResumeNameTheNearestService) {
+    serve();
+    EXPECT_EQ(thole({"pause", "wbe"}), 2);
+    EXPECT_EQ(outside_.talk_,
+              "thole: there is no service 'wbe'; there are: web\n  try: thole pause web\n");
+    EXPECT_EQ(thole({"resume", "wbe"}), 2);
+    EXPECT_EQ(outside_.talk_,
+              "thole: there is no service 'wbe'; there are: web\n  try: thole resume web\n");
+    EXPECT_EQ(thole({"pause", "web", "--for", "0s"}), 2);
+    EXPECT_EQ(thole({"pause", "web", "--for", "soon"}), 2);
+    EXPECT_FALSE(has_asked("PUT /api/v1/services/web/paused"));
+    EXPECT_EQ(thole({"resume", "web"}), 0);
+    EXPECT_EQ(body_of("PUT /api/v1/services/web/paused"), R"({"paused":false})");
+}
+
 // Asked twice, a restart would replace everything twice.
 TEST_F(UpTest, ARestartWhoseAnswerIsLostIsNotAskedAgain) {
     serve();

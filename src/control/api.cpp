@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kBase = "/api/v1";
 constexpr std::string_view kRequests = "/requests/";
+constexpr std::string_view kServices = "/services/";
+constexpr std::int64_t kPauseMsMax = std::chrono::milliseconds(8760h).count();
 constexpr Duration kBeat = 15s;
 constexpr std::size_t kBodyBytesMax = 64 * 1024 * 1024;
 // Of who may not ask: so little that they cannot make control large.
@@ -77,9 +79,12 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     const std::string rest = path.substr(kBase.size());
     if (request.method == "GET") return get(request, to);
     if (request.method == "PUT" && rest == "/manifest") return put_manifest(request, to);
+    if (request.method == "PUT" && rest.starts_with(kServices)) return put_paused(request, to);
     if (request.method == "POST" && rest == "/down") return post_down(to);
-    if (request.method == "POST" && rest.starts_with("/services/"))
-        return post_service(request, to);
+    if (request.method == "POST" && rest == "/faults") return post_fault(request, to);
+    if (request.method == "DELETE" && rest.starts_with("/faults/"))
+        return delete_fault(request, to);
+    if (request.method == "POST" && rest.starts_with(kServices)) return post_service(request, to);
     to.refuse(not_found(fmt::format("no such request: {} {}", request.method, path)));
 }
 
@@ -94,6 +99,7 @@ void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     if (rest == "/metrics") return get_metrics(MetricsForm::Json, to);
     if (rest.starts_with(kRequests))
         return get_request(std::string_view(rest).substr(kRequests.size()), to);
+    if (rest == "/faults") return get_faults(to);
     to.refuse(not_found("no such path: " + request.path));
 }
 
@@ -157,16 +163,26 @@ void Api::apply(const Control::Wanted& wanted, const web::Responder& to) {
     control_.mark_all();
 }
 
-void Api::post_service(const web::ServerRequest& request, const web::Responder& to) {
-    const std::string rest = request.path.substr(kBase.size() + std::string("/services/").size());
+// "/api/v1/services/web/restart"
+Service* Api::service_of(const web::ServerRequest& request, const web::Responder& to) {
+    const std::string rest = request.path.substr(kBase.size() + kServices.size());
     const std::string name = rest.substr(0, rest.find('/'));
-    const std::string verb = rest.substr(std::min(rest.size(), name.size() + 1));
     Service* const service = find_service(control_.world_, name);
     if (service == nullptr)
-        return to.refuse(
-            not_found(fmt::format("there is no service '{}'", name)).with_hint("thole ps"));
-    if (control_.world_.is_down)
-        return to.refuse(conflict("the system is stopping").with_hint("thole up"));
+        to.refuse(not_found(fmt::format("there is no service '{}'", name)).with_hint("thole ps"));
+    else if (control_.world_.is_down)
+        to.refuse(conflict("the system is stopping").with_hint("thole up"));
+    else
+        return service;
+    return nullptr;
+}
+
+void Api::post_service(const web::ServerRequest& request, const web::Responder& to) {
+    Service* const service = service_of(request, to);
+    if (service == nullptr) return;
+    const std::string& name = service->row.name;
+    const std::string verb = request.path.substr(
+        std::min(request.path.size(), kBase.size() + kServices.size() + name.size() + 1));
     if (verb == "restart") {
         service->row.restart += 1;
         service->failures = service->proven_failures = {};
@@ -194,9 +210,43 @@ void Api::post_service(const web::ServerRequest& request, const web::Responder& 
     control_.mark_all();
 }
 
+// Answered once it is on the disk and the edge goes by it.
+void Api::put_paused(const web::ServerRequest& request, const web::Responder& to) {
+    Service* const service = service_of(request, to);
+    if (service == nullptr) return;
+    if (request.path != fmt::format("{}{}{}/paused", kBase, kServices, service->row.name))
+        return to.refuse(not_found("no such request: " + request.path));
+    const Result<Json> body = parse_json(request.body);
+    if (!body) return to.refuse(body.error());
+    const Result<bool> paused = body->boolean_at("paused");
+    if (!paused) return to.refuse(paused.error());
+    std::int64_t limit_ms = 0;
+    if (body->find("for_ms") != nullptr) {
+        const Result<std::int64_t> said = body->integer_at("for_ms");
+        if (!said) return to.refuse(said.error());
+        if (*said < 1 || *said > kPauseMsMax || !*paused)
+            return to.refuse(invalid(
+                fmt::format("for_ms: must be 1 to {}, and only where it pauses", kPauseMsMax)));
+        limit_ms = *said;
+    }
+    const std::uint32_t uid = request.peer.uid;
+    std::string author = uid == 0 ? "root" : fmt::format("uid {}", uid);
+    const std::uint32_t id = service->row.id;
+    if (*paused) {
+        control_.pause(*service, std::chrono::milliseconds(limit_ms), std::move(author));
+    } else {
+        control_.resume(id, "by thole resume, " + author);
+    }
+    control_.after_commit([this, alive = alive_, id, to] {
+        if (*alive) control_.when_edge_knows(id, [to] { to.answer(200, "{}"); });
+    });
+    control_.mark_all();
+}
+
 void Api::post_down(const web::Responder& to) {
     if (!control_.world_.is_down)
         control_.say({.kind = "down asked", .text = "everything ends, callers first"});
+    control_.resume_all("everything is to end");
     control_.world_.is_down = true;
     control_.had_instances_ = true;
     control_.put(model::NumberRow{"is_down", 1});

@@ -54,7 +54,14 @@ private:
     void put_manifest(const web::ServerRequest& request, const web::Responder& to);
     void apply(const Control::Wanted& wanted, const web::Responder& to);
     void post_service(const web::ServerRequest& request, const web::Responder& to);
+    void put_paused(const web::ServerRequest& request, const web::Responder& to);
+    // nullptr: it was refused.
+    Service* service_of(const web::ServerRequest& request, const web::Responder& to);
     void post_down(const web::Responder& to);
+    // api_faults.cpp
+    void post_fault(const web::ServerRequest& request, const web::Responder& to);
+    void delete_fault(const web::ServerRequest& request, const web::Responder& to);
+    void get_faults(const web::Responder& to);
     void get_timeline(const web::ServerRequest& request, const web::Responder& to);
     void watch_timeline(const web::ServerRequest& request, const web::Responder& to);
     void get_system(const web::Responder& to);
@@ -65,7 +72,8 @@ private:
     struct Inquiry;
     void get_request(std::string_view id, const web::Responder& to);
     void read_access(const std::shared_ptr<Inquiry>& inquiry);
-    void answer_inquiry(Inquiry& inquiry, bool was_read);
+    enum class FileWas : std::uint8_t { Read, TooSlow };
+    void answer_inquiry(Inquiry& inquiry, FileWas file);
     void observe_spools();
     void tell_output(std::uint32_t number, const std::uint64_t (&sizes)[2]);
     void bound_spools();
@@ -107,6 +115,8 @@ struct SystemSaid {
 std::string system_json(World& world, const SystemSaid& said);
 // Whether it is in a state in which its last words are wanted.
 bool wants_last_lines(World& world, const Service& service);
+// A list of those that are on.
+std::string faults_json(const World& world, const SystemSaid& said);
 std::string timeline_json(const model::TimelineRow& row);
 
 }  // namespace thole::control

@@ -63,7 +63,7 @@ void Api::get_request(std::string_view id, const web::Responder& to) {
 
 void Api::read_access(const std::shared_ptr<Inquiry>& inquiry) {
     inquiry->impatient = control_.env_.timers.after(kAccessLimit, [this, alive = alive_, inquiry] {
-        if (*alive) answer_inquiry(*inquiry, false);
+        if (*alive) answer_inquiry(*inquiry, FileWas::TooSlow);
     });
     const auto found = std::make_shared<std::vector<ToldRequest>>();
     control_.env_.errands.run(
@@ -77,15 +77,15 @@ void Api::read_access(const std::shared_ptr<Inquiry>& inquiry) {
         [this, alive = alive_, inquiry, found] {
             if (!*alive || inquiry->is_answered) return;
             add_missing(inquiry->told, *found);
-            answer_inquiry(*inquiry, true);
+            answer_inquiry(*inquiry, FileWas::Read);
         });
 }
 
-void Api::answer_inquiry(Inquiry& inquiry, bool was_read) {
+void Api::answer_inquiry(Inquiry& inquiry, FileWas file) {
     if (std::exchange(inquiry.is_answered, true)) return;
     inquiry.impatient = {};
     if (inquiry.told.empty())
-        return inquiry.to.refuse(unknown(inquiry.id, inquiry.found, was_read));
+        return inquiry.to.refuse(unknown(inquiry.id, inquiry.found, file == FileWas::Read));
     const Result<std::string> json = requests_json(control_.world_, inquiry.told);
     if (!json) return inquiry.to.refuse(json.error());
     inquiry.to.answer(200, *json);

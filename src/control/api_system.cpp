@@ -134,9 +134,29 @@ void write_deploy(JsonWriter& json, const Service& service) {
         .end_object();
 }
 
+void write_paused(JsonWriter& json, const World& world, const Service& service) {
+    json.key("paused");
+    const auto found = world.pauses.find(service.row.id);
+    if (found == world.pauses.end() || !found->second.row.is_on) {
+        json.null();
+        return;
+    }
+    const model::PauseRow& row = found->second.row;
+    const Duration limit(row.limit_ns);
+    json.begin_object()
+        .member("since", format_wall(row.since))
+        .member("until", row.limit_ns == 0 ? std::string() : format_wall(row.since + limit))
+        .member("by", row.author)
+        .member("applied", found->second.is_applied)
+        .end_object();
+}
+
 std::string address_of(const Service& service) {
     if (!service.spec.at_public) return {};
-    return fmt::format("http://{}:{}", service.spec.at_public->bind, service.spec.at_public->port);
+    const model::PublicSpec& spec = *service.spec.at_public;
+    // By its address nobody would reach it where it answers for hosts alone.
+    const std::string& host = spec.hosts.empty() ? spec.bind : spec.hosts.front();
+    return fmt::format("http://{}:{}{}", host, spec.port, spec.path);
 }
 
 void write_service(JsonWriter& json, World& world, const Service& service, const SystemSaid& said) {
@@ -152,6 +172,7 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
         .member("release_wanted", service.row.wanted);
     write_deploy(json, service);
     json.member("address", address_of(service));
+    write_paused(json, world, service);
     if (service.spec.state_bytes > 0) {
         json.member("state_bytes_wanted", service.spec.state_bytes);
         if (service.kept_bytes) json.member("state_bytes", *service.kept_bytes);
@@ -171,8 +192,11 @@ bool awaits_port(const World& world, const Service& service) {
     return std::any_of(world.listener_errors.begin(), world.listener_errors.end(),
                        [&](const auto& each) {
                            const auto row = world.listeners.find(each.first);
-                           return each.second == 0 && row != world.listeners.end() &&
-                                  row->second.service == service.row.id;
+                           if (each.second != 0 || row == world.listeners.end()) return false;
+                           const bool is_shared = row->second.caller == wire::kNoService &&
+                                                  service.spec.at_public &&
+                                                  service.spec.at_public->port == row->second.port;
+                           return row->second.service == service.row.id || is_shared;
                        });
 }
 
@@ -251,6 +275,7 @@ std::string system_json(World& world, const SystemSaid& said) {
         .member("access_written", world.traffic.access_written)
         .member("access_dropped", world.traffic.access_dropped)
         .end_object();
+    json.key("faults").raw(faults_json(world, said));
     json.key("services").begin_array();
     std::vector<const Service*> shown;
     if (manifest != nullptr) {

@@ -43,6 +43,10 @@ Result<std::unique_ptr<Control>> Control::start(env::Env& env, Options options) 
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "snapshot") control->snapshot_ = static_cast<std::uint64_t>(row.value);
         if (row.name == "broken_lost") control->broken_lost_ = row.value;
+        const auto id = static_cast<std::uint32_t>(row.value);
+        if (row.name == "fault_last") control->fault_last_ = id;
+        if (row.name == "fault_begun") control->fault_begun_ = id;
+        if (row.name == "faults_ended") control->faults_ended_ = row.value;
     }
     const std::vector<std::string> troubles = TRY(fill(control->world_, std::move(stored)));
     control->recall_notes();
@@ -94,12 +98,14 @@ void Control::connect() {
                              .text = fmt::format("{} still open at the drain deadline", done.cut)});
                     mark(instance->service);
                 },
+            .hold_applied = [this](std::uint32_t service) { on_hold_applied(service); },
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
             .broken = [this](const auto& header,
                              const auto& rows) { on_broken(header.lost, rows); },
             .routes = [this](const auto& header,
                              const auto& rows) { world_.edge_totals.hear(header, rows); },
             .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
+            .faults = [this](const auto& faults) { on_faults(faults); },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",
@@ -107,6 +113,7 @@ void Control::connect() {
     turned_ = env_.clock.now();
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
     recall_broken();
+    recall_pauses();
 }
 
 void Control::mark(std::uint32_t service) {

@@ -132,6 +132,12 @@ private:
     void say_broken(const wire::BrokenRequest& row);
     void recall_broken();
 
+    // faults.cpp
+    std::uint32_t next_fault();
+    void inject(wire::FaultTerms terms, std::function<void(const Status&)> answered);
+    void on_faults(const std::vector<wire::FaultState>& faults);
+    void say_faults();
+
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
     void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
@@ -140,12 +146,27 @@ private:
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
+    std::vector<Service*> services_at(const model::ListenerRow& row);
+    void forget_port_trouble();
+    void name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener);
     void name_callers(wire::SnapshotListener& listener);
     void look_up_again();
     void publish_snapshot();
     void on_snapshot(const wire::SnapshotApplied& applied);
     void on_edge(const wire::Welcome& welcome);
     Instance* instance_at(wire::SlotRef at);
+
+    // pauses.cpp
+    void recall_pauses();
+    void pause(const Service& service, Duration limit, std::string author);  // Zero: no end.
+    // Nothing where it is not paused.
+    void resume(std::uint32_t service, std::string_view why);
+    void resume_all(std::string_view why);
+    // Once the edge goes by what was said last.
+    void when_edge_knows(std::uint32_t service, std::function<void()> act);
+    void tell_edge(Pause& pause);
+    void end_after(Pause& pause, Duration left);
+    void on_hold_applied(std::uint32_t service);
 
     // staging.cpp: from a manifest to releases that can run.
     // `notes`: what it leaves as it is, for people.
@@ -231,7 +252,13 @@ private:
     std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
     std::string snapshot_refused_;        // Why, as the timeline says.
     env::Timer activate_again_;
+    std::uint32_t fault_last_ = 0, fault_begun_ = 0;  // Ids: given, told on the timeline.
+    std::int64_t faults_ended_ = 0;  // Those that ended until then, since boot, were told.
+    env::Timer faults_end_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// Whom it hurts and how, for people.
+std::string words_of(const World& world, const wire::FaultTerms& terms);
 
 }  // namespace thole::control

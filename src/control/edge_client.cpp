@@ -44,6 +44,7 @@ void EdgeClient::connect() {
 
 void EdgeClient::lost() {
     const bool was_connected = std::exchange(is_connected_, false);
+    give_up_faults();
     again_ = env_.timers.after(kEdgeAgain, [this] { connect(); });
     if (was_connected) events_.lost();
     while (!asked_.empty()) answer(asked_.begin()->first, std::nullopt);
@@ -122,6 +123,58 @@ void EdgeClient::answer(std::uint64_t sequence, std::optional<Found> found) {
     told(std::move(found));
 }
 
+void EdgeClient::hold(std::uint32_t service, HoldReasons reason) {
+    set_reasons(service, holds_[service].reasons | reason);
+}
+
+void EdgeClient::let_go(std::uint32_t service, HoldReasons reason) {
+    set_reasons(service, holds_[service].reasons & ~std::uint32_t{reason});
+}
+
+void EdgeClient::set_reasons(std::uint32_t service, std::uint32_t reasons) {
+    Hold& hold = holds_[service];
+    hold.reasons = reasons;
+    if (is_connected_) send_hold(service, hold);
+}
+
+void EdgeClient::send_hold(std::uint32_t service, Hold& hold) {
+    hold.said = ++sequence_;
+    link_->send(
+        wire::seal_message(wire::EdgeMessage::Hold,
+                           wire::HoldRequest{hold.said, service, hold.reasons != 0 ? 1U : 0U}));
+}
+
+// The answer to what was said before that, or by an earlier control, is none.
+void EdgeClient::obey_hold(const wire::HoldApplied& applied) {
+    const auto found = holds_.find(applied.service);
+    if (found == holds_.end() || found->second.said != applied.sequence) return;
+    if (found->second.reasons == 0) holds_.erase(found);
+    events_.hold_applied(applied.service);
+}
+
+void EdgeClient::inject(const wire::FaultTerms& terms,
+                        std::function<void(const Status&)> answered) {
+    injecting_[++sequence_] = std::move(answered);
+    if (!is_connected_) return give_up_faults();
+    link_->send(wire::seal_message(wire::EdgeMessage::Fault, wire::FaultRequest{sequence_, terms}));
+}
+
+void EdgeClient::obey_fault(const wire::FaultApplied& applied) {
+    const auto found = injecting_.find(applied.sequence);
+    if (found == injecting_.end()) return;
+    const auto answered = std::move(found->second);
+    injecting_.erase(found);
+    if (applied.error == 0) return answered(success());
+    const std::string reason(applied.reason, ::strnlen(applied.reason, sizeof(applied.reason)));
+    answered(conflict(reason).with_hint("thole help fault"));
+}
+
+// Whether the edge that is gone has heard of it cannot be known here; it tells itself which are on.
+void EdgeClient::give_up_faults() {
+    for (const auto& [sequence, answered] : std::exchange(injecting_, {}))
+        answered(unavailable("the edge is just being replaced").with_hint("thole fault --list"));
+}
+
 void EdgeClient::received(std::string_view datagram) {
     const std::optional<wire::Frame> frame = wire::open_frame(datagram);
     if (frame) obey(frame->type, frame->body);
@@ -135,6 +188,7 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 // Another edge, or the same: all of the table, so that nothing is left from before.
                 sequence_ = std::max(sequence_, welcome->endpoints_sequence);
                 events_.connected(*welcome);
+                for (auto& [service, hold] : holds_) send_hold(service, hold);
                 if (has_begun_) send_all();
             }
             return;
@@ -143,10 +197,22 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 events_.snapshot_applied(*applied);
             return;
         case wire::EdgeMessage::EndpointsApplied: obey_applied(body); return;
+        case wire::EdgeMessage::HoldApplied:
+            if (const auto applied = wire::read_message<wire::HoldApplied>(body))
+                obey_hold(*applied);
+            return;
         case wire::EdgeMessage::CutDone:
             if (const auto done = wire::read_message<wire::CutDone>(body)) events_.cut_done(*done);
             return;
         case wire::EdgeMessage::Stats: obey_stats(body); return;
+        case wire::EdgeMessage::FaultApplied:
+            if (const auto applied = wire::read_message<wire::FaultApplied>(body))
+                obey_fault(*applied);
+            return;
+        case wire::EdgeMessage::Faults:
+            if (const auto rows = read_rows<wire::FaultsHeader, wire::FaultState>(body))
+                events_.faults(rows->second);
+            return;
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);

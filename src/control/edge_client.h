@@ -14,6 +14,7 @@
 
 #include "env/env.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/request.h"
 
 namespace thole::control {
@@ -25,11 +26,19 @@ struct EdgeEvents {
     // All of the acknowledgement: every change up to this sequence holds in every worker.
     std::function<void(std::uint64_t sequence, const std::vector<wire::InFlight>&)> applied;
     std::function<void(const wire::CutDone&)> cut_done;
+    // Every worker goes by what was said last of this service.
+    std::function<void(std::uint32_t service)> hold_applied;
     std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
     std::function<void(const std::vector<wire::RouteDurations>&)> durations;
+    std::function<void(const std::vector<wire::FaultState>&)> faults;  // All that it knows of.
 };
+
+// Why the requests of a service are to wait although endpoints serve: a bit for each author, so
+// that none ends what another one wants. (A single service that is replaced needs none: its
+// requests wait because no endpoint serves.)
+enum HoldReasons : std::uint32_t { kHoldPause = 1 };
 
 class EdgeClient {
 public:
@@ -50,6 +59,11 @@ public:
     // What the edge remembers of these requests; nothing where it does not answer in time.
     using Found = std::pair<wire::WhyHeader, std::vector<wire::RequestRecord>>;
     void why(wire::WhyRequest asked, std::function<void(std::optional<Found>)> told);
+    // Whatever edge is there is told before it hears of any endpoint.
+    void hold(std::uint32_t service, HoldReasons reason);
+    void let_go(std::uint32_t service, HoldReasons reason);
+    // Once every worker goes by it, or why not.
+    void inject(const wire::FaultTerms& terms, std::function<void(const Status&)> answered);
 
 private:
     struct Asked {
@@ -57,12 +71,21 @@ private:
         env::Timer limit;
     };
     void answer(std::uint64_t sequence, std::optional<Found> found);
+    struct Hold {
+        std::uint32_t reasons = 0;
+        std::uint64_t said = 0;  // The sequence that told of it last.
+    };
     void connect();
     void lost();
     void received(std::string_view datagram);
     void obey(std::uint16_t type, std::string_view body);
     void obey_applied(std::string_view body);
     void obey_stats(std::string_view body);
+    void obey_hold(const wire::HoldApplied& applied);
+    void set_reasons(std::uint32_t service, std::uint32_t reasons);
+    void send_hold(std::uint32_t service, Hold& hold);
+    void obey_fault(const wire::FaultApplied& applied);
+    void give_up_faults();
     void send_all();
     void send_endpoints(const std::vector<wire::EndpointChange>& changes, std::uint32_t full);
 
@@ -79,7 +102,9 @@ private:
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
     std::uint64_t asked_last_ = 0;
     std::map<std::uint64_t, Asked> asked_;   // By the sequence of what was asked.
+    std::map<std::uint32_t, Hold> holds_;    // By service; until an edge lets go.
     std::vector<wire::InFlight> in_flight_;  // Pages of one acknowledgement.
+    std::map<std::uint64_t, std::function<void(const Status&)>> injecting_;  // By sequence.
 };
 
 }  // namespace thole::control

@@ -48,6 +48,7 @@ std::string_view name_of(wire::Outcome outcome) {
         case wire::Outcome::Refused: return "refused";
         case wire::Outcome::ClientGone: return "the client left";
         case wire::Outcome::Cut: return "cut at the drain deadline";
+        case wire::Outcome::Injected: return "a fault on purpose";
         case wire::Outcome::Count_: break;
     }
     return "unknown";

@@ -15,8 +15,9 @@ namespace {
 constexpr std::uint32_t kFromOutside = 0xffffffff;
 constexpr const char* kRoleNames[] = {"keeper", "watch", "control", "edge", "telemetry"};
 constexpr std::string_view kOutcomeNames[] = {
-    "informational", "success",   "redirect",   "client_error", "server_error", "connect_failed",
-    "reset",         "timed_out", "overloaded", "refused",      "client_gone",  "cut"};
+    "informational",  "success", "redirect",  "client_error", "server_error",
+    "connect_failed", "reset",   "timed_out", "overloaded",   "refused",
+    "client_gone",    "cut",     "injected"};
 static_assert(std::size(kOutcomeNames) == wire::kOutcomes);
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }

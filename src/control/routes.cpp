@@ -43,7 +43,23 @@ wire::SnapshotLimits default_limits() {
             .tunnel = model::kTunnelLimit,
             .hold = model::kHoldLimit,
             .held_requests_max = model::kHeldRequestsMax,
-            .held_bytes_max = model::kHeldBytesMax};
+            .held_bytes_max = model::kHeldBytesMax,
+            .write_stall = model::kWriteStallLimit,
+            .body_grace = model::kBodyGrace,
+            .body_bytes_max = model::kBodyBytesMax,
+            .body_bytes_per_second = model::kBodyBytesPerSecondMin};
+}
+
+bool is_public(const Service& service) { return service.spec.at_public && !service.row.is_removed; }
+
+bool has_same_port(const Service& one, const Service& other) {
+    return one.spec.at_public->port == other.spec.at_public->port &&
+           one.spec.at_public->bind == other.spec.at_public->bind;
+}
+
+bool may_share(const Service& one, const Service& other) {
+    return one.spec.at_public->trust == other.spec.at_public->trust &&
+           !model::have_same_route(*one.spec.at_public, *other.spec.at_public);
 }
 
 bool is_same(const model::ListenerRow& have, const model::ListenerRow& want) {
@@ -57,6 +73,26 @@ bool is_among(const std::vector<model::ListenerRow>& wanted, const model::Listen
 }
 
 }  // namespace
+
+// Who answers there: the service of the row, and at a public port those that share it. Manifests
+// that do not know of each other may want what cannot be shared; then each who came later stands
+// alone, with those that can share with it.
+std::vector<Service*> Control::services_at(const model::ListenerRow& row) {
+    Service& own = world_.services[row.service];
+    if (row.caller != kPublic || !is_public(own)) return {&own};
+    std::vector<std::vector<Service*>> groups;
+    for (auto& [id, service] : world_.services) {
+        if (!is_public(service) || !has_same_port(service, own)) continue;
+        const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& each) {
+            return std::all_of(each.begin(), each.end(),
+                               [&](const Service* other) { return may_share(service, *other); });
+        });
+        (group == groups.end() ? groups.emplace_back() : *group).push_back(&service);
+    }
+    return *std::find_if(groups.begin(), groups.end(), [&](const auto& each) {
+        return std::find(each.begin(), each.end(), &own) != each.end();
+    });
+}
 
 // A public port that is another service's now goes on as it is: opened anew it would have to be
 // closed first.
@@ -87,9 +123,10 @@ bool Control::is_doubled(const model::ListenerRow& row) const {
 void Control::ensure_listeners() {
     std::vector<model::ListenerRow> wanted;
     for (const auto& [id, service] : world_.services) {
-        if (service.spec.at_public && !service.row.is_removed) {
-            wanted.push_back({0, id, kPublic, parse_ip(service.spec.at_public->bind),
-                              service.spec.at_public->port});
+        if (is_public(service)) {
+            const model::ListenerRow want{0, id, kPublic, parse_ip(service.spec.at_public->bind),
+                                          service.spec.at_public->port};
+            if (services_at(want).front() == &service) wanted.push_back(want);
         }
         // A release that still runs goes on calling whom its successor does not know any more.
         std::set<std::string> calls;
@@ -108,8 +145,7 @@ void Control::ensure_listeners() {
         if (!stays) {
             keeper_->drop_listener(at->first);
             put(RemoveListener{at->first});
-            if (world_.listener_errors.erase(at->first) > 0)
-                world_.services[at->second.service].port_trouble.clear();
+            world_.listener_errors.erase(at->first);
             snapshot_is_stale_ = true;
         }
         at = stays ? std::next(at) : world_.listeners.erase(at);
@@ -129,6 +165,19 @@ void Control::ensure_listeners() {
     }
     for (const auto& [id, row] : world_.listeners)
         keeper_->ensure_listener({id, row.address, row.port, 0});
+    forget_port_trouble();
+}
+
+// Of those whose ports are open, or who want none.
+void Control::forget_port_trouble() {
+    std::set<std::uint32_t> troubled;
+    for (const auto& [id, error] : world_.listener_errors) {
+        for (const Service* const service : services_at(world_.listeners[id]))
+            troubled.insert(service->row.id);
+    }
+    for (auto& [id, service] : world_.services) {
+        if (!troubled.contains(id)) service.port_trouble.clear();
+    }
 }
 
 void Control::drop_left_open() {
@@ -152,7 +201,6 @@ void Control::on_listener(const wire::ListenerState& state) {
         return;
     }
     model::ListenerRow& row = found->second;
-    Service& service = world_.services[row.service];
     // Somebody holds our port, but not for long. Where keeper and watch died together, that is the
     // edge, which serves on it and will park it again; else most likely whoever is just leaving it.
     const Duration is_waited_for = world_.keeper.keepers > 1 ? kParkAgainLimit : kLeaveLimit;
@@ -166,20 +214,21 @@ void Control::on_listener(const wire::ListenerState& state) {
         const bool is_new = world_.listener_errors[state.id] != state.error;
         world_.listener_errors[state.id] = state.error;
         const std::string why = from_errno(state.error, "").message.substr(2);
-        service.port_trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
+        std::string trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
         if (state.error == EADDRINUSE)
-            service.port_trouble += fmt::format("; try: ss -ltnp 'sport = :{}'", row.port);
+            trouble += fmt::format("; try: ss -ltnp 'sport = :{}'", row.port);
+        for (Service* const service : services_at(row)) service->port_trouble = trouble;
         if (is_new)
             say({.kind = "port refused",
-                 .service = service.row.name,
-                 .text = service.port_trouble});
+                 .service = world_.services[row.service].row.name,
+                 .text = trouble});
         // A port for calls was ours before the machine's last start; somebody else has it now.
         if (row.caller != kPublic) row.port = 0;
         refused_again_ = env_.timers.after(kListenAgainPause, [this] { ensure_refused(); });
         return;
     }
     const bool was_closed = world_.listener_errors.erase(state.id) > 0;
-    if (was_closed) service.port_trouble.clear();
+    if (was_closed) forget_port_trouble();
     const bool is_elsewhere = row.port != state.port;
     if (is_elsewhere) {
         row.port = state.port;
@@ -230,6 +279,25 @@ void Control::look_up_again() {
     });
 }
 
+// One service that answers whatever is asked needs no routes.
+void Control::name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener) {
+    for (const Service* const service : services_at(row)) {
+        if (!is_public(*service)) continue;
+        const model::PublicSpec& spec = *service->spec.at_public;
+        listener.trust.clear();
+        for (const model::Network& network : spec.trust)
+            listener.trust.push_back({network.address, network.bits});
+        std::vector<std::string> hosts = spec.hosts;
+        if (hosts.empty()) hosts.emplace_back();
+        for (std::string& host : hosts)
+            listener.routes.push_back({std::move(host), spec.path, service->row.id});
+    }
+    const bool is_one_for_all = listener.routes.size() == 1 &&
+                                listener.routes.front().host.empty() &&
+                                listener.routes.front().path.empty();
+    if (is_one_for_all) listener.routes.clear();
+}
+
 // On the disk before the edge is asked for it. One that is not parked yet is left out: the edge
 // could not take it.
 void Control::publish_snapshot() {
@@ -256,8 +324,12 @@ void Control::publish_snapshot() {
         listener.kind = is_public ? wire::ListenerKind::Public : wire::ListenerKind::Call;
         listener.service = row.service;
         listener.caller = row.caller;
-        if (!is_public) { name_callers(listener); }
-        snapshot.listeners.push_back(listener);
+        if (is_public) {
+            name_routes(row, listener);
+        } else {
+            name_callers(listener);
+        }
+        snapshot.listeners.push_back(std::move(listener));
     }
     look_up_again();
     const std::string folder = options_.data + "/edge";

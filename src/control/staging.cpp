@@ -190,6 +190,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
         put(service.row);
         give_up_staging(service);
         say({.kind = "service removed", .service = service.row.name, .text = "by up --prune"});
+        resume(id, "it is removed");
     }
     const std::int64_t revision = ++world_.revision;
     model::ManifestRow row{revision, asked.folder, asked.text, env_.clock.wall()};

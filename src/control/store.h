@@ -30,10 +30,13 @@ struct RemoveListener {
 struct RemoveManifest {
     std::int64_t revision = 0;
 };
+struct RemovePause {
+    std::uint32_t service = 0;
+};
 using Change =
     std::variant<model::ManifestRow, model::ServiceRow, model::ReleaseRow, model::SlotRow,
                  model::IntentRow, model::ListenerRow, model::TimelineRow, model::NumberRow,
-                 RemoveIntent, RemoveListener, RemoveManifest>;
+                 model::PauseRow, RemoveIntent, RemoveListener, RemoveManifest, RemovePause>;
 using Batch = std::vector<Change>;
 
 // All rows but the timeline, each kind in the order of its key.
@@ -45,6 +48,7 @@ struct Stored {
     std::vector<model::IntentRow> intents;
     std::vector<model::ListenerRow> listeners;
     std::vector<model::NumberRow> numbers;
+    std::vector<model::PauseRow> pauses;
     std::int64_t timeline_last = 0;  // Sequence of its newest row.
 };
 

@@ -27,6 +27,10 @@ CREATE TABLE timeline(sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind 
 CREATE INDEX timeline_of_service ON timeline(service, sequence);
 CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )",
+    R"(
+CREATE TABLE pauses(service INTEGER PRIMARY KEY, is_on INTEGER NOT NULL, since INTEGER NOT NULL,
+    limit_ns INTEGER NOT NULL, author TEXT NOT NULL) STRICT;
+)",
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kSchemaSteps) / sizeof(kSchemaSteps[0]));
 

@@ -83,6 +83,15 @@ struct TableOf<model::NumberRow> {
     static constexpr std::tuple kMembers{&Row::name, &Row::value};
 };
 template <>
+struct TableOf<model::PauseRow> {
+    using Row = model::PauseRow;
+    static constexpr const char* kName = "pauses";
+    static constexpr const char* kKey = "service";
+    static constexpr const char* kColumns = "service, is_on, since, limit_ns, author";
+    static constexpr std::tuple kMembers{&Row::service, &Row::is_on, &Row::since, &Row::limit_ns,
+                                         &Row::author};
+};
+template <>
 struct TableOf<RemoveIntent> {
     static constexpr const char* kWrite = "DELETE FROM intents WHERE slot = ? AND generation = ?";
     static constexpr std::tuple kMembers{&RemoveIntent::slot, &RemoveIntent::generation};
@@ -96,6 +105,11 @@ template <>
 struct TableOf<RemoveManifest> {
     static constexpr const char* kWrite = "DELETE FROM manifests WHERE revision = ?";
     static constexpr std::tuple kMembers{&RemoveManifest::revision};
+};
+template <>
+struct TableOf<RemovePause> {
+    static constexpr const char* kWrite = "DELETE FROM pauses WHERE service = ?";
+    static constexpr std::tuple kMembers{&RemovePause::service};
 };
 
 }  // namespace thole::control

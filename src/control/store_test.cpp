@@ -102,7 +102,8 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     const model::IntentRow intent{9, 12, "replaced"};
     const model::ListenerRow listener{1, 7, 0xffffffff, 0x7f000001, 65535};
     const model::NumberRow number{"epoch", -5};
-    commit({manifest, service, release, slot, intent, listener, number, said(4, "web")});
+    const model::PauseRow pause{7, false, WallTime(9ns), 30'000'000'000, "root"};
+    commit({manifest, service, release, slot, intent, listener, number, pause, said(4, "web")});
     const Stored stored = open();
     EXPECT_EQ(stored.manifests, std::vector{manifest});
     EXPECT_EQ(stored.services, std::vector{service});
@@ -111,8 +112,22 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     EXPECT_EQ(stored.intents, std::vector{intent});
     EXPECT_EQ(stored.listeners, std::vector{listener});
     EXPECT_EQ(stored.numbers, std::vector{number});
+    EXPECT_EQ(stored.pauses, std::vector{pause});
     EXPECT_EQ(stored.timeline_last, 4);
     EXPECT_EQ(timeline({}), std::vector{said(4, "web")});
+    commit({RemovePause{7}, RemovePause{8}});
+    EXPECT_TRUE(open().pauses.empty());
+}
+
+TEST_F(StoreTest, AFileOfTheFirstVersionIsTakenOnWithAllThatItHas) {
+    open();
+    commit({model::SlotRow{2, 1, 8}});
+    store_.reset();
+    with_sqlite("DROP TABLE pauses; PRAGMA user_version = 1");
+    EXPECT_EQ(open().slots, (std::vector<model::SlotRow>{{2, 1, 8}}));
+    const model::PauseRow pause{1, true, WallTime(9ns), 0, "uid 1000"};
+    commit({pause});
+    EXPECT_EQ(open().pauses, std::vector{pause});
 }
 
 TEST_F(StoreTest, ARowReplacesItsOlderSelfAndARemovedOneIsGone) {
@@ -243,7 +258,7 @@ TEST_F(StoreTest, AFileOfANewerTholeIsLeftAlone) {
     const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
     ASSERT_FALSE(opened.ok());
     EXPECT_EQ(opened.error().message,
-              path_ + ": version 99, made by a newer thole; this one knows up to 1");
+              path_ + ": version 99, made by a newer thole; this one knows up to 2");
     EXPECT_NE(opened.error().hint.find("newer"), std::string::npos);
     EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
 }

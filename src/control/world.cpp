@@ -192,6 +192,7 @@ Result<std::vector<std::string>> fill(World& world, Stored stored) {
     for (const model::SlotRow& row : stored.slots) world.slots[row.slot].row = row;
     for (const model::IntentRow& row : stored.intents) world.intents[row.slot] = row;
     for (const model::ListenerRow& row : stored.listeners) world.listeners[row.id] = row;
+    for (const model::PauseRow& row : stored.pauses) world.pauses[row.service].row = row;
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "listener") world.listener_last = static_cast<std::uint32_t>(row.value);
         if (row.name == "is_down") world.is_down = row.value != 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/edge_totals.h"
+#include "control/pauses.h"
 #include "control/probe.h"
 #include "control/service.h"
 #include "control/store.h"
@@ -17,6 +18,7 @@
 #include "model/records.h"
 #include "recovery/leaving.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/keeper.h"
 
 namespace thole::control {
@@ -93,11 +95,13 @@ struct World {
     std::uint32_t listener_last = 0;    // The newest number of a listener that ever was.
     std::map<std::uint32_t, std::int32_t> listener_errors;  // errno of those not parked.
     std::map<std::uint32_t, wire::RoleState> roles;
+    std::map<std::uint32_t, Pause> pauses;         // By service.
     std::map<std::uint32_t, std::int64_t> staged;  // Up to which revision, by service.
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
     EdgeTotals edge_totals;
+    std::vector<wire::FaultState> faults;  // As the edge tells, also those that are over; by id.
     std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
     bool is_down = false;                                      // `thole down` was said.
 };

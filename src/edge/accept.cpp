@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "edge/tags.h"
 #include "edge/worker.h"
@@ -37,6 +38,11 @@ std::uint32_t taker_of_next(const Runtime& runtime, std::uint32_t own, std::int6
     return hands_on ? least : own;
 }
 
+bool is_there(const Segment& segment, ServiceAt to) {
+    return to.place < kServicesMax && segment.services[to.place].is_used != 0 &&
+           segment.services[to.place].id == to.id;
+}
+
 }  // namespace
 
 // Stops watching what the snapshot has dropped before it watches what is new: main closes the
@@ -59,12 +65,13 @@ void Worker::listen_to_all() {
 void Worker::accept_all(std::uint32_t place) {
     if (listening_[place].id == 0) return;
     for (int i = 0; i < kAcceptsMax; ++i) {
+        if (is_over(runtime_.descriptors_fill(), model::kTakeInPercent)) return stop_accepting();
         sockaddr_in peer{};
         socklen_t size = sizeof(peer);
         const int fd = ::accept4(listening_[place].fd, reinterpret_cast<sockaddr*>(&peer), &size,
                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE) refuse_one(listening_[place].fd);
+            if (errno == EMFILE || errno == ENFILE) stop_accepting();
             return;
         }
         if (fd >= static_cast<int>(kDescriptorsMax)) {
@@ -75,16 +82,15 @@ void Worker::accept_all(std::uint32_t place) {
     }
 }
 
-// No descriptor is left: whoever waits is told by a reset at once, and the listener does not wake
-// us for ever.
-void Worker::refuse_one(int listener) {
-    spare_.reset(-1);
-    const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-        set_closing(fd, Closing::Reset);
-        ::close(fd);
+// No descriptor is left for clients: who comes waits in the listener's queue until the next sweep,
+// which makes room; the listener would wake us all the while.
+void Worker::stop_accepting() {
+    runtime_.shortages[number_].is_accepting = false;
+    runtime_.refused(number_, Refusal::Pause);
+    for (Watched& listener : listening_) {
+        if (std::exchange(listener.id, 0) != 0)
+            ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);
     }
-    spare_.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
@@ -92,6 +98,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.is_open = true;
@@ -170,6 +177,21 @@ const ListenerEntry* Worker::listener_of(const Record& client) const {
     return listener.id == client.listener && listener.id != 0 ? &listener : nullptr;
 }
 
+// Who is to answer, as it was found when the request came; before that, whose limits hold. Where
+// that one has gone since and its port is wholly another's now, that other one; else nobody.
+ServiceAt Worker::server_of(const Record& client) const {
+    if (listener_of(client) == nullptr) return {};
+    const ListenerRoutes& of = routes_->of[client.listener_place];
+    if (has_exchange(client)) {
+        const ExchangePair& pair = segment_.exchanges[block_of(client)];
+        const ServiceAt found = pair.halves[commits_of(client) & 1].service;
+        if (is_there(segment_, found)) return found;
+        if (of.count != 0) return {};
+    }
+    const bool is_known = of.listener == client.listener && is_there(segment_, of.usual);
+    return is_known ? of.usual : ServiceAt{};
+}
+
 // Its limits; the usual ones where the snapshot has dropped it.
 const ServiceEntry& Worker::service_of(const Record& client) const {
     static constexpr ServiceEntry kUsual{.id = kNone,
@@ -177,16 +199,17 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
                                          .holds = 0,
                                          .held_requests_max = model::kHeldRequestsMax,
                                          .held_bytes_max = model::kHeldBytesMax,
-                                         .reserved = 0,
+                                         .body_bytes_per_second = model::kBodyBytesPerSecondMin,
                                          .connect_ns = model::kConnectLimit.count(),
                                          .response_head_ns = model::kResponseHeadLimit.count(),
                                          .idle_ns = model::kIdleLimit.count(),
                                          .tunnel_ns = Duration(model::kTunnelLimit).count(),
-                                         .hold_ns = model::kHoldLimit.count()};
-    const ListenerEntry* const listener = listener_of(client);
-    if (listener == nullptr || listener->service_place >= kServicesMax) return kUsual;
-    const ServiceEntry& service = segment_.services[listener->service_place];
-    return service.is_used != 0 ? service : kUsual;
+                                         .hold_ns = model::kHoldLimit.count(),
+                                         .write_stall_ns = model::kWriteStallLimit.count(),
+                                         .body_grace_ns = model::kBodyGrace.count(),
+                                         .body_bytes_max = model::kBodyBytesMax};
+    const std::uint32_t place = server_of(client).place;
+    return place == kNone ? kUsual : segment_.services[place];
 }
 
 }  // namespace thole::edge

@@ -41,8 +41,7 @@ void count_lost(Segment& segment, std::uint32_t fd) {
     const wire::Outcome outcome =
         record.shut == kShutWhole ? outcome_of(now.status) : wire::Outcome::Reset;
     End how{outcome, now_ns(), request_head_of(segment, now)};
-    const ListenerEntry& listener = segment.listeners[now.listener_place % kListenersMax];
-    if (listener.id == now.listener) how.service = listener.service;
+    if (now.service.id != kNone) how.service = now.service.id;
     if (outcome == wire::Outcome::Reset) how.why = "it was lost with the edge that had it";
     Counting(segment.counters[0]).end(at, fd, how, [](Exchange&) {});
 }
@@ -112,6 +111,7 @@ std::uint32_t Adoption::listener_behind(int fd) const {
 
 void Adoption::close(std::uint32_t fd) {
     runtime_.record(fd).kind = Kind::Free;
+    if (runtime_.socket(fd).is_open) runtime_.open.fetch_sub(1, std::memory_order_relaxed);
     runtime_.socket(fd) = Socket{};
     ::close(static_cast<int>(fd));
 }
@@ -142,11 +142,12 @@ void Adoption::look_at(int fd) {
     const std::optional<Positions> at = positions_of(fd, opened, our_end);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
+    socket.is_open = true;
     if (at) {
         socket.in = at->in;
         socket.out = at->out;
         socket.is_connecting = at->is_connecting;
-        socket.is_open = true;
         return;
     }
     const bool may_be_replayed = record.kind == Kind::Busy && our_end == OurEnd::Open;
@@ -157,7 +158,7 @@ void Adoption::look_at(int fd) {
         return;
     }
     socket.out = *written;
-    socket.is_broken = socket.is_open = true;
+    socket.is_broken = true;
 }
 
 // Its instance has reset the connection, or refused it, and nobody has looked yet: what that makes
@@ -290,10 +291,10 @@ void Adoption::give_blocks() {
     while (used > 0 && !exchanges_[used - 1]) --used;
     for (std::uint32_t worker = 0; worker < kWorkers; ++worker) {
         Blocks free;
-        for (std::uint32_t i = worker; i < kRings; i += kWorkers) {
+        for (std::uint32_t i = worker; i < runtime_.room.rings; i += kWorkers, ++free.rings_total) {
             if (!rings_[i]) free.rings.push_back(i);
         }
-        for (std::uint32_t i = worker; i < kHeads; i += kWorkers) {
+        for (std::uint32_t i = worker; i < runtime_.room.heads; i += kWorkers, ++free.heads_total) {
             if (!heads_[i]) free.heads.push_back(i);
         }
         std::uint32_t block = worker;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "edge/worker.h"
 
@@ -17,6 +18,14 @@ namespace {
 constexpr int kTriesMax = 4;  // In one go; then a moment later again.
 
 }  // namespace
+
+bool Held::take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max) {
+    std::uint64_t now = all_.load();
+    do {
+        if (now / kOne >= requests_max || now % kOne + bytes > bytes_max) return false;
+    } while (!all_.compare_exchange_weak(now, now + kOne + bytes));
+    return true;
+}
 
 // The idle connection that was used last, if a request may go out on it.
 std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
@@ -71,6 +80,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     }
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
+    runtime_.open.fetch_add(1, std::memory_order_relaxed);
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.owner = number_;
@@ -82,49 +92,92 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     return number;
 }
 
+// The last one stands for a service that was not there when the table was applied last.
+ServiceTraffic& Worker::traffic_of(std::uint32_t place) {
+    return traffic_[std::min<std::size_t>(place, traffic_.size() - 1)];
+}
+
+// Between two attempts there is a pause.
+bool Worker::is_due(std::uint32_t fd) {
+    const std::int64_t due_ns = exchange(fd).due_ns;
+    if (due_ns <= now_ns_) return true;
+    alarms_.set(fd, runtime_.socket(fd).alarm_ns, due_ns);
+    return false;
+}
+
+// From here on an instance works for it; release() is its end.
+void Worker::take_on(std::uint32_t fd) {
+    const Exchange& now = exchange(fd);
+    Socket& upstream = runtime_.socket(now.upstream);
+    EndpointState& endpoint = endpoints_.at(now.slot);
+    ++endpoint.load;
+    endpoint.latency.began(now_ns_);
+    upstream.is_awaited = true;
+    counting_.attached({now.slot, now.generation});
+    upstream.service = now.service.place;
+    upstream.is_retry = (now.flags & kRetried) != 0;
+    ServiceTraffic& traffic = traffic_of(upstream.service);
+    ++traffic.in_flight;
+    if (upstream.is_retry) ++traffic.retries;
+}
+
+// A connection to an instance that serves; kNone where there is none now.
+std::uint32_t Worker::find_upstream(const Exchange& now, const ServiceAt& service) {
+    // Each attempt at another endpoint, where there is one.
+    Avoided avoided;
+    if (now.attempts > 0) avoided = {now.slot, now.slot_before};
+    std::uint32_t upstream = kNone;
+    for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
+        std::uint32_t slot = endpoints_.pick(service, avoided, now_ns_, random_);
+        if (slot == kNone)
+            slot = endpoints_.pick(service, {.last = avoided.last}, now_ns_, random_);
+        if (slot == kNone) slot = endpoints_.pick(service, {}, now_ns_, random_);
+        if (slot == kNone) return kNone;
+        if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
+        if (upstream == kNone) upstream = connect_to(slot, service.id);
+    }
+    return upstream;
+}
+
 // False where the request has to wait for an endpoint.
 bool Worker::attach(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    const ListenerEntry* const listener = listener_of(at.record);
-    if (listener == nullptr) return false;
-    const ServiceAt service{listener->service, listener->service_place};
+    const ServiceAt service = server_of(at.record);
+    if (service.place == kNone) return false;
     // Where one or the other can always be tried it never waits in between; the tries are its wait.
     // After the first one it may go elsewhere, however long that was.
     if (now.held_us > 0 && now_ns_ - now.attached_ns > service_of(at.record).hold_ns) {
         answer(fd, kTooLate);
         return true;
     }
-    // Each attempt at another endpoint, where there is one.
-    Avoided avoided;
-    if (now.attempts > 0) avoided = {now.slot, now.slot_before};
-    std::uint32_t slot = kNone;
-    std::uint32_t upstream = kNone;
-    for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
-        slot = endpoints_.pick(service, avoided, now_ns_, random_);
-        if (slot == kNone)
-            slot = endpoints_.pick(service, {.last = avoided.last}, now_ns_, random_);
-        if (slot == kNone) slot = endpoints_.pick(service, {}, now_ns_, random_);
-        if (slot == kNone) return false;
-        if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
-        if (upstream == kNone) upstream = connect_to(slot, service.id);
+    ServiceTraffic& traffic = traffic_of(service.place);
+    if (traffic.service != service.id) {
+        traffic = {};
+        traffic.service = service.id;
     }
+    if (now.attempts == 0 && now.deadline_ns != 0 &&
+        !can_finish(now.deadline_ns - now_ns_, traffic.usual.half(), random_)) {
+        answer(fd, {504, wire::Outcome::TimedOut, "too little time is left for an answer"});
+        return true;
+    }
+    const std::uint32_t upstream = find_upstream(now, service);
     if (upstream == kNone) return false;
     unhold(fd);
     Socket& socket = runtime_.socket(upstream);
     socket.other = fd;
     socket.since_ns = now_ns_;
-    const wire::SlotRef endpoint{slot, runtime_.record(upstream).generation};
-    EndpointState& state = endpoints_.at(slot);
-    ++state.load;
-    counting_.attached(endpoint);
+    const wire::SlotRef endpoint{runtime_.record(upstream).slot,
+                                 runtime_.record(upstream).generation};
+    const EndpointState& state = endpoints_.at(endpoint.slot);
     // As it was applied here: main may be writing the next instance into the slot. Where it is that
     // next one already, main waits for us, and writes nothing.
     const std::uint32_t release = state.generation == endpoint.generation
                                       ? state.release
-                                      : segment_.endpoints[slot].release.load();
+                                      : segment_.endpoints[endpoint.slot].release.load();
     // One that refused took no part in it.
     const bool was_refused = now.attempts > 0 && now_ns_ < endpoints_.at(now.slot).refused_until_ns;
+    write_attempt(now);
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Attached;
         if (!was_refused) next.slot_before = next.attempts > 0 ? next.slot : kNone;
@@ -141,7 +194,9 @@ bool Worker::attach(std::uint32_t fd) {
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
+    take_on(fd);
     const Exchange& then = current(at);
+    if (then.attempts == 1) traffic.budget.request(now_ns_);
     if (then.attempts > 1 || (then.flags & kHeld) != 0) counting_.waited(now_ns_ - then.begun_ns);
     return true;
 }
@@ -153,24 +208,23 @@ bool Worker::hold(std::uint32_t fd) {
     if (socket.is_held) return false;
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    const ListenerEntry* const listener = listener_of(at.record);
-    if (listener == nullptr) {
+    const ServiceAt service = server_of(at.record);
+    if (service.place == kNone) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
-    const ServiceEntry& limits = service_of(at.record);
-    Held& held = runtime_.held[listener->service_place % kServicesMax];
-    socket.is_held = true;
-    socket.held_service = listener->service_place % kServicesMax;
+    const ServiceEntry& limits = segment_.services[service.place];
+    Held& held = runtime_.held[service.place];
     socket.held_bytes =
         now.request.head_bytes + static_cast<std::uint32_t>(socket.in - now.in_start);
-    const std::uint32_t requests = held.requests.fetch_add(1) + 1;
-    const std::uint32_t bytes = held.bytes.fetch_add(socket.held_bytes) + socket.held_bytes;
-    if (requests > limits.held_requests_max || bytes > limits.held_bytes_max) {
+    if (!held.take(socket.held_bytes, limits.held_requests_max, limits.held_bytes_max)) {
         answer(fd, {503, wire::Outcome::Overloaded,
                     "too many requests wait for an instance of this service"});
         return true;
     }
+    socket.is_held = true;
+    socket.service = service.place;
+    socket.held_as = ++holds_;
     held_.push_back(fd);
     if ((now.flags & kHeld) != 0) return false;
     counting_.held();
@@ -182,9 +236,30 @@ void Worker::unhold(std::uint32_t fd) {
     Socket& socket = runtime_.socket(fd);
     if (!socket.is_held) return;
     socket.is_held = false;
-    Held& held = runtime_.held[socket.held_service];
-    held.requests.fetch_sub(1);
-    held.bytes.fetch_sub(socket.held_bytes);
+    runtime_.held[socket.service].give_back(socket.held_bytes);
+}
+
+// Before whatever else is to be looked at, and whose time is over first goes first: that is who
+// came first, but for those with a deadline of their own. Among those of one turn the order in
+// which they came decides.
+void Worker::look_at_held() {
+    std::erase_if(held_, [this](std::uint32_t fd) {
+        return !is_own_client(fd) || !runtime_.socket(fd).is_held;
+    });
+    const auto place_of = [this](std::uint32_t fd) {
+        const Exchange& now = exchange(fd);
+        const std::int64_t over_ns = now.attached_ns + service_of(runtime_.record(fd)).hold_ns;
+        const bool is_sooner = now.deadline_ns != 0 && now.deadline_ns < over_ns;
+        return std::pair(is_sooner ? now.deadline_ns : over_ns, runtime_.socket(fd).held_as);
+    };
+    const auto is_before = [&](std::uint32_t one, std::uint32_t other) {
+        return place_of(one) < place_of(other);
+    };
+    if (!std::is_sorted(held_.begin(), held_.end(), is_before))
+        std::sort(held_.begin(), held_.end(), is_before);
+    // Who waited before on the same connection is listed twice.
+    held_.erase(std::unique(held_.begin(), held_.end()), held_.end());
+    again_.insert(again_.begin(), held_.begin(), held_.end());
 }
 
 // The upstream carries nothing any more.
@@ -194,6 +269,11 @@ void Worker::release(std::uint32_t upstream) {
     if (record.kind != Kind::Busy) return;
     if (load > 0) --load;
     counting_.released({record.slot, record.generation});
+    Socket& socket = runtime_.socket(upstream);
+    if (std::exchange(socket.is_awaited, false)) endpoints_.at(record.slot).latency.left(now_ns_);
+    ServiceTraffic& traffic = traffic_of(socket.service);
+    if (traffic.in_flight > 0) --traffic.in_flight;
+    if (socket.is_retry && traffic.retries > 0) --traffic.retries;
 }
 
 void Worker::put_idle(std::uint32_t upstream) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "edge/counters.h"
+#include "edge/counting.h"
 
 namespace thole::edge {
 namespace {

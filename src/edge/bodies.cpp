@@ -60,11 +60,24 @@ bool Worker::pass_on(std::uint32_t fd, Flow Exchange::*which) {
     return advance_body(fd, which);
 }
 
-// Passes on what has come of the request. False where its chunks are broken.
-bool Worker::pass_request(std::uint32_t fd) {
+// Passes on what has come of the request. What says no length is measured on its way, as it is
+// passed on: its chunks' sizes count, too. Nothing of it goes beyond the limit, so that its
+// instance never takes it for whole.
+BodyPassed Worker::pass_request(std::uint32_t fd) {
     const Exchange& now = exchange(fd);
-    receive(fd, forwarded(now.request, runtime_.socket(now.upstream).out));
-    return pass_on(fd, &Exchange::request);
+    const Socket& upstream = runtime_.socket(now.upstream);
+    receive(fd, forwarded(now.request, upstream.out));
+    if (const std::uint64_t most = service_of(runtime_.record(fd)).body_bytes_max;
+        most != 0 && now.request.framing == Framing::Chunked) {
+        if (!advance_body(fd, &Exchange::request)) return BodyPassed::Malformed;
+        const Flow& flow = exchange(fd).request;
+        const std::uint64_t begin = flow.out_start + flow.head_bytes;
+        const std::uint64_t passed = upstream.out > begin ? upstream.out - begin : 0;
+        const std::uint64_t next =
+            limit_of(flow, runtime_.socket(fd).in) - forwarded(flow, upstream.out);
+        if (passed + next > most) return BodyPassed::TooLarge;
+    }
+    return pass_on(fd, &Exchange::request) ? BodyPassed::Well : BodyPassed::Malformed;
 }
 
 }  // namespace thole::edge

@@ -73,12 +73,17 @@ void ControlLink::turn() {
                        {access_.descriptor(), POLLIN, 0}};
     ::poll(waits, 6, kTurnMs);
     tick();
+    refresh_leases(runtime_.segment.leases, now_ns());
     if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
     if (waits[4].revents != 0) hear_disk();
     access_.turn();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
+    if (judging_.judge_all(now_ns())) {
+        publish();
+        report();
+    }
     if (now_ns() - reported_ns_ >= kReportNs) report();
 }
 
@@ -169,6 +174,10 @@ void ControlLink::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::WhyRequest>(frame->body))
                 return tell_why(*request);
             return drop();
+        case wire::EdgeMessage::Fault:
+            if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
+                return inject(*request);
+            return drop();
         default: return drop();
     }
 }
@@ -203,11 +212,17 @@ void ControlLink::report(Patience patience) {
                                  [this](const std::string& frame) { return try_send(frame); });
 }
 
-// Publishes what stands in the segment and waits until no worker goes by what stood there before.
-void ControlLink::wait_for_workers() {
+// What stands in the segment counts from each worker's next turn on.
+std::uint64_t ControlLink::publish() {
     const std::uint64_t sequence = runtime_.table_sequence.fetch_add(1) + 1;
+    for (const std::unique_ptr<Worker>& worker : runtime_.workers) worker->wake();
+    return sequence;
+}
+
+// Publishes it and waits until no worker goes by what stood there before.
+void ControlLink::wait_for_workers() {
+    const std::uint64_t sequence = publish();
     for (const std::unique_ptr<Worker>& worker : runtime_.workers) {
-        worker->wake();
         while (worker->applied() != sequence) ::poll(nullptr, 0, 1);
     }
 }
@@ -241,9 +256,9 @@ void ControlLink::hear_disk() {
         return disk_.name_current(next_->version);
     }
     if (done.ok() || runtime_.segment.snapshot_version == 0) {
-        put_snapshot(runtime_.segment, *next_);
+        put_snapshot(runtime_.segment, *next_, held_);
         wait_for_workers();
-        close_dropped_listeners(runtime_.segment);
+        drop_what_is_left(runtime_.segment, *next_);
     }
     end_activation(done);
 }
@@ -266,7 +281,7 @@ void ControlLink::activate_last() {
     if (runtime_.segment.snapshot_version != 0) return;
     Result<NextSnapshot> last = read_last_snapshot(runtime_.segment, folders_);
     if (!last.ok()) return;
-    put_snapshot(runtime_.segment, *last);
+    put_snapshot(runtime_.segment, *last, held_);
     wait_for_workers();
 }
 
@@ -278,7 +293,13 @@ void ControlLink::hold(const wire::HoldRequest& request) {
         if (entry.is_used == 0 || entry.id != request.service) continue;
         entry.holds = answer.on = request.on != 0 ? 1 : 0;
     }
+    if (request.on != 0) {
+        held_.insert(request.service);
+    } else {
+        held_.erase(request.service);
+    }
     wait_for_workers();
+    report(Patience::UntilSent);  // What is under way by now is all that will be.
     send(wire::EdgeMessage::HoldApplied, answer);
 }
 
@@ -301,6 +322,30 @@ void ControlLink::tell_why(const wire::WhyRequest& request) {
     send_frame(find_requests(runtime_, request));
 }
 
+void ControlLink::inject(const wire::FaultRequest& request) {
+    wire::FaultApplied answer{request.sequence, request.terms.id, 0, {}};
+    Leases& leases = runtime_.segment.leases;
+    const Result<std::uint32_t> place = admit_lease(leases, request.terms, now_ns());
+    if (!place.ok()) {
+        answer.error = place.error().code == Code::Overload ? ENOSPC : EINVAL;
+        std::strncpy(answer.reason, place.error().message.c_str(), sizeof(answer.reason) - 1);
+    } else if (*place != kNoLease) {
+        forget_fault(*place);
+        put_lease(leases, *place, request.terms, now_ns());
+    }
+    wait_for_workers();
+    report(Patience::UntilSent);
+    send(wire::EdgeMessage::FaultApplied, answer);
+}
+
+// Once this returns no worker reads what stood there, nor counts it.
+void ControlLink::forget_fault(std::uint32_t place) {
+    forget_lease(runtime_.segment.leases, place);
+    wait_for_workers();
+    for (WorkerCounters& counters : runtime_.segment.counters)
+        counters.leases[place].matched = counters.leases[place].hurt = 0;
+}
+
 void ControlLink::change_endpoints(std::string_view body) {
     wire::EndpointsHeader header{};
     if (body.size() < sizeof(header)) return drop();
@@ -315,6 +360,12 @@ void ControlLink::change_endpoints(std::string_view body) {
         if (change.at.slot >= wire::kSlotsMax) return drop();
         named[change.at.slot] = true;
         EndpointEntry& entry = segment.endpoints[change.at.slot];
+        // Our own bit stays as long as it is the same instance; what control says of it is
+        // control's.
+        const bool is_same =
+            entry.generation == change.at.generation && (entry.bits & wire::kBitGone) == 0;
+        const std::uint32_t ours = is_same ? entry.bits & wire::kBitEdge : 0;
+        const bool has_served = is_same && (entry.bits & ~std::uint32_t{wire::kBitEdge}) == 0;
         // Out first, in last: at no instant does a half-written entry serve.
         entry.bits = wire::kBitGone;
         entry.service = change.service;
@@ -322,7 +373,10 @@ void ControlLink::change_endpoints(std::string_view body) {
         entry.address = change.address;
         entry.port = change.port;
         entry.generation = change.at.generation;
-        entry.bits = change.bits;
+        // A service's first ones all begin at once: then it makes no difference.
+        if (!has_served) entry.since_ns = now_ns();
+        entry.is_suspect = 0;
+        entry.bits = (change.bits & ~std::uint32_t{wire::kBitEdge}) | ours;
     }
     for (std::uint32_t slot = 0; header.full != 0 && slot < wire::kSlotsMax; ++slot) {
         if (!named[slot]) segment.endpoints[slot].bits = wire::kBitGone;

@@ -5,12 +5,14 @@
 
 #include <deque>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "edge/access_log.h"
 #include "edge/disk_thread.h"
 #include "edge/holder.h"
+#include "edge/judging.h"
 #include "edge/keeper_link.h"
 #include "edge/reports.h"
 #include "edge/route_reports.h"
@@ -19,6 +21,7 @@
 #include "edge/ticks.h"
 #include "os/fd.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/slots.h"
 
 namespace thole::edge {
@@ -28,6 +31,7 @@ public:
     ControlLink(Runtime& runtime, EdgeFolders folders, const Ticks& ticks, Holder& holder)
         : runtime_(runtime),
           reports_(runtime),
+          judging_(runtime),
           route_reports_(runtime.segment),
           folders_(std::move(folders)),
           ticks_(ticks),
@@ -64,6 +68,9 @@ private:
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
     void tell_why(const wire::WhyRequest& request);
+    void inject(const wire::FaultRequest& request);
+    void forget_fault(std::uint32_t place);
+    std::uint64_t publish();
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };
@@ -76,6 +83,7 @@ private:
 
     Runtime& runtime_;
     Reports reports_;
+    Judging judging_;
     RouteReports route_reports_;
     EdgeFolders folders_;
     const Ticks& ticks_;
@@ -90,6 +98,7 @@ private:
     std::optional<wire::SnapshotRequest> activating_;
     bool is_answer_wanted_ = false;     // By this link.
     std::optional<NextSnapshot> next_;  // Once it was read.
+    std::set<std::uint32_t> held_;      // Services, those that no snapshot names yet among them.
     std::int64_t reported_ns_ = 0;
     std::uint64_t sequence_ = 0;
 };

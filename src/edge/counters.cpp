@@ -1,4 +1,4 @@
-#include "edge/counters.h"
+#include "edge/counting.h"
 
 #include <algorithm>
 #include <cstring>
@@ -14,15 +14,15 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t more) {
 
 bool has_latency(const Exchange& exchange, wire::Outcome outcome) {
     return outcome <= wire::Outcome::ServerError && exchange.phase != Phase::Tunnel &&
-           (exchange.flags & kEventStream) == 0;
+           (exchange.flags & kEventStream) == 0 && exchange.fault == 0;
 }
 
 // Whether control is to hear of this one by its id.
 bool is_broken(const Exchange& exchange, wire::Outcome outcome) {
     switch (outcome) {
         case wire::Outcome::Reset:
-        case wire::Outcome::TimedOut:
         case wire::Outcome::Cut: return true;
+        case wire::Outcome::TimedOut: return exchange.phase != Phase::Ready;
         case wire::Outcome::Informational:
         case wire::Outcome::Success:
         case wire::Outcome::Redirect:
@@ -31,6 +31,7 @@ bool is_broken(const Exchange& exchange, wire::Outcome outcome) {
         case wire::Outcome::ConnectFailed:
         case wire::Outcome::Overloaded:
         case wire::Outcome::Refused:
+        case wire::Outcome::Injected:
         case wire::Outcome::Count_: return false;
         // It may have been executed, and nobody was told.
         case wire::Outcome::ClientGone: return exchange.phase == Phase::Attached;
@@ -58,6 +59,9 @@ EndpointCounters* Counting::find(wire::SlotRef at) {
     counters.in_flight.store(0, kRelaxed);
     for (std::atomic<std::uint64_t>& count : counters.outcomes) count.store(0, kRelaxed);
     counters.replayed.store(0, kRelaxed);
+    counters.tries_good.store(0, kRelaxed);
+    counters.tries_failed.store(0, kRelaxed);
+    counters.tries_late.store(0, kRelaxed);
     counters.latency_sum_ns.store(0, kRelaxed);
     for (std::atomic<std::uint64_t>& count : memory_.latencies[at.slot][at.generation & 1].counts)
         count.store(0, kRelaxed);
@@ -130,6 +134,15 @@ void Counting::take_route(std::uint32_t place, const Exchange& exchange) {
 void Counting::attached(wire::SlotRef at) {
     if (EndpointCounters* const counters = find(at); counters != nullptr)
         counters->in_flight.store(counters->in_flight.load(kRelaxed) + 1, kRelaxed);
+}
+
+void Counting::tried(wire::SlotRef at, Try how) {
+    EndpointCounters* const counters = find(at);
+    if (counters == nullptr) return;
+    add(how == Try::Good     ? counters->tries_good
+        : how == Try::Failed ? counters->tries_failed
+                             : counters->tries_late,
+        1);
 }
 
 void Counting::released(wire::SlotRef at) {

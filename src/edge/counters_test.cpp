@@ -1,5 +1,5 @@
 // Counts that are exact although whoever counts may be killed between any two stores.
-#include "edge/counters.h"
+#include "edge/counting.h"
 
 #include <gtest/gtest.h>
 

@@ -23,13 +23,16 @@
 #include "edge/holder.h"
 #include "edge/keeper_link.h"
 #include "edge/lineage.h"
+#include "edge/memory_limit.h"
 #include "edge/ticks.h"
 #include "edge/worker.h"
+#include "os/linux_files.h"
 
 namespace thole::edge {
 namespace {
 
 constexpr int kControlListener = 3;
+constexpr std::size_t kProcTextMax = 1024 * 1024;
 
 Result<Segment*> map_segment(int fd) {
     void* const at = ::mmap(nullptr, sizeof(Segment), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -85,11 +88,12 @@ struct Life {
     EdgeOptions options;
     Ticks ticks;
     std::uint32_t lineage;
+    Room room;
 };
 
 // All that this process has besides the segment.
 struct Serving {
-    explicit Serving(Segment& segment) : runtime(segment) {}
+    Serving(Segment& segment, Room room) : runtime(segment, room) {}
     Runtime runtime;
     std::optional<Holder> holder;
     std::optional<ControlLink> control;
@@ -110,7 +114,7 @@ struct Serving {
 
 // Serves as this process, whatever was before it. The holder must be cloned already.
 [[noreturn]] void serve(const Life& life, int own_pidfd, std::uint32_t holder_pid) {
-    auto* const serving = new Serving(*life.segment);
+    auto* const serving = new Serving(*life.segment, life.room);
     Runtime& runtime = serving->runtime;
     for (std::uint32_t i = 0; i < kWorkers; ++i)
         runtime.workers.push_back(std::make_unique<Worker>(runtime, i));
@@ -162,6 +166,15 @@ void prepare_descriptors() {
     if (high >= 0) ::close(high);
 }
 
+std::optional<std::uint64_t> memory_max(const EdgeOptions& options) {
+    os::LinuxFiles files;
+    const std::optional<std::uint64_t> limit = memory_limit([&files](const std::string& path) {
+        return files.read(path, kProcTextMax).value_or(std::string());
+    });
+    if (options.memory_max == 0) return limit;
+    return std::min(options.memory_max, limit.value_or(options.memory_max));
+}
+
 }  // namespace
 
 // Returns only where nothing could be begun.
@@ -178,7 +191,8 @@ Status run_edge(const EdgeOptions& options) {
     }
     segment->control_listener = kControlListener;
     end_lineage_when_told(*segment);
-    live({segment, options, Ticks(options.run_folder), segment->lineage.load()});
+    live({segment, options, Ticks(options.run_folder), segment->lineage.load(),
+          room_in(memory_max(options))});
 }
 
 }  // namespace thole::edge

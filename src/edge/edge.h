@@ -2,6 +2,7 @@
 // error.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -11,6 +12,8 @@ namespace thole::edge {
 struct EdgeOptions {
     std::string run_folder;
     std::string data_folder;
+    // Bytes of memory that it and its buffers may take; less where its cgroup says so. 0: any.
+    std::uint64_t memory_max = 0;
 };
 
 // Descriptor 3 is the listening socket for control.

@@ -5,6 +5,8 @@ namespace {
 
 // An endpoint that refused a connection is passed over for so long: a restart takes longer.
 constexpr std::int64_t kRefusedNs = 100'000'000;
+// Load of an instance that is known to be bad and cannot be left out counts so many times.
+constexpr std::uint32_t kSuspectTimes = 4;
 // Idle connections to one endpoint for which no request has to allocate; more are rare, and
 // doubled.
 constexpr std::size_t kIdleAtFirst = 128;
@@ -32,7 +34,7 @@ void Endpoints::apply() {
             // Another instance: what was learned of the one before says nothing.
             state.generation = entry.generation;
             state.keep_alive = {};
-            state.latency_us = 0;
+            state.latency = {};
             state.refused_until_ns = 0;
         }
         if (serves) state.idle.reserve(kIdleAtFirst);
@@ -49,7 +51,12 @@ std::uint32_t Endpoints::pick(const ServiceAt& service, const Avoided& avoided, 
         if (entry.service != service.id || entry.bits != 0) continue;
         if (slot == avoided.last || slot == avoided.before) continue;
         if (now_ns < slots_[slot].refused_until_ns) continue;
-        candidates_.push_back({slot, slots_[slot].load, slots_[slot].latency_us});
+        const EndpointState& state = slots_[slot];
+        candidates_.push_back({.slot = slot,
+                               .in_flight = state.load,
+                               .latency_us = state.latency.us(now_ns),
+                               .weight = slow_start_weight(now_ns, entry.since_ns),
+                               .penalty = entry.is_suspect != 0 ? kSuspectTimes : 1});
     }
     if (candidates_.empty()) return kNone;
     return candidates_[choose(candidates_, random)].slot;

@@ -18,20 +18,14 @@ struct Avoided {
     std::uint32_t before = kNone;
 };
 
-// A service, and where it stands in the table.
-struct ServiceAt {
-    std::uint32_t id = kNone;
-    std::uint32_t place = kNone;
-};
-
 // What one worker knows of the endpoint in a slot.
 struct EndpointState {
     std::uint32_t generation = 0;
     std::uint32_t release = 0;
     std::vector<std::uint32_t> idle;  // Its connections that carry nothing; the last one came last.
     LearnedKeepAlive keep_alive;
-    std::uint32_t load = 0;             // Requests in flight of this worker.
-    std::uint32_t latency_us = 0;       // Moving average.
+    std::uint32_t load = 0;  // Requests in flight of this worker.
+    PeakLatency latency;
     std::int64_t refused_until_ns = 0;  // Nobody listened there just now.
 };
 

@@ -1,4 +1,6 @@
 // How exchanges and connections end: by themselves, by a time limit, or because somebody went away.
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -10,6 +12,15 @@ namespace thole::edge {
 namespace {
 
 constexpr std::int64_t kLastsNs = 1'000'000'000;  // Of an answer: longer than most take.
+// Between two sweeps nobody is charged more than this: where we ourselves were stopped.
+constexpr std::int64_t kLookedMaxNs = 200'000'000;
+
+// Bytes that the kernel holds for it and it has not acknowledged.
+std::uint32_t unsent_of(std::uint32_t fd) {
+    int bytes = 0;
+    return ::ioctl(static_cast<int>(fd), SIOCOUTQ, &bytes) == 0 ? static_cast<std::uint32_t>(bytes)
+                                                                : 0;
+}
 
 }  // namespace
 
@@ -17,9 +28,9 @@ constexpr std::int64_t kLastsNs = 1'000'000'000;  // Of an answer: longer than m
 End Worker::end_as(std::uint32_t fd, wire::Outcome outcome) {
     const Exchange& now = exchange(fd);
     const Socket& client = runtime_.socket(fd);
-    const ListenerEntry* const listener = listener_of(runtime_.record(fd));
+    const ServiceAt service = server_of(runtime_.record(fd));
     End how{outcome, now_ns_, {}};
-    how.service = listener != nullptr ? listener->service.load() : 0;
+    how.service = service.place != kNone ? service.id : 0;
     how.address = client.peer;
     how.bytes_in = client.in - now.in_start;
     if (now.phase == Phase::Reading) return how;
@@ -109,7 +120,6 @@ void Worker::linger(std::uint32_t fd) {
 
 // Time limits; ten times a second is near enough for limits of seconds.
 void Worker::sweep() {
-    swept_ns_ = now_ns_;
     take_back();
     for (std::size_t i = clients_.size(); i-- > 0;) sweep_client(clients_[i]);
     std::size_t kept = 0;
@@ -123,15 +133,10 @@ void Worker::sweep() {
         }
     }
     lingering_.resize(kept);
-    // Also those for whom no descriptor or port was left are tried again.
-    kept = 0;
-    for (const std::uint32_t fd : held_) {
-        if (!is_own_client(fd) || !runtime_.socket(fd).is_held) continue;
-        held_[kept++] = fd;
-        again_.push_back(fd);
-    }
-    held_.resize(kept);
+    look_at_held();  // Also those for whom no descriptor or port was left are tried again.
+    shed();
     feed(starved_.size());
+    swept_ns_ = now_ns_;
 }
 
 void Worker::sweep_client(std::uint32_t fd) {
@@ -151,7 +156,10 @@ void Worker::sweep_client(std::uint32_t fd) {
                 // Whole, it waits for room: it is told so, for which there is some, or soon will
                 // be.
                 const Heard heard = parse_request(fd);
-                if (heard == Heard::Nothing) return close_client(fd, wire::Outcome::ClientGone);
+                if (heard == Heard::Nothing) {
+                    runtime_.refused(number_, Refusal::SlowHead);
+                    return close_client(fd, wire::Outcome::ClientGone);
+                }
                 if (heard == Heard::NoRoom && free_.heads.empty()) return;
                 if (heard == Heard::NoRoom)
                     answer(fd, {503, wire::Outcome::Overloaded, "no room for a further request"});
@@ -173,17 +181,31 @@ void Worker::sweep_client(std::uint32_t fd) {
 void Worker::sweep_attached(std::uint32_t fd) {
     const Exchange& now = exchange(fd);
     const ServiceEntry& limits = service_of(runtime_.record(fd));
+    Socket& client = runtime_.socket(fd);
     Socket& upstream = runtime_.socket(now.upstream);
-    const std::int64_t quiet = now_ns_ - std::max(runtime_.socket(fd).since_ns, upstream.since_ns);
+    const std::int64_t quiet = now_ns_ - std::max(client.since_ns, upstream.since_ns);
     if (upstream.is_connecting) {
         if (now_ns_ - upstream.since_ns <= limits.connect_ns) return;
+        tried(fd, Try::Late);
         upstream.is_broken = true;
     } else if (!is_complete(now.request, upstream.out, 0, Source::Open) && upstream.can_write) {
-        // The request's body does not come.
-        if (quiet <= limits.idle_ns) return;
+        // The request's body does not come, or hardly.
+        const bool has_passed_all = forwarded(now.request, upstream.out) == client.in;
+        const Waiting waiting =
+            has_passed_all && !client.can_read ? Waiting::ForClient : Waiting::ForOthers;
+        const BodyPace pace{limits.body_grace_ns, limits.idle_ns, limits.body_bytes_per_second};
+        const std::int64_t since_ns = std::min(now_ns_ - swept_ns_, kLookedMaxNs);
+        const bool is_in_time = keeps_pace(client.body, pace, {client.in, since_ns, waiting});
+        if (is_in_time && quiet <= limits.idle_ns) return;
+        runtime_.refused(number_, Refusal::SlowBody);
         answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
     } else {
-        if (quiet <= limits.response_head_ns) return;
+        const std::int64_t most_ns = limits.response_head_ns;
+        const std::int64_t limit_ns =
+            std::min(most_ns, traffic_of(upstream.service).usual.try_limit_ns(now_ns_, most_ns));
+        if (quiet <= limit_ns || (!retry(fd, {}, Try::Late) && quiet <= most_ns)) return;
+        if (exchange(fd).phase == Phase::Ready) return again_.push_back(fd);
+        tried(fd, Try::Late);
         answer(fd, {504, wire::Outcome::TimedOut, "the service did not answer in time"});
     }
     again_.push_back(fd);
@@ -192,7 +214,7 @@ void Worker::sweep_attached(std::uint32_t fd) {
 // A pause in the middle of an answer, or silence in a tunnel.
 void Worker::sweep_answering(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
-    const Socket& client = runtime_.socket(fd);
+    Socket& client = runtime_.socket(fd);
     const Exchange& before = current(at);
     // What lasts (a tunnel, a stream of events) keeps no room for a head that is passed on.
     const std::uint32_t head = before.response.head;
@@ -206,13 +228,21 @@ void Worker::sweep_answering(std::uint32_t fd) {
     const ServiceEntry& limits = service_of(at.record);
     const bool is_tunnel = now.phase == Phase::Tunnel;
     const bool may_be_silent = is_tunnel || (now.flags & kEventStream) != 0;
+    // Who does not take what is there is the one who is slow, however much its instance says.
+    if (!is_tunnel && !client.can_write) {
+        if (!is_stalled(client.stall, {client.out, now_ns_, limits.write_stall_ns},
+                        [fd] { return unsent_of(fd); }))
+            return;
+        runtime_.refused(number_, Refusal::SlowReader);
+        return close_client(fd, wire::Outcome::ClientGone);
+    }
+    client.stall = Stall{};
     std::int64_t since_ns = client.since_ns;
     if (now.upstream != kNone)
         since_ns = std::max(since_ns, runtime_.socket(now.upstream).since_ns);
     if (now_ns_ - since_ns <= (may_be_silent ? limits.tunnel_ns : limits.idle_ns)) return;
     if (is_tunnel) return close_client(fd, wire::Outcome::Informational);
-    // Who does not take what is there is the one who is slow.
-    close_client(fd, client.can_write ? wire::Outcome::TimedOut : wire::Outcome::ClientGone);
+    close_client(fd, wire::Outcome::TimedOut);
 }
 
 }  // namespace thole::edge

@@ -39,13 +39,6 @@ void set_flow(Flow& flow, const http::MessageHead& head, std::uint64_t in_body) 
     }
 }
 
-bool is_idempotent(std::string_view method) {
-    for (const std::string_view safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
-        if (method == safe) return true;
-    }
-    return false;
-}
-
 bool is_event_stream(const http::ResponseHead& head) {
     const http::Field* const type = head.find("content-type");
     return type != nullptr && http::has_prefix(type->value, "text/event-stream");  // 9110 8.3.1
@@ -56,6 +49,17 @@ std::uint32_t since_us(std::int64_t from_ns, std::int64_t now_ns) {
 }
 
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
+
+// What an instance was asked, as its answer is read by it.
+http::Asked asked_by(const Segment& segment, const Exchange& exchange) {
+    static thread_local http::RequestHead sent;
+    http::Asked asked;
+    asked.method = (exchange.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
+    if ((exchange.flags & kUpgradeAsked) == 0) return asked;
+    http::parse_request_head(request_head_of(segment, exchange), sent);
+    asked.upgrade = sent.upgrade;
+    return asked;
+}
 
 }  // namespace
 
@@ -72,9 +76,12 @@ void Worker::step(std::uint32_t fd) {
             if (!step_between(fd)) return;
             continue;
         }
+        if (exchange(fd).deadline_ns != 0 && is_past_deadline(fd)) continue;
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
-            case Phase::Ready: moved = attach(fd) || hold(fd); break;
+            case Phase::Ready:
+                moved = !faulty_.keeps(fd) && is_due(fd) && (attach(fd) || hold(fd));
+                break;
             case Phase::Attached: moved = step_attached(fd); break;
             case Phase::Answering: moved = step_answering(fd); break;
             case Phase::Tunnel: tunnel(fd); break;
@@ -120,12 +127,36 @@ bool Worker::step_reading(std::uint32_t fd) {
     return moved && client.can_read;
 }
 
+// Why this request is not for anybody, or not now.
+std::optional<Answer> Worker::refusal_of(const Record& client, const http::RequestHead& head,
+                                         const RoutingResult& routed) {
+    // Nothing there, too, where the edge before died while it put it in.
+    if (listener_of(client) == nullptr ||
+        routes_->of[client.listener_place].listener != client.listener)
+        return Answer{503, wire::Outcome::Overloaded, "this address is not served any more"};
+    if (client.caller == Caller::Wrong)
+        return Answer{403, wire::Outcome::Refused, "this port is another service's"};
+    if (routed.routing != Routing::Found) {
+        const std::uint16_t status = routed.routing == Routing::NoRoute ? 404 : 400;
+        return Answer{status, wire::Outcome::Refused, reason_of(routed.routing)};
+    }
+    if (const std::uint64_t most = segment_.services[routed.to.place].body_bytes_max;
+        most != 0 && head.framing == http::Framing::Length && head.length > most) {
+        runtime_.refused(number_, Refusal::BodyTooLarge);
+        return kBodyTooLarge;
+    }
+    if (is_over(free_.rings_fill(), model::kRefusePercent)) {
+        runtime_.refused(number_, Refusal::Overloaded);
+        return Answer{503, wire::Outcome::Overloaded, "too many requests are under way"};
+    }
+    return std::nullopt;
+}
+
 Heard Worker::parse_request(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Record& record = at.record;
     const Exchange& now = current(at);
     const Socket& client = runtime_.socket(fd);
-    const ListenerEntry* const listener = listener_of(record);
     if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
     const http::HeadResult result =
@@ -135,32 +166,32 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
         return Heard::Something;
     }
-    if (listener == nullptr) {
-        answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
+    const ListenerRoutes& of = routes_->of[record.listener_place];
+    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
+    if (const std::optional<Answer> refusal = refusal_of(record, head, routed)) {
+        answer(fd, *refusal);
         return Heard::Something;
     }
-    if (record.caller == Caller::Wrong) {
-        answer(fd, {403, wire::Outcome::Refused, "this port is another service's"});
-        return Heard::Something;
-    }
-    if (free_.heads.size() <= kSpared) {
+    if (free_.heads.size() <= free_.heads_spared()) {
         starve(fd);
         return Heard::NoRoom;
     }
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
-    const wire::RequestId id = id_for(head, *listener);
-    std::uint32_t bytes = 0;
-    const std::uint32_t block = write_request(head, fd, id, bytes);
-    if (block == kNone) {
+    const Asker by = asker_of(fd, head, of);
+    const Wish wish = wish_of(head, by.from);
+    const Written written = write_request(head, by, wish);
+    if (written.block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return Heard::Something;
     }
+    const std::optional<std::int64_t> wished_ns = wish.in_all_ns();
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Ready;
         next.attempts = 0;
         next.upstream = next.slot = kNone;
-        next.id = id;
+        next.service = routed.to;
+        next.id = by.id;
         next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = next.tries = 0;
@@ -168,13 +199,21 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
-            (head.upgrade.empty() ? 0U : kUpgradeAsked);
+            (head.upgrade.empty() ? 0U : kUpgradeAsked) |
+            (wish.retries_itself ? kCallerRetries : 0U);
+        next.due_ns = 0;
+        next.deadline_ns = wished_ns ? deadline_ns(now.begun_ns, wished_ns, kTimeoutMaxNs) : 0;
+        next.timeout_at = written.timeout_at;
+        next.grpc_timeout_at = written.grpc_timeout_at;
+        next.attempt_at = written.attempt_at;
         set_flow(next.request, head, now.in_start + result.bytes);
-        next.request.head = block;
-        next.request.head_bytes = bytes;
+        next.request.head = written.block;
+        next.request.head_bytes = written.bytes;
         next.response = Flow{};
         next.response.head = kNone;
     });
+    runtime_.socket(fd).body = BodyTime{};
+    faulty_.choose(fd, head);
     return Heard::Something;
 }
 
@@ -185,7 +224,11 @@ bool Worker::step_attached(std::uint32_t fd) {
     const Socket& client = runtime_.socket(fd);
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(at).request, upstream.out, 0, Source::Open)) {
-        if (!pass_request(fd)) {
+        if (const BodyPassed passed = pass_request(fd); passed == BodyPassed::TooLarge) {
+            runtime_.refused(number_, Refusal::BodyTooLarge);
+            answer(fd, kBodyTooLarge);
+            return true;
+        } else if (passed == BodyPassed::Malformed) {
             const http::RuleText& rule = http::text_of(current(at).request.body.rule());
             answer(fd, {rule.status, wire::Outcome::Refused, rule.id});
             return true;
@@ -217,27 +260,22 @@ Heard Worker::parse_response(std::uint32_t fd) {
     const Socket& upstream = runtime_.socket(now.upstream);
     const std::uint32_t ring = runtime_.record(now.upstream).ring;
     if (ring == kNone || upstream.in == now.upstream_in_start) return Heard::Nothing;
-    http::Asked asked;
-    asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
-    static thread_local http::RequestHead sent;
-    if ((now.flags & kUpgradeAsked) != 0) {
-        http::parse_request_head({segment_.heads[now.request.head], now.request.head_bytes}, sent);
-        asked.upgrade = sent.upgrade;
-    }
+    const http::Asked asked = asked_by(segment_, now);
     static thread_local http::ResponseHead head;
     const http::HeadResult result =
         http::parse_response_head(text_of(ring, now.upstream_in_start, upstream.in), asked, head);
     if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
+        tried(fd, Try::Failed);
         answer(fd, {502, wire::Outcome::Reset, http::text_of(result.rule).id});
         return Heard::Something;
     }
     const std::uint64_t in_body = now.upstream_in_start + result.bytes;
-    if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {
-        // Not for HTTP/1.0.
+    if (head.status < 200 && head.status != 101 && (now.flags & kHttp10) != 0) {  // Not for 1.0.
         commit(at, [&](Exchange& next) { next.upstream_in_start = in_body; });
         return Heard::Something;
     }
+    if (head.status >= 200 && judge(fd, head)) return Heard::Something;
     // It comes before the whole request was sent: the rest has no use, and would be taken for the
     // next request, by us and by the instance.
     const bool is_early =
@@ -245,10 +283,11 @@ Heard Worker::parse_response(std::uint32_t fd) {
     if (is_early) commit(at, close_both_after);
     // Who speaks HTTP/1.0 reads no chunks: gets their data, and the end of the connection.
     const bool is_unchunked = head.framing == http::Framing::Chunked && (now.flags & kHttp10) != 0;
-    if (is_unchunked) commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
-    std::uint32_t bytes = 0;
-    const std::uint32_t block = write_response(head, current(at), bytes);
-    if (block == kNone) {
+    const bool is_tight = ends_keep_alive(runtime_.descriptors_fill(), free_.rings_fill());
+    if (is_unchunked || (is_tight && head.status >= 200))
+        commit(at, [](Exchange& next) { next.flags &= ~kKeepAlive; });
+    const Written written = write_response(head, current(at));
+    if (written.block == kNone) {
         if (free_.heads.empty()) {
             starve(fd);
             return Heard::NoRoom;
@@ -271,8 +310,8 @@ Heard Worker::parse_response(std::uint32_t fd) {
         next.phase = head.status == 101 ? Phase::Tunnel : Phase::Answering;
         set_flow(next.response, head, in_body);
         if (is_unchunked) next.response.body.leave_out_framing();
-        next.response.head = block;
-        next.response.head_bytes = bytes;
+        next.response.head = written.block;
+        next.response.head_bytes = written.bytes;
         next.response.out_start = out_start;
         if (head.status < 200 && head.status != 101) next.flags |= kInterim;
         if (!head.keep_alive) next.flags |= kUpstreamCloses;
@@ -298,7 +337,7 @@ bool Worker::step_answering(std::uint32_t fd) {
         Socket& upstream = runtime_.socket(up);
         // A request may still be under way while its answer comes.
         if (!is_complete(current(at).request, upstream.out, 0, Source::Open) &&
-            !upstream.is_broken && !upstream.has_ended && !pass_request(fd)) {
+            !upstream.is_broken && !upstream.has_ended && pass_request(fd) != BodyPassed::Well) {
             close_client(fd, wire::Outcome::Refused);
             return false;
         }
@@ -350,11 +389,6 @@ void Worker::finish(std::uint32_t fd) {
         request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
         before.response.framing != Framing::UntilClose && !runtime_.socket(up).has_ended &&
         !runtime_.socket(up).is_broken && runtime_.socket(up).in == before.response.in_end;
-    if (up != kNone) {
-        const auto took_us = static_cast<std::uint32_t>((now_ns_ - before.attached_ns) / 1000);
-        EndpointState& endpoint = endpoints_.at(before.slot);
-        endpoint.latency_us = average_latency(endpoint.latency_us, took_us);
-    }
     const End how = end_as(fd, outcome_of(before.status));
     if (client_stays) {
         next_request(fd, how);

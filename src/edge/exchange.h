@@ -5,13 +5,13 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
 #include "wire/request.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kNone = ~std::uint32_t{0};
 constexpr std::uint64_t kUnknown = ~std::uint64_t{0};
 
 enum class Phase : std::uint32_t {
@@ -67,10 +67,20 @@ struct Exchange {
     std::uint32_t considered;  // Endpoints that might have had the last try.
     std::uint32_t tries;       // That ended without an answer.
     wire::RequestTry ended_tries[wire::kTriesKept];
+    std::uint32_t fault;       // Id of the lease that hurts it (leases.h), or 0.
+    ServiceAt service;         // Who is to answer, from Ready on.
+    std::int64_t due_ns;       // Ready: not attached before.
+    std::int64_t deadline_ns;  // Without an answer until then it is over; 0: no such time.
+    // Where these values stand in the request's rewritten head, so that each attempt writes its
+    // own; 0: nowhere.
+    std::uint16_t timeout_at;
+    std::uint16_t grpc_timeout_at;
+    std::uint16_t attempt_at;
+    std::uint16_t reserved;
     Flow request;
     Flow response;
 };
-static_assert(sizeof(Exchange) <= 320, "each commit copies it");
+static_assert(sizeof(Exchange) <= 384, "each commit copies it");
 
 enum ExchangeFlags : std::uint32_t {
     kIdempotent = 1,   // May be sent again where nothing was passed on (RFC 9110 section 9.2.2).
@@ -81,10 +91,14 @@ enum ExchangeFlags : std::uint32_t {
     kUpgradeAsked = 32,
     kInterim = 64,  // The response under way is 1xx; another follows.
     kUpstreamCloses = 128,
-    kHeld = 256,          // Waited for an endpoint.
-    kCounted = 512,       // Its outcome is in the counters.
-    kEventStream = 1024,  // Silence is allowed for as long as in a tunnel.
-    kFresh = 2048,        // A connection from the pool was dead: not another one of these.
+    kHeld = 256,            // Waited for an endpoint.
+    kCounted = 512,         // Its outcome is in the counters.
+    kEventStream = 1024,    // Silence is allowed for as long as in a tunnel.
+    kFresh = 2048,          // A connection from the pool was dead: not another one of these.
+    kRetried = 4096,        // Sent again for what was answered, or for silence: counts as a retry.
+    kCallerRetries = 8192,  // Its caller was told that we, further out, try again.
+    // Its fault is still to be carried out. Ready; attached_ns is when a wait for it is over.
+    kFaultDue = 16384,
 };
 
 struct ExchangePair {

@@ -5,36 +5,68 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <span>
 
 #include "edge/worker.h"
 #include "http/emit.h"
+#include "http/grammar.h"
 #include "http/trace.h"
+#include "model/defaults.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
+namespace {
+// What is written anew by each attempt, in its width.
+constexpr std::string_view kTimeoutRoom = "        ";
+constexpr std::string_view kGrpcTimeoutRoom = "00000000u";
+constexpr std::string_view kAttemptRoom = "1/3";
+static_assert(kTimeoutRoom.size() == sizeof(TimeoutMs));
+static_assert(kGrpcTimeoutRoom.size() == sizeof(GrpcTimeout));
+static_assert(kAttemptRoom[2] == '0' + model::kAttemptsMax);
+constexpr std::string_view kEndOfHead = "\r\n\r\n";
+constexpr std::string_view kBetweenFields = "\r\n: ";
 
-// The id that a caller inside gave is kept; what comes from outside is replaced.
-wire::RequestId Worker::id_for(const http::RequestHead& head, const ListenerEntry& listener) {
+// Whether all of it can be kept until it is answered, so that it may be sent again.
+bool can_be_kept(const http::RequestHead& head) {
+    return head.framing == http::Framing::None ||
+           (head.framing == http::Framing::Length && head.length <= kRingBytes);
+}
+
+// The id that a caller inside or a trusted proxy gave is kept, where it is one of our form (nginx's
+// $request_id is); all others are replaced.
+std::optional<wire::RequestId> given_id(const http::RequestHead& head) {
     const http::Field* const given = head.find("x-request-id");
-    if (listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call) && given != nullptr &&
-        given->value.size() == 32) {
-        wire::RequestId id{0, 0};
-        bool is_ours = true;
-        for (std::size_t i = 0; i < 32; ++i) {
-            const char c = given->value[i];
-            const int digit = c >= '0' && c <= '9'   ? c - '0'
-                              : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                                     : -1;
-            if (digit < 0) is_ours = false;
-            std::uint64_t& half = i < 16 ? id.high : id.low;
-            half = half << 4 | static_cast<std::uint64_t>(digit & 15);
-        }
-        if (is_ours) return id;
+    if (given == nullptr || given->value.size() != 32) return std::nullopt;
+    wire::RequestId id{0, 0};
+    for (std::size_t i = 0; i < 32; ++i) {
+        const char c = given->value[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0) return std::nullopt;
+        std::uint64_t& half = i < 16 ? id.high : id.low;
+        half = half << 4 | static_cast<std::uint64_t>(digit);
     }
-    return new_id();
+    return id;
+}
+
+}  // namespace
+
+Asker Worker::asker_of(std::uint32_t fd, const http::RequestHead& head, const ListenerRoutes& of) {
+    const ListenerEntry& listener = segment_.listeners[runtime_.record(fd).listener_place];
+    From from = From::Outside;
+    if (listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call)) {
+        from = From::Inside;
+    } else if (of.network_count > 0 &&
+               is_trusted(routes_->table, of,
+                          ntohl(peer_of(static_cast<int>(fd), runtime_.socket(fd))))) {
+        from = From::Proxy;
+    }
+    const std::optional<wire::RequestId> given =
+        from == From::Outside ? std::nullopt : given_id(head);
+    return {fd, from, given ? *given : new_id()};
 }
 
 wire::RequestId Worker::new_id() {
@@ -55,17 +87,11 @@ struct IdText {
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text. Asked of the kernel once a connection and edge.
+// The peer's address as text.
 class AddressText {
 public:
-    AddressText(std::uint32_t fd, std::uint32_t& known) {
-        if (known == 0) {
-            sockaddr_in at{};
-            socklen_t size = sizeof(at);
-            ::getpeername(static_cast<int>(fd), reinterpret_cast<sockaddr*>(&at), &size);
-            known = at.sin_addr.s_addr;
-        }
-        const in_addr at{known};
+    explicit AddressText(std::uint32_t address) {
+        const in_addr at{address};
         if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
     }
     std::string_view view() const { return text_; }
@@ -87,48 +113,160 @@ http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, s
                                   http::ParentIdBytes(parent_bytes), http::Sampled::Yes);
 }
 
+// The only one of that name, else nothing.
+const http::Field* sole(const http::RequestHead& head, std::string_view name) {
+    const http::Field* found = nullptr;
+    for (const http::Field& field : head.all()) {
+        if (!http::same_name(field.name, name)) continue;
+        if (found != nullptr) return nullptr;
+        found = &field;
+    }
+    return found;
+}
+
+bool has_sole_scheme(const http::RequestHead& head) {
+    const http::Field* const given = sole(head, "x-forwarded-proto");
+    if (given == nullptr) return false;
+    for (const std::string_view scheme : {"http", "https", "ws", "wss"}) {
+        if (http::same_name(given->value, scheme)) return true;
+    }
+    return false;
+}
+
+bool has_sole_host(const http::RequestHead& head) {
+    const http::Field* const given = sole(head, "x-forwarded-host");
+    return given != nullptr && http::is_host(given->value);
+}
+
+// Who forwarded it so far, in one field, with the peer behind; nothing where that is too long.
+std::string_view forwarded_for(const http::RequestHead& head, std::string_view peer,
+                               std::span<char> room) {
+    std::size_t size = 0;
+    const auto put = [&](std::string_view text) {
+        if (text.size() > room.size() - size) return false;
+        std::memcpy(room.data() + size, text.data(), text.size());
+        size += text.size();
+        return true;
+    };
+    for (const http::Field& field : head.all()) {
+        if (!http::same_name(field.name, "x-forwarded-for") || field.value.empty()) continue;
+        if (!put(field.value) || !put(", ")) return {};
+    }
+    return put(peer) ? std::string_view(room.data(), size) : std::string_view{};
+}
+
 }  // namespace
 
-// The rewritten head into a block; kNone where there is no block, or it does not fit (bytes 0).
-std::uint32_t Worker::write_request(const http::RequestHead& head, std::uint32_t fd,
-                                    wire::RequestId id, std::uint32_t& bytes) {
-    if (free_.heads.empty()) return kNone;
-    const ListenerEntry* const listener = listener_of(runtime_.record(fd));
-    const bool trusts = listener != nullptr &&
-                        listener->kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
-    const IdText id_text(id);
-    const http::Traceparent trace = trace_for(head, id, random_.next(), trusts);
-    const AddressText peer(fd, runtime_.socket(fd).peer);
+bool is_idempotent(std::string_view method) {
+    for (const std::string_view safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
+        if (method == safe) return true;
+    }
+    return false;
+}
+
+std::optional<std::int64_t> Wish::in_all_ns() const {
+    if (!timeout_ns || !grpc_timeout_ns) return timeout_ns ? timeout_ns : grpc_timeout_ns;
+    return std::min(*timeout_ns, *grpc_timeout_ns);
+}
+
+Wish wish_of(const http::RequestHead& head, From from) {
+    Wish wish;
+    for (const http::Field& field : head.all()) {
+        if (field.known == http::Known::RequestTimeout) {
+            wish.timeout_ns = read_timeout_ms(field.value);
+        } else if (field.known == http::Known::GrpcTimeout) {
+            wish.grpc_timeout_ns = read_grpc_timeout(field.value);
+        } else if (field.known == http::Known::Attempt && from == From::Inside) {
+            const std::string_view said = field.value;  // "1/3"
+            wish.retries_itself = said.size() == 3 && said[1] == '/' && said[0] >= '1' &&
+                                  said[0] < said[2] && said[2] <= '9';
+        }
+    }
+    return wish;
+}
+
+// The rewritten head into a block; none where there is no block, or it does not fit.
+Written Worker::write_request(const http::RequestHead& head, const Asker& by, const Wish& wish) {
+    if (free_.heads.empty()) return {};
+    const From from = by.from;
+    const IdText id_text(by.id);
+    const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
+    const AddressText peer(peer_of(static_cast<int>(by.fd), runtime_.socket(by.fd)));
+    static thread_local std::array<char, http::kHeadBytesMax> chain;
+    std::array<http::Field, 8> set = {
+        {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
+    std::size_t count = 2;
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
-    // on.
-    const http::Field set[] = {{"X-Request-Id", id_text.view()},
-                               {"traceparent", trace.view()},
-                               {"X-Forwarded-For", peer.view()},
-                               {"X-Forwarded-Proto", "http"},
-                               {"X-Forwarded-Host", head.host}};
-    const std::size_t said_of_outside = head.host.empty() ? 4 : 5;
+    // on. A proxy that is believed says it itself, and is named behind; where it says nothing, or
+    // nothing that one can go by, it is the one who asks.
+    if (from == From::Outside) set[count++] = {"X-Forwarded-For", peer.view()};
+    if (from == From::Proxy) {
+        set[count] = {"X-Forwarded-For", forwarded_for(head, peer.view(), chain)};
+        if (set[count++].value.empty()) return {};
+    }
+    if (from == From::Outside || (from == From::Proxy && !has_sole_scheme(head)))
+        set[count++] = {"X-Forwarded-Proto", "http"};
+    const bool says_host = from == From::Outside || (from == From::Proxy && !has_sole_host(head));
+    if (says_host && !head.host.empty()) set[count++] = {"X-Forwarded-Host", head.host};
+    // The last ones, so that it is known where they stand: each attempt writes its own.
+    Written written;
+    const bool retries = !wish.retries_itself && is_idempotent(head.method) && can_be_kept(head);
+    if (wish.timeout_ns) set[count++] = {"X-Request-Timeout-Ms", kTimeoutRoom};
+    if (wish.grpc_timeout_ns) set[count++] = {"grpc-timeout", kGrpcTimeoutRoom};
+    if (retries) set[count++] = {"X-Thole-Attempt", kAttemptRoom};
     // By CGI's rules a field Proxy becomes HTTP_PROXY, which many libraries obey.
-    static constexpr std::string_view kClaims[] = {"tracestate", "baggage", "proxy"};
+    static constexpr std::string_view kClaims[] = {"proxy", "x-forwarded-host", "tracestate",
+                                                   "baggage"};
     http::Edits edits;
-    edits.set = std::span(set).first(trusts ? 2 : said_of_outside);
-    if (!trusts) {
+    edits.set = std::span(set).first(count);
+    if (from == From::Proxy) edits.drop = std::span(kClaims).first(says_host ? 2 : 1);
+    // Also those that are malformed; only what its caller says of its own attempts goes on.
+    edits.drop_known =
+        http::bit_of(http::Known::RequestTimeout) | http::bit_of(http::Known::GrpcTimeout);
+    if (!wish.retries_itself) edits.drop_known |= http::bit_of(http::Known::Attempt);
+    if (from == From::Outside) {
         edits.drop = kClaims;
-        edits.drop_known = http::bit_of(http::Known::Forwarded);
+        edits.drop_known |= http::bit_of(http::Known::Forwarded);
     }
     edits.upgrade = head.upgrade;
     if (head.host.empty()) edits.host = "localhost";
     const std::optional<std::size_t> size =
         http::emit_request_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
-    bytes = static_cast<std::uint32_t>(size.value_or(0));
-    if (!size) return kNone;
-    const std::uint32_t block = free_.heads.back();
+    if (!size) return {};
+    written.bytes = static_cast<std::uint32_t>(*size);
+    written.block = free_.heads.back();
     free_.heads.pop_back();
-    return block;
+    // From the end on: an empty line, then one field before the other.
+    std::size_t at = *size - kEndOfHead.size();
+    const auto place_of = [&at](std::string_view room, std::string_view name) {
+        const std::size_t place = at - room.size();
+        at = place - name.size() - kBetweenFields.size();
+        return static_cast<std::uint16_t>(place);
+    };
+    if (retries) written.attempt_at = place_of(kAttemptRoom, "X-Thole-Attempt");
+    if (wish.grpc_timeout_ns) written.grpc_timeout_at = place_of(kGrpcTimeoutRoom, "grpc-timeout");
+    if (wish.timeout_ns) written.timeout_at = place_of(kTimeoutRoom, "X-Request-Timeout-Ms");
+    return written;
 }
 
-std::uint32_t Worker::write_response(const http::ResponseHead& head, const Exchange& exchange,
-                                     std::uint32_t& bytes) {
-    if (free_.heads.empty()) return kNone;
+// Into the head that is about to be sent: which attempt it is, and what is left of its time.
+void Worker::write_attempt(const Exchange& exchange) {
+    char* const head = segment_.heads[exchange.request.head];
+    const std::int64_t left_ns = exchange.deadline_ns - now_ns_;
+    if (exchange.attempt_at != 0)
+        head[exchange.attempt_at] = static_cast<char>('1' + exchange.attempts);
+    if (exchange.timeout_at != 0) {
+        const TimeoutMs text = write_timeout_ms(left_ns);
+        std::memcpy(head + exchange.timeout_at, text.data(), text.size());
+    }
+    if (exchange.grpc_timeout_at != 0) {
+        const GrpcTimeout text = write_grpc_timeout(left_ns);
+        std::memcpy(head + exchange.grpc_timeout_at, text.data(), text.size());
+    }
+}
+
+Written Worker::write_response(const http::ResponseHead& head, const Exchange& exchange) {
+    if (free_.heads.empty()) return {};
     const IdText id_text(exchange.id);
     const http::Field set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
@@ -150,11 +288,12 @@ std::uint32_t Worker::write_response(const http::ResponseHead& head, const Excha
     if (stays && (exchange.flags & kHttp10) != 0) edits.persistence = http::Persistence::KeepAlive;
     const std::optional<std::size_t> size =
         http::emit_response_head(head, edits, {segment_.heads[free_.heads.back()], kHeadBytes});
-    bytes = static_cast<std::uint32_t>(size.value_or(0));
-    if (!size) return kNone;
-    const std::uint32_t block = free_.heads.back();
+    if (!size) return {};
+    Written written;
+    written.bytes = static_cast<std::uint32_t>(*size);
+    written.block = free_.heads.back();
     free_.heads.pop_back();
-    return block;
+    return written;
 }
 
 namespace {
@@ -168,6 +307,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const bool has_body = (exchange.flags & kHeadRequest) == 0;
     const std::string_view reason = http::reason_of(status);
     const IdText id(exchange.id);
+    char fault[32] = "";
+    if (exchange.fault != 0)
+        std::snprintf(fault, sizeof(fault), "X-Thole-Fault: %u\r\n", exchange.fault);
     char timing[64] = "";
     if ((exchange.flags & kHeld) != 0) {
         const std::int64_t held_us = exchange.phase == Phase::Ready
@@ -183,9 +325,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
     const int size =
         std::snprintf(to.data(), to.size(),
                       "HTTP/1.1 %u %.*s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
-                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s\r\n%.*s",
+                      "Connection: close\r\nX-Request-Id: %.32s\r\n%s%s%s\r\n%.*s",
                       status, static_cast<int>(reason.size()), reason.data(), why.size(), id.text,
-                      more, timing, has_body ? static_cast<int>(why.size()) : 0, why.data());
+                      more, timing, fault, has_body ? static_cast<int>(why.size()) : 0, why.data());
     return static_cast<std::size_t>(size);
 }
 

@@ -43,13 +43,14 @@ void settle(BrokenRing& ring, std::uint64_t up_to, std::uint64_t lost) {
 void Reports::begin() {
     is_first_ = true;
     told_.assign(wire::kSlotsMax, Told{});
+    told_faults_.reset();
     told_broken_.assign(kWorkers, 0);
 }
 
 wire::StatsHeader Reports::header() const {
     wire::StatsHeader sum{};
     sum.epoch = runtime_.segment.epoch.load();
-    for (const Held& held : runtime_.held) sum.held += held.requests.load();
+    for (const Held& held : runtime_.held) sum.held += held.requests();
     sum.access_written = load(runtime_.segment.access_written);
     sum.access_dropped = load(runtime_.segment.access_dropped);
     for (const WorkerCounters& counters : runtime_.segment.counters) {
@@ -151,8 +152,34 @@ bool Reports::send_broken(const Send& send) {
     return true;
 }
 
+// All of them, whenever one has changed: they are few.
+bool Reports::send_faults(const Send& send) {
+    std::vector<wire::FaultState> now;
+    for (std::uint32_t place = 0; place < kLeasesMax; ++place) {
+        const LeaseEntry& entry = runtime_.segment.leases.entries[place];
+        if (entry.id == 0) continue;
+        wire::FaultState& state = now.emplace_back();
+        state.terms = entry.terms;
+        state.terms.until = entry.until_ns;
+        state.begun = entry.begun_ns;
+        for (const WorkerCounters& counters : runtime_.segment.counters) {
+            state.matched += load(counters.leases[place].matched);
+            state.hurt += load(counters.leases[place].hurt);
+        }
+    }
+    const bool is_known =
+        told_faults_ && told_faults_->size() == now.size() &&
+        std::memcmp(told_faults_->data(), now.data(), now.size() * sizeof(now[0])) == 0;
+    if (is_known) return true;
+    const wire::FaultsHeader header{runtime_.segment.epoch.load(), now_ns(),
+                                    static_cast<std::uint32_t>(now.size()), 0};
+    if (!send(frame_of(wire::EdgeMessage::Faults, header, now))) return false;
+    told_faults_ = std::move(now);
+    return true;
+}
+
 void Reports::send_changes(const Send& send) {
-    if (send_endpoints(send)) send_broken(send);
+    if (send_endpoints(send) && send_broken(send)) send_faults(send);
 }
 
 }  // namespace thole::edge

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "edge/runtime.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 
 namespace thole::edge {
 
@@ -33,11 +35,13 @@ private:
     bool send_endpoints(const Send& send);
     bool send_broken(const Send& send);
     bool send_broken_of(std::uint32_t worker, const Send& send);
+    bool send_faults(const Send& send);
 
     Runtime& runtime_;
     std::vector<Told> told_;                  // By slot.
     std::vector<std::uint64_t> told_broken_;  // By worker: up to which one.
     wire::StatsHeader told_header_{};
+    std::optional<std::vector<wire::FaultState>> told_faults_;  // Nothing: not yet.
     bool is_first_ = true;
 };
 

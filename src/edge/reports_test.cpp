@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "edge/counting.h"
 #include "edge/worker.h"
 #include "wire/frame.h"
 

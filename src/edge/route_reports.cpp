@@ -80,7 +80,13 @@ bool RouteReports::is_served(const Key& key) const {
     for (std::uint32_t i = 0; i < segment_.listener_count; ++i) {
         const ListenerEntry& listener = segment_.listeners[i];
         if (listener.id != key[0]) continue;
-        return key[1] == 0 || releases_.contains({listener.service, key[1]});
+        const AllRoutes& routes = segment_.routes[segment_.routes_now];
+        const ListenerRoutes& of = routes.of[i];
+        if (key[1] == 0 || releases_.contains({of.usual.id, key[1]})) return true;
+        const Route* const first = routes.table.routes + of.first;
+        return std::any_of(first, first + of.count, [&](const Route& route) {
+            return releases_.contains({route.to.id, key[1]});
+        });
     }
     return false;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "edge/counting.h"
 #include "wire/frame.h"
 
 namespace thole::edge {
@@ -24,9 +25,9 @@ public:
     ~Routes() { ::munmap(&segment_, sizeof(Segment)); }
 
     void serve(std::uint32_t listener) {
-        ListenerEntry& entry = segment_.listeners[segment_.listener_count++];
-        entry.id = listener;
-        entry.service = kService;
+        const std::uint32_t place = segment_.listener_count++;
+        segment_.listeners[place].id = listener;
+        segment_.routes[0].of[place].usual = {kService, 0};
     }
     void set_release(std::uint32_t slot, std::uint32_t release, std::uint32_t bits = 0) {
         EndpointEntry& entry = segment_.endpoints[slot];

@@ -1,17 +1,45 @@
 #include "edge/runtime.h"
 
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <type_traits>
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
 #endif
 
+#include "base/check.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
 
-Runtime::Runtime(Segment& memory) : segment(memory) {}
-Runtime::~Runtime() = default;
+namespace {
+
+std::uint32_t descriptors_max() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<std::uint32_t>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+}
+
+// Zeros are nobody's socket: each is made anew when its number is taken.
+static_assert(std::is_trivially_copyable_v<Socket> && std::is_trivially_destructible_v<Socket>);
+Socket* map_sockets() {
+    void* const at = ::mmap(nullptr, kDescriptorsMax * sizeof(Socket), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED);
+    return static_cast<Socket*>(at);
+}
+
+}  // namespace
+
+Runtime::Runtime(Segment& memory, Room room_for)
+    : segment(memory), room(room_for), descriptors(descriptors_max()), sockets(map_sockets()) {}
+
+Runtime::~Runtime() { ::munmap(sockets, kDescriptorsMax * sizeof(Socket)); }
 
 void Runtime::close_number(std::uint32_t fd) {
 #ifdef __SANITIZE_THREAD__
@@ -24,6 +52,16 @@ void Runtime::take_number([[maybe_unused]] std::uint32_t fd) {
 #ifdef __SANITIZE_THREAD__
     __tsan_acquire(&sockets[fd]);
 #endif
+}
+
+std::uint32_t peer_of(int fd, Socket& client) {
+    if (client.peer == 0) {
+        sockaddr_in at{};
+        socklen_t size = sizeof(at);
+        ::getpeername(fd, reinterpret_cast<sockaddr*>(&at), &size);
+        client.peer = at.sin_addr.s_addr;
+    }
+    return client.peer;
 }
 
 std::uint64_t cookie_of(int fd) {

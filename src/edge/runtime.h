@@ -9,7 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "edge/answers.h"
 #include "edge/clock.h"
+#include "edge/patience.h"
+#include "edge/pressure.h"
 #include "edge/segment.h"
 
 namespace thole::edge {
@@ -27,11 +30,17 @@ struct Socket {
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
     std::int64_t made_ns = 0;     // Upstreams: since when there is a connection.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
+    BodyTime body;                // Clients: what time is left for the body of its request.
+    Stall stall;                  // Clients: whether it takes its answer.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
+    std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
+    std::int64_t held_as = 0;     // Clients: the how manieth that its worker let wait.
+    std::int64_t paced_ns = 0;    // Before that a fault lets nothing more be written here.
     std::uint32_t held_bytes = 0;
-    std::uint32_t held_service = 0;  // The place of the service it waits for.
+    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     bool is_held = false;
     bool is_starved = false;  // Clients: in the list of those that wait for a block.
+    bool is_paced = false;    // Clients: a fault may make their bodies slow.
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.
@@ -41,6 +50,8 @@ struct Socket {
     bool was_reset = false;  // It ends by an error, not by its end: there may have been more.
     bool is_broken = false;
     bool was_reused = false;  // Upstream: idle before this exchange.
+    bool is_retry = false;    // Upstream: carries a retry.
+    bool is_awaited = false;  // Upstream: its answer has not begun.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.
@@ -61,28 +72,23 @@ struct Watched {
 };
 
 // What waits for one service, of all workers.
-struct Held {
-    std::atomic<std::uint32_t> requests{0};
-    std::atomic<std::uint32_t> bytes{0};
-};
+class Held {
+public:
+    // False where it would be more than these; then nothing was taken.
+    bool take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max);
+    void give_back(std::uint32_t bytes) { all_.fetch_sub(kOne + bytes); }
+    std::uint32_t requests() const { return static_cast<std::uint32_t>(all_.load() / kOne); }
 
-// One of our own, in an instance's place.
-struct Answer {
-    std::uint16_t status;
-    wire::Outcome outcome;
-    std::string_view why;
+private:
+    static constexpr std::uint64_t kOne = std::uint64_t{1} << 32;
+    std::atomic<std::uint64_t> all_{0};  // Requests << 32 | bytes: a place is taken whole.
 };
-constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
-                          "no instance of this service became ready in time"};
-
-// What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
-// head for which no block was free.
-enum class Heard { Nothing, Something, NoRoom };
 
 class Worker;
 
 struct Runtime {
-    explicit Runtime(Segment& memory);
+    // Of blocks it uses no more than there is room for.
+    explicit Runtime(Segment& memory, Room room = room_in({}));
     ~Runtime();
 
     Segment& segment;
@@ -96,9 +102,14 @@ struct Runtime {
     // 1: workers wait before their next turn, and count themselves.
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};
-    std::vector<Socket> sockets{kDescriptorsMax};
+    Room room;
+    // As many as this process may have; and those of connections, of both sides.
+    std::uint32_t descriptors;
+    std::atomic<std::uint32_t> open{0};
+    Socket* sockets;  // kDescriptorsMax of them, in memory that is not there before one is used.
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;
+    std::array<Shortage, kWorkers> shortages;  // Each of one worker.
     // Of each worker: a place for bytes that wrap in their ring and are wanted as one piece.
     char wrapped[kWorkers][kRingBytes];
     char fault_stacks[kWorkers][64 * 1024];  // On which each handles its own fault.
@@ -111,12 +122,16 @@ struct Runtime {
     void close_number(std::uint32_t fd);
     void take_number(std::uint32_t fd);
 
+    void refused(std::uint32_t worker, Refusal why) { segment.refusals[worker].count(why); }
+    Fill descriptors_fill() const { return {open.load(std::memory_order_relaxed), descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.
     ExchangeAt exchange(std::uint32_t fd) { return exchange_of(segment, fd); }
     Socket& socket(std::uint32_t fd) { return sockets[fd]; }
 };
 
+// Who a client is, in network order. Asked of the kernel once a connection and edge.
+std::uint32_t peer_of(int fd, Socket& client);
 // Of the socket, 0 where it is none.
 std::uint64_t cookie_of(int fd);
 // What its close will be to the peer, whoever closes it: the kernel, too, after our death.

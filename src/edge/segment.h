@@ -7,16 +7,21 @@
 
 #include "base/check.h"
 #include "edge/counters.h"
+#include "edge/ejection.h"
 #include "edge/faults.h"
+#include "edge/leases.h"
 #include "edge/records.h"
+#include "edge/refusals.h"
+#include "edge/router.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
+#include "wire/snapshot.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 8;
+constexpr std::uint32_t kLayoutVersion = 11;
 // Connections of both sides; one more is closed at once.
-constexpr std::uint32_t kDescriptorsMax = 16384;
+constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
 constexpr std::uint32_t kExchanges = 2 * kDescriptorsMax;
 static_assert(kExchanges < kNoBlock);
@@ -26,9 +31,10 @@ constexpr std::uint32_t kRings = 4096;
 constexpr std::uint32_t kRingBytes = 64 * 1024;
 constexpr std::uint32_t kHeads = 8192;           // Two of each exchange.
 constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
-// Of each worker's blocks, which are its share of these, so many are for answers alone: else
+// Of each worker's blocks, which are its share of these, one in so many is for answers alone: else
 // requests could take all, and wait for one another.
-constexpr std::uint32_t kSpared = 64;
+constexpr std::uint32_t kRingsToOneSpared = 32;
+constexpr std::uint32_t kHeadsToOneSpared = 64;
 // Routes and pairs of caller and callee.
 constexpr std::uint32_t kListenersMax = 1024;
 // Whose endpoints an edge keeps.
@@ -45,20 +51,29 @@ struct EndpointEntry {
     std::atomic<std::uint32_t> release;
     std::atomic<std::uint32_t> address;
     std::atomic<std::uint32_t> port;
-    std::atomic<std::uint32_t> bits;  // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> bits;        // 0: serves; kBitGone where there is none.
+    std::atomic<std::uint32_t> is_suspect;  // Its traffic is bad, but it cannot be left out.
+    std::atomic<std::int64_t> since_ns;     // It serves since then, so its share grows; 0: always.
+};
+
+// Main's: how an instance's traffic was, so that a successor goes on with it.
+struct KeptHealth {
+    std::uint32_t generation;  // Whose.
+    std::uint32_t reserved;
+    EndpointHealth health;
 };
 
 // A listener keeps its place as long as it is served; a place is used again in a later snapshot.
 // Main writes it, and services, while workers read.
 struct ListenerEntry {
-    std::atomic<std::uint32_t> id;  // As keeper has parked it; 0: none.
-    std::atomic<std::int32_t> fd;   // -1: none.
-    std::atomic<std::uint32_t> service;
-    std::atomic<std::uint32_t> service_place;
+    std::atomic<std::uint32_t> id;    // As keeper has parked it; 0: none.
+    std::atomic<std::int32_t> fd;     // -1: none.
     std::atomic<std::uint32_t> kind;  // wire::ListenerKind
     std::atomic<std::uint32_t> checks_caller;
     std::atomic<std::uint32_t> caller_uid;
     std::atomic<std::uint32_t> caller_uid_too;
+    std::atomic<std::uint32_t> caller;  // The service, or kNone: public.
+    std::uint32_t reserved;
 };
 
 struct ServiceEntry {
@@ -67,12 +82,21 @@ struct ServiceEntry {
     std::atomic<std::uint32_t> holds;  // 1: requests wait, although endpoints serve.
     std::atomic<std::uint32_t> held_requests_max;
     std::atomic<std::uint32_t> held_bytes_max;
-    std::uint32_t reserved;
+    std::atomic<std::uint32_t> body_bytes_per_second;
     std::atomic<std::int64_t> connect_ns;
     std::atomic<std::int64_t> response_head_ns;
     std::atomic<std::int64_t> idle_ns;
     std::atomic<std::int64_t> tunnel_ns;
     std::atomic<std::int64_t> hold_ns;
+    std::atomic<std::int64_t> write_stall_ns;
+    std::atomic<std::int64_t> body_grace_ns;
+    std::atomic<std::uint64_t> body_bytes_max;
+};
+
+// Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
+struct AllRoutes {
+    ListenerRoutes of[kListenersMax];  // By the listener's place.
+    RouteTable table;
 };
 
 struct Segment {
@@ -93,15 +117,24 @@ struct Segment {
     std::atomic<std::uint64_t> access_dropped;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
+    AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
     EndpointEntry endpoints[wire::kSlotsMax];
+    Leases leases;
+    KeptHealth health[wire::kSlotsMax];
     WorkerCounters counters[kWorkers];
+    Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };
+
+inline bool is_call(const ListenerEntry& listener) {
+    return listener.kind == static_cast<std::uint32_t>(wire::ListenerKind::Call);
+}
 
 // Of a client that has one.
 inline ExchangeAt exchange_of(Segment& segment, std::uint32_t fd) {

@@ -57,12 +57,13 @@ Result<NextSnapshot> complete(Segment& segment, const EdgeFolders& folders,
 }
 
 // Limits first, then that it is in use: a worker may be reading.
-void put_service(Segment& segment, const wire::SnapshotService& service) {
+void put_service(Segment& segment, const wire::SnapshotService& service,
+                 const std::set<std::uint32_t>& held) {
     ServiceEntry* place = find_service(segment, service.id);
     if (place == nullptr) {
         place = std::find_if(segment.services, segment.services + segment.service_count,
                              [](const ServiceEntry& entry) { return entry.is_used == 0; });
-        place->holds = 0;
+        place->holds = held.contains(service.id) ? 1 : 0;
         place->id = service.id;
     }
     const wire::SnapshotLimits& limits = service.limits;
@@ -73,6 +74,10 @@ void put_service(Segment& segment, const wire::SnapshotService& service) {
     place->hold_ns = limits.hold.count();
     place->held_requests_max = limits.held_requests_max;
     place->held_bytes_max = limits.held_bytes_max;
+    place->write_stall_ns = limits.write_stall.count();
+    place->body_grace_ns = limits.body_grace.count();
+    place->body_bytes_max = limits.body_bytes_max;
+    place->body_bytes_per_second = limits.body_bytes_per_second;
     place->is_used = 1;
     const auto count = static_cast<std::uint32_t>(place - segment.services) + 1;
     segment.service_count = std::max(segment.service_count.load(), count);
@@ -87,30 +92,51 @@ void put_listener(Segment& segment, const wire::SnapshotListener& wanted, Listen
                          [](const ListenerEntry& entry) { return entry.id == 0 && entry.fd < 0; });
         place->fd = taken.at(wanted.id).release();
     }
-    place->service = wanted.service;
-    place->service_place =
-        static_cast<std::uint32_t>(find_service(segment, wanted.service) - segment.services);
     place->kind = static_cast<std::uint32_t>(wanted.kind);
     place->checks_caller = wanted.check_caller;
     place->caller_uid = wanted.caller_uid;
     place->caller_uid_too = wanted.caller_uid_too;
+    place->caller = wanted.caller;
     place->id = wanted.id;
     const auto count = static_cast<std::uint32_t>(place - segment.listeners) + 1;
     segment.listener_count = std::max(segment.listener_count.load(), count);
 }
 
-void drop_others(Segment& segment, const wire::Snapshot& snapshot) {
+void drop_listeners(Segment& segment, const wire::Snapshot& snapshot) {
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
         ListenerEntry& entry = segment.listeners[i];
         const auto same = [&](const wire::SnapshotListener& it) { return it.id == entry.id; };
         if (std::none_of(snapshot.listeners.begin(), snapshot.listeners.end(), same)) entry.id = 0;
     }
+}
+
+void drop_services(Segment& segment, const wire::Snapshot& snapshot) {
     for (std::uint32_t i = 0; i < segment.service_count; ++i) {
         ServiceEntry& entry = segment.services[i];
         const auto same = [&](const wire::SnapshotService& it) { return it.id == entry.id; };
         if (std::none_of(snapshot.services.begin(), snapshot.services.end(), same))
             entry.is_used = 0;
     }
+}
+
+// Into the half by which nobody goes: every worker has applied the snapshot before this one.
+void put_all_routes(Segment& segment, const wire::Snapshot& snapshot) {
+    const std::uint32_t next = 1 - segment.routes_now;
+    AllRoutes& routes = segment.routes[next];
+    routes.table.route_count = routes.table.network_count = routes.table.text_bytes = 0;
+    for (ListenerRoutes& of : routes.of) of.listener = 0;
+    for (const wire::SnapshotListener& listener : snapshot.listeners) {
+        const auto place =
+            static_cast<std::size_t>(find_listener(segment, listener.id) - segment.listeners);
+        routes.of[place] = put_routes(routes.table, listener, [&](std::uint32_t service) {
+            return static_cast<std::uint32_t>(find_service(segment, service) - segment.services);
+        });
+    }
+    segment.routes_now.store(next, std::memory_order_release);
+}
+
+bool has_room_beside(const Segment& segment, const wire::Snapshot& snapshot) {
+    return segment.service_count + snapshot.services.size() <= kServicesMax;
 }
 
 }  // namespace
@@ -123,16 +149,20 @@ Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folde
     return next;
 }
 
-void put_snapshot(Segment& segment, NextSnapshot& next) {
-    drop_others(segment, next.content);
+void put_snapshot(Segment& segment, NextSnapshot& next, const std::set<std::uint32_t>& held) {
+    drop_listeners(segment, next.content);
+    // Services stay for requests that workers still send by the routes before, where there is room.
+    if (!has_room_beside(segment, next.content)) drop_services(segment, next.content);
     for (const wire::SnapshotService& service : next.content.services)
-        put_service(segment, service);
+        put_service(segment, service, held);
     for (const wire::SnapshotListener& wanted : next.content.listeners)
         put_listener(segment, wanted, next.listeners);
+    put_all_routes(segment, next.content);
     segment.snapshot_version = next.version;
 }
 
-void close_dropped_listeners(Segment& segment) {
+void drop_what_is_left(Segment& segment, const NextSnapshot& applied) {
+    drop_services(segment, applied.content);
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
         ListenerEntry& entry = segment.listeners[i];
         if (entry.id != 0 || entry.fd < 0) continue;

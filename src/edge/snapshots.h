@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -29,9 +30,11 @@ struct NextSnapshot {
 // All or nothing: what cannot be had whole leaves the one before as it is.
 Result<NextSnapshot> prepare_snapshot(Segment& segment, const EdgeFolders& folders,
                                       std::uint64_t version, std::string_view bytes);
-void put_snapshot(Segment& segment, NextSnapshot& next);
-// Once every worker has applied it: closes our copies of the listeners that it has dropped.
-void close_dropped_listeners(Segment& segment);
+// `held`: of services that are new, those that begin held.
+void put_snapshot(Segment& segment, NextSnapshot& next, const std::set<std::uint32_t>& held);
+// Once every worker has applied it: lets go of services that it has not, and closes our copies of
+// the listeners that it has dropped.
+void drop_what_is_left(Segment& segment, const NextSnapshot& applied);
 // The one that an edge without a segment begins with: the last that was activated, or was about to
 // be; without the listeners that keeper has no more. From the disk, and so only before anything is
 // served.

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "edge/worker.h"
+#include "model/defaults.h"
 
 namespace thole::edge {
 namespace {
@@ -55,7 +56,11 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
     if (!socket.can_read || socket.has_ended || socket.is_connecting) return false;
     if (record.ring == kNone) {
         const bool is_client = record.kind == Kind::Client;
-        if (free_.rings.size() <= (is_client ? kSpared : 0)) {
+        const bool is_body = is_client && has_exchange(record) &&
+                             exchange(fd).phase != Phase::Reading &&
+                             exchange(fd).phase != Phase::Tunnel;
+        const bool is_held_back = is_body && is_over(free_.rings_fill(), model::kHoldBodiesPercent);
+        if (is_held_back || free_.rings.size() <= (is_client ? free_.rings_spared() : 0)) {
             starve(is_client ? fd : socket.other);
             return false;
         }
@@ -108,8 +113,9 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
         parts[count++] = to_part({head, left});
     }
     const std::uint64_t at = forwarded(flow, target.out);
-    const std::uint64_t limit =
-        from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
+    std::uint64_t limit = from == kNone ? flow.in_body : limit_of(flow, runtime_.socket(from).in);
+    if (limit > at && (target.is_paced || runtime_.socket(from).is_paced))
+        limit = faulty_.pace(from, to, at, limit);
     if (limit > at) {
         const std::uint32_t ring = runtime_.record(from).ring;
         const std::string_view first = ring_piece(segment_, ring, at, limit);
@@ -199,6 +205,7 @@ void Worker::close_socket(std::uint32_t fd) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     free_ring(record);
     runtime_.socket(fd) = Socket{};
+    runtime_.open.fetch_sub(1, std::memory_order_relaxed);
     runtime_.close_number(fd);
 }
 

@@ -1,6 +1,5 @@
 #include "edge/worker.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -43,18 +42,22 @@ void forget_stack_in_copies() {
 
 }  // namespace
 
-Worker::Worker(Runtime& runtime, std::uint32_t number)
+WorkerParts::WorkerParts(Runtime& runtime, std::uint32_t number)
     : runtime_(runtime),
       segment_(runtime.segment),
+      routes_(&segment_.routes[segment_.routes_now]),
       number_(number),
       counting_(runtime.segment.counters[number]),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      spare_(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
       random_(static_cast<std::uint64_t>(now_ns()) + number),
       endpoints_(runtime.segment),
+      traffic_(runtime.segment.service_count + 1),
       listening_(kListenersMax),
-      ended_tunnels_(kEndedTunnels) {
+      ended_tunnels_(kEndedTunnels) {}
+
+Worker::Worker(Runtime& runtime, std::uint32_t number)
+    : WorkerParts(runtime, number), faulty_(*this) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
     again_.reserve(kToLookAtAtFirst);
@@ -62,7 +65,7 @@ Worker::Worker(Runtime& runtime, std::uint32_t number)
 }
 
 std::vector<int> Worker::descriptors() const {
-    return {epoll_.get(), wake_.get(), spare_.get(), callers_.descriptor()};
+    return {epoll_.get(), wake_.get(), callers_.descriptor()};
 }
 
 void Worker::adopt_client(std::uint32_t fd) {
@@ -77,14 +80,14 @@ void Worker::adopt_client(std::uint32_t fd) {
     if (const ListenerEntry* const listener = listener_of(record);
         listener != nullptr && record.caller == Caller::NotAsked)
         ask_caller(fd, *listener);
+    client.is_paced = has_exchange(record) && exchange(fd).fault != 0;
     if (!has_exchange(record) || exchange(fd).upstream == kNone) return;
     const Exchange& now = exchange(fd);
     Socket& upstream = runtime_.socket(now.upstream);
     upstream.owner = number_;
     upstream.other = fd;
     upstream.since_ns = client.since_ns;
-    ++endpoints_.at(now.slot).load;
-    counting_.attached({now.slot, now.generation});
+    take_on(fd);
 }
 
 void Worker::adopt_idle(std::uint32_t fd) {
@@ -127,10 +130,17 @@ void Worker::wait_while_parked() {
     runtime_.parked.fetch_sub(1);
 }
 
+// So long nothing is to be done; to the millisecond after it, because who is woken before its time
+// is woken twice.
+int Worker::quiet_ms() const {
+    if (!again_.empty()) return 0;
+    if (alarms_.is_empty()) return static_cast<int>(kSweepNs / 1'000'000);
+    return static_cast<int>((alarms_.quiet_ns(edge::now_ns(), kSweepNs) + 999'999) / 1'000'000);
+}
+
 void Worker::turn() {
     epoll_event events[kEventsMax];
-    const int wait = again_.empty() ? static_cast<int>(kSweepNs / 1'000'000) : 0;
-    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, wait);
+    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, quiet_ms());
     now_ns_ = now_ns();
     turned_ns_.store(now_ns_, std::memory_order_relaxed);
     // Before anything is attached in this turn: what main has published counts from here on.
@@ -145,6 +155,12 @@ void Worker::turn() {
         } else {
             on_ready(static_cast<std::uint32_t>(tag), events[i].events);
         }
+    }
+    for (Alarms::Alarm alarm{}; alarms_.take(now_ns_, alarm);) {
+        if (!is_own_client(alarm.fd)) continue;
+        std::int64_t& set_ns = runtime_.socket(alarm.fd).alarm_ns;
+        if (set_ns == alarm.at_ns) set_ns = 0;
+        again_.push_back(alarm.fd);
     }
     ready_.clear();
     ready_.swap(again_);
@@ -192,14 +208,17 @@ void Worker::apply_table() {
     const std::uint64_t sequence = runtime_.table_sequence.load(std::memory_order_acquire);
     if (applied_.load(std::memory_order_relaxed) == sequence) return;
     listen_to_all();
+    routes_ = &segment_.routes[segment_.routes_now.load(std::memory_order_acquire)];
     endpoints_.apply();
+    if (traffic_.size() <= segment_.service_count) traffic_.resize(segment_.service_count + 1);
     close_idle_of_others();
     find_lost_tunnels();
     cut_count_ = 0;
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
     list_in_flight();
     list_under_way(runtime_.asked);
-    again_.insert(again_.end(), held_.begin(), held_.end());
+    look_at_held();
+    faulty_.wake_all();
     applied_.store(sequence, std::memory_order_release);
 }
 

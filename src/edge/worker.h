@@ -3,24 +3,19 @@
 // level-triggered with EPOLLEXCLUSIVE. After warm-up a request allocates nothing.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
-#include "edge/blocks.h"
-#include "edge/callers.h"
-#include "edge/endpoints.h"
+#include "edge/faulty.h"
 #include "edge/flow.h"
-#include "edge/runtime.h"
+#include "edge/heads.h"
+#include "edge/worker_parts.h"
 #include "http/head.h"
-#include "os/fd.h"
 
 namespace thole::edge {
 
-class Worker {
+class Worker : private WorkerParts {
 public:
     Worker(Runtime& runtime, std::uint32_t number);
 
@@ -29,7 +24,6 @@ public:
     void adopt_idle(std::uint32_t fd);
     void give(Blocks free) { free_ = std::move(free); }
     Counting& counting() { return counting_; }
-
     [[noreturn]] void run();
 
     void wake() const;  // This and what follows: from other threads.
@@ -42,8 +36,10 @@ public:
     std::vector<int> descriptors() const;  // Of its own.
 
 private:
+    friend class Faulty;
     // worker.cpp: the loop.
     void turn();
+    int quiet_ms() const;
     void wait_while_parked();
     void apply_table();
     void close_idle_of_others();
@@ -58,13 +54,14 @@ private:
     // accept.cpp: listeners and who comes by them.
     void listen_to_all();
     void accept_all(std::uint32_t place);
-    void refuse_one(int listener);
+    void stop_accepting();
     void take_in(int fd, std::uint32_t place, std::uint32_t peer);
     void join(std::uint32_t fd);
     void take_back();
     void ask_caller(std::uint32_t fd, const ListenerEntry& listener);
-    const ListenerEntry* listener_of(const Record& record) const;
-    const ServiceEntry& service_of(const Record& record) const;
+    const ListenerEntry* listener_of(const Record& client) const;
+    ServiceAt server_of(const Record& client) const;
+    const ServiceEntry& service_of(const Record& client) const;
 
     // sockets.cpp: bytes in and out, and the blocks they lie in.
     void watch(std::uint32_t fd);
@@ -79,7 +76,8 @@ private:
     void feed(std::size_t count);
     std::string_view text_of(std::uint32_t ring, std::uint64_t from, std::uint64_t to);
 
-    // ends.cpp: how exchanges and connections end, and the time limits.
+    // ends.cpp: how exchanges and connections end, time limits; shed.cpp: where room is short.
+    void shed();
     End end_as(std::uint32_t fd, wire::Outcome outcome);
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
@@ -97,58 +95,49 @@ private:
     bool step_reading(std::uint32_t fd);
     bool step_attached(std::uint32_t fd);
     bool step_answering(std::uint32_t fd);
-    bool pass_request(std::uint32_t fd);
+    BodyPassed pass_request(std::uint32_t fd);
     void tunnel(std::uint32_t fd);
     void remember_tunnel(std::uint32_t fd);
     Heard parse_request(std::uint32_t fd);
+    std::optional<Answer> refusal_of(const Record& client, const http::RequestHead& head,
+                                     const RoutingResult& routed);
     Heard parse_response(std::uint32_t fd);
     bool advance_body(std::uint32_t fd, Flow Exchange::*which);
     bool pass_on(std::uint32_t fd, Flow Exchange::*which);
     void finish(std::uint32_t fd);
     void next_request(std::uint32_t fd, const End& how);
     bool may_replay(std::uint32_t fd);
-    void replay(std::uint32_t fd, wire::TryEnd end);
+    void replay(std::uint32_t fd, wire::TryEnd end, std::int64_t due_ns = 0);
     void lost_upstream(std::uint32_t fd);
+    bool retry(std::uint32_t fd, std::string_view retry_after, Try why);
+    void tried(std::uint32_t fd, Try how);
+    bool is_past_deadline(std::uint32_t fd);
+    bool judge(std::uint32_t fd, const http::ResponseHead& head);
 
     // heads.cpp: heads as they leave.
     void answer(std::uint32_t fd, const Answer& own);
-    std::uint32_t write_request(const http::RequestHead& head, std::uint32_t fd, wire::RequestId id,
-                                std::uint32_t& bytes);
-    std::uint32_t write_response(const http::ResponseHead& head, const Exchange& exchange,
-                                 std::uint32_t& bytes);
-    wire::RequestId id_for(const http::RequestHead& head, const ListenerEntry& listener);
+    Asker asker_of(std::uint32_t fd, const http::RequestHead& head, const ListenerRoutes& of);
+    Written write_request(const http::RequestHead& head, const Asker& by, const Wish& wish);
+    Written write_response(const http::ResponseHead& head, const Exchange& exchange);
+    void write_attempt(const Exchange& exchange);
     wire::RequestId new_id();
 
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
+    std::uint32_t find_upstream(const Exchange& now, const ServiceAt& service);
+    void take_on(std::uint32_t fd);
+    bool is_due(std::uint32_t fd);
+    ServiceTraffic& traffic_of(std::uint32_t place);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
+    void look_at_held();
     std::uint32_t take_idle(std::uint32_t slot, const Exchange& exchange);
     std::uint32_t connect_to(std::uint32_t slot, std::uint32_t service);
     void release(std::uint32_t upstream);
     void put_idle(std::uint32_t upstream);
     void idle_closed(std::uint32_t upstream);
 
-    Runtime& runtime_;
-    Segment& segment_;
-    std::uint32_t number_;
-    Counting counting_;
-    Callers callers_;
-    os::FileDescriptor epoll_, wake_, spare_;  // spare_: closed to refuse whom none is left for.
-    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0;
-    Random random_;
-    Blocks free_;
-    std::vector<std::uint32_t> clients_, lingering_, handed_;
-    std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
-    std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
-    Endpoints endpoints_;
-    std::vector<Watched> listening_;  // By place.
-    std::atomic<std::uint64_t> applied_{0};
-    std::atomic<std::int64_t> turned_ns_{0};
-    std::vector<wire::InFlight> in_flight_;
-    std::vector<wire::RequestRecord> under_way_;
-    std::vector<EndedTunnel> ended_tunnels_;  // The newest.
-    std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
+    Faulty faulty_;
 };
 
 }  // namespace thole::edge

@@ -12,7 +12,7 @@ struct KnownName {
     Known known;
 };
 
-constexpr std::array<KnownName, 16> kNames = {{
+constexpr std::array<KnownName, 19> kNames = {{
     {"te", Known::Te},
     {"host", Known::Host},
     {"expect", Known::Expect},
@@ -23,12 +23,15 @@ constexpr std::array<KnownName, 16> kNames = {{
     {"connection", Known::Connection},
     {"keep-alive", Known::KeepAlive},
     {"tracestate", Known::Tracestate},
+    {"grpc-timeout", Known::GrpcTimeout},
     {"traceparent", Known::Traceparent},
     {"x-request-id", Known::RequestId},
     {"authorization", Known::Authorization},
     {"content-length", Known::ContentLength},
     {"http2-settings", Known::Http2Settings},
+    {"x-thole-attempt", Known::Attempt},
     {"transfer-encoding", Known::TransferEncoding},
+    {"x-request-timeout-ms", Known::RequestTimeout},
 }};
 
 // '_' as '-', and a run of them as one.

@@ -26,6 +26,9 @@ enum class Known : std::uint8_t {
     RequestId,
     Traceparent,
     Tracestate,
+    RequestTimeout,  // X-Request-Timeout-Ms.
+    GrpcTimeout,
+    Attempt,  // X-Thole-Attempt.
 };
 
 Known known_name(std::string_view name);

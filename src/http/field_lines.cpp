@@ -81,6 +81,9 @@ Rule take_note(const Field& field, MessageHead& head, FieldFacts& facts) {
         case Known::RequestId:
         case Known::Traceparent:
         case Known::Tracestate:
+        case Known::RequestTimeout:
+        case Known::GrpcTimeout:
+        case Known::Attempt:
         case Known::Other: return Rule::None;
     }
     return Rule::None;

@@ -123,7 +123,10 @@ void expect_same_in_drops(const std::string& text) {
 
 bool is_for_next_hop(const MessageHead& head, const Field& field) {
     switch (field.known) {
-        case Known::Other: break;
+        case Known::Other:
+        case Known::RequestTimeout:
+        case Known::GrpcTimeout:
+        case Known::Attempt: break;
         case Known::Authorization:
         case Known::Forwarded:
         case Known::RequestId:

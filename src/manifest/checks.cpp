@@ -2,9 +2,12 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <string>
+#include <tuple>
 
 #include <fmt/format.h>
 
+#include "manifest/public_side.h"
 #include "manifest/service.h"
 
 namespace thole::manifest {
@@ -34,16 +37,15 @@ public:
         // First those that users see, so that a finding stands at the service's own port.
         for (const Draft& draft : drafts_) {
             if (!draft.spec.at_public) continue;
-            count_port(draft.place_of("public"));
-            claim(draft, draft.spec.at_public->port, Use::Public);
+            claim_public(draft);
         }
         for (const Draft& draft : drafts_) {
-            if (draft.spec.port_use == PortUse::Fixed) claim(draft, draft.spec.port, Use::Own);
+            if (draft.spec.port_use == PortUse::Fixed) claim_own(draft);
         }
     }
 
 private:
-    enum class Use { Public, Own };
+    using Route = std::tuple<std::uint16_t, std::string, std::string>;  // Port, host, path.
 
     void check_calls(const Draft& draft) {
         const Node* calls = draft.node->find("calls");
@@ -120,19 +122,69 @@ private:
         }
     }
 
-    // On one machine a port has one listener.
-    void claim(const Draft& draft, std::uint16_t port, Use use) {
+    // On one machine a port has one listener, which several services share by host and path.
+    void claim_public(const Draft& draft) {
+        const model::PublicSpec& spec = *draft.spec.at_public;
+        if (spec.port == 0) return count_port(draft.place_of("public"));  // There is a finding.
+        const auto [first, is_new] = ports_.emplace(spec.port, &draft);
+        if (is_new) {
+            count_port(draft.place_of("public"));
+        } else {
+            check_agreement(draft, *first->second);
+        }
+        if (spec.hosts.empty()) claim_route(draft, "", draft.place_of("public"));
+        for (const std::string& host : spec.hosts)
+            claim_route(draft, host, place_in_public(draft, "hosts"));
+    }
+
+    void check_agreement(const Draft& draft, const Draft& first) {
+        const model::PublicSpec& spec = *draft.spec.at_public;
+        const model::PublicSpec& before = *first.spec.at_public;
+        const auto disagree = [&](std::string_view key) {
+            findings_.add(place_in_public(draft, key),
+                          fmt::format("'{}' of port {} is not what service {} says", key, spec.port,
+                                      shown(first.spec.name)),
+                          fmt::format("the same '{}' for both, or a port for each", key));
+        };
+        if (spec.bind != before.bind) disagree("bind");
+        if (spec.trust != before.trust) disagree("trust");
+    }
+
+    void claim_route(const Draft& draft, const std::string& host, Place place) {
+        const model::PublicSpec& spec = *draft.spec.at_public;
+        if (routes_.size() == model::kRoutesMax) {
+            return findings_.add(place,
+                                 fmt::format("more than {} hosts and paths", model::kRoutesMax),
+                                 R"(one "*.example.com" for many hosts)");
+        }
+        const auto [first, is_new] = routes_.emplace(Route{spec.port, host, spec.path}, &draft);
+        if (is_new) return;
+        findings_.add(place,
+                      fmt::format("services {} and {} both answer at port {} for {}",
+                                  shown(first->second->spec.name), shown(draft.spec.name),
+                                  spec.port, shown_route(host, spec.path)),
+                      "another host, path or port for one of them");
+    }
+
+    // Of a key of the map, else of `public` as a whole.
+    static Place place_in_public(const Draft& draft, std::string_view key) {
+        const Node* at_public = draft.node->find("public");
+        const Node* child = at_public == nullptr ? nullptr : at_public->find(key);
+        return child == nullptr ? draft.place_of("public") : child->place;
+    }
+
+    void claim_own(const Draft& draft) {
+        const std::uint16_t port = draft.spec.port;
         if (port == 0) return;  // Not read: there is a finding.
         const auto [first, is_new] = ports_.emplace(port, &draft);
         if (is_new) return;
-        const bool is_public = use == Use::Public;
         findings_.add(
-            draft.place_of(is_public ? "public" : "port"),
+            draft.place_of("port"),
             first->second == &draft
                 ? fmt::format("port {} is the public one: it cannot listen there, too", port)
                 : fmt::format("port {} is taken by service {}", port,
                               shown(first->second->spec.name)),
-            is_public ? "" : "listen on $PORT and remove 'port'");
+            "listen on $PORT and remove 'port'");
     }
 
     std::span<const Draft> drafts_;
@@ -140,6 +192,7 @@ private:
     std::vector<std::string_view> names_;
     std::map<std::string_view, const Draft*> by_name_;
     std::map<std::uint16_t, const Draft*> ports_;
+    std::map<Route, const Draft*> routes_;
     int ports_wanted_ = 0;
 };
 

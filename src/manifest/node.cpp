@@ -49,6 +49,8 @@ std::string hint_of(std::string_view problem) {
         {"mapping values are not allowed in this context",
          "indent with care; a text with ': ' in it needs quotes"},
         {"found character that cannot start any token", "put the text in quotes"},
+        {"did not find expected alphabetic or numeric character",
+         R"(put the text in quotes: "*.example.com")"},
         {"could not find expected ':'", "write key: value, and indent what belongs to it"},
         {"did not find expected key", "indent the keys of one map alike"},
         {"did not find expected '-' indicator", "indent the items of one list alike"},

@@ -6,73 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "manifest/reading_test.h"
+
 namespace thole::manifest {
 
 namespace {
 
 using namespace std::chrono_literals;
 using model::PortUse;
-
-std::string listed(const std::vector<Finding>& findings) {
-    std::string text;
-    for (const Finding& finding : findings) {
-        text += std::to_string(finding.line) + ":" + std::to_string(finding.column) + ": " +
-                finding.message;
-        if (!finding.hint.empty()) text += " | " + finding.hint;
-        text += "\n";
-    }
-    return text;
-}
-
-model::Manifest good(const std::string& text) {
-    Reading reading = read_manifest(text);
-    EXPECT_EQ(listed(reading.findings), "") << text;
-    return reading.manifest.value_or(model::Manifest{});
-}
-
-// Keys of one service `web`, each at column 5 from line 4 on.
-std::string of_service(const std::string& keys) {
-    std::string text = "name: shop\nservices:\n  web:\n";
-    std::size_t begin = 0;
-    while (begin < keys.size()) {
-        const std::size_t end = std::min(keys.find('\n', begin), keys.size());
-        text += "    " + keys.substr(begin, end - begin) + "\n";
-        begin = end + 1;
-    }
-    return text;
-}
-
-model::ServiceSpec good_service(const std::string& keys) {
-    model::Manifest manifest = good(of_service("run: ./web\n" + keys));
-    return manifest.services.empty() ? model::ServiceSpec{} : manifest.services.front();
-}
-
-struct Refusal {
-    std::string text;
-    std::string findings;  // "line:column: message | hint\n" of each.
-};
-
-void expect_refused(const std::vector<Refusal>& refusals) {
-    for (const Refusal& refusal : refusals) {
-        const Reading reading = read_manifest(refusal.text);
-        EXPECT_EQ(listed(reading.findings), refusal.findings) << refusal.text;
-        EXPECT_FALSE(reading.manifest.has_value()) << refusal.text;
-    }
-}
-
-// The first finding of a service with these keys after `run`, which stands in line 4.
-struct Wrong {
-    std::string keys;
-    std::string finding;
-};
-
-void expect_wrong(const std::vector<Wrong>& wrongs) {
-    for (const Wrong& wrong : wrongs) {
-        const Reading reading = read_manifest(of_service("run: ./web\n" + wrong.keys));
-        EXPECT_EQ(listed(reading.findings), wrong.finding + "\n") << wrong.keys;
-        EXPECT_FALSE(reading.manifest.has_value()) << wrong.keys;
-    }
-}
 
 TEST(ReadManifest, ReadsEveryKeyThatWorksToday) {
     const model::Manifest manifest = good(R"(
@@ -323,13 +264,12 @@ TEST(ReadManifest, RefusesPortsThatAreNone) {
         {"public: '80'", "5:13: 'public' must be a number, not a text | remove the quotes"},
         {"public: true", "5:13: 'public' must be a port, or a map with a port, not true or false"},
         {"public: shop.example.com",
-         "5:13: not yet: 'shop.example.com': TLS and host names come later | public: 8080"},
+         "5:13: not yet: 'shop.example.com': a host without a port needs TLS, which comes later "
+         "| public: {port: 8080, hosts: [shop.example.com]}"},
         {"public: {bind: 0.0.0.0}", "5:13: 'public' has no 'port' | public: {port: 8080}"},
         {"public: {port: none}", "5:20: 'port' must be a whole number from 1 to 65535, not a text"},
         {"public: {port: 80, tls: auto}",
          "5:29: not yet: TLS comes in a later version | tls: none"},
-        {"public: {port: 80, trust: [127.0.0.1]}",
-         "5:24: not yet: 'trust' comes in a later version | remove it"},
         {"public: {port: 80, bnd: 0.0.0.0}", "5:24: unknown key 'bnd' | did you mean 'bind'"},
         {"public: {port: 80, bind: 0.0.0}",
          "5:30: 'bind': '0.0.0' is no IPv4 address | bind: 127.0.0.1, or 0.0.0.0 for all"},
@@ -440,7 +380,8 @@ TEST(ReadManifest, RefusesCopiesThatCannotBe) {
 TEST(ReadManifest, RefusesTwoListenersOnOnePort) {
     expect_refused(
         {{"name: s\nservices:\n  a: {run: a, public: 80}\n  b: {run: b, public: {port: 80}}\n",
-          "4:23: port 80 is taken by service 'a'\n"},
+          "4:23: services 'a' and 'b' both answer at port 80 for any host | another host, path or "
+          "port for one of them\n"},
          {"name: s\nservices:\n  a: {run: a, port: 80}\n  b: {run: b, public: 80}\n",
           "3:21: port 80 is taken by service 'b' | listen on $PORT and remove 'port'\n"},
          {"name: s\nservices:\n  a: {run: a, port: 80, public: 80}\n",

@@ -1,11 +1,11 @@
 #include "manifest/service.h"
 
 #include <algorithm>
-#include <limits>
 
 #include <fmt/format.h>
 
 #include "base/parse.h"
+#include "manifest/public_side.h"
 #include "manifest/values.h"
 
 namespace thole::manifest {
@@ -13,16 +13,7 @@ namespace thole::manifest {
 namespace {
 
 using model::HealthSpec;
-using model::PublicSpec;
 using model::ServiceSpec;
-
-constexpr Range kPorts{.least = 1, .most = 65535};
-
-// For keys that take other forms, too: what is meant as a number is told what is wrong with it.
-bool looks_like_number(const Node& node) {
-    return node.kind == Node::Kind::Integer || node.kind == Node::Kind::Float ||
-           parse_integer(node.text, 0, std::numeric_limits<std::int64_t>::max()).ok();
-}
 
 void read_path(const Node& node, ServiceSpec& spec, Findings& findings) {
     if (const auto path = read_inner_path(node, findings)) spec.path = *path;
@@ -50,40 +41,8 @@ void read_port(const Node& node, ServiceSpec& spec, Findings& findings) {
     }
 }
 
-void read_public_port(const Node& node, PublicSpec& spec, Findings& findings) {
-    if (const auto number = read_number(node, kPorts, findings)) {
-        spec.port = static_cast<std::uint16_t>(*number);
-    }
-}
-
-void read_bind(const Node& node, PublicSpec& spec, Findings& findings) {
-    if (const auto address = read_address(node, findings)) spec.bind = *address;
-}
-
-void read_tls(const Node& node, PublicSpec&, Findings& findings) {
-    if (node.kind == Node::Kind::Text && node.text == "none") return;
-    findings.add(node.place, "not yet: TLS comes in a later version", "tls: none");
-}
-
 void read_public(const Node& node, ServiceSpec& spec, Findings& findings) {
-    static constexpr Field<PublicSpec> kFields[] = {
-        {"port", read_public_port}, {"bind", read_bind}, {"tls", read_tls}, {"trust"}};
-    PublicSpec at_public;
-    if (node.kind == Node::Kind::Map) {
-        read_fields(node, kFields, at_public, findings);
-        if (node.find("port") == nullptr) {
-            findings.add(node.place, "'public' has no 'port'", "public: {port: 8080}");
-        }
-    } else if (looks_like_number(node)) {
-        read_public_port(node, at_public, findings);
-    } else if (node.kind == Node::Kind::Text) {
-        findings.add(node.place,
-                     fmt::format("not yet: {}: TLS and host names come later", shown(node.text)),
-                     "public: 8080");
-    } else {
-        refuse_kind(node, "a port, or a map with a port", findings);
-    }
-    spec.at_public = at_public;
+    spec.at_public = read_public_side(node, findings);
 }
 
 void read_calls(const Node& node, ServiceSpec& spec, Findings& findings) {

@@ -1,5 +1,7 @@
 #include "manifest/values.h"
 
+#include <limits>
+
 #include <fmt/format.h>
 
 #include "base/parse.h"
@@ -40,7 +42,26 @@ std::optional<model::Command> read_arguments(const Node& node, Findings& finding
     return std::nullopt;
 }
 
+// Four numbers with dots between.
+std::optional<std::uint32_t> address_of(std::string_view text) {
+    std::uint32_t address = 0;
+    for (int parts = 1;; ++parts) {
+        const std::size_t end = std::min(text.find('.'), text.size());
+        const Result<std::int64_t> part = parse_integer(text.substr(0, end), 0, 255);
+        if (!part.ok()) return std::nullopt;
+        address = address << 8 | static_cast<std::uint32_t>(*part);
+        if (parts == 4) return end == text.size() ? std::optional(address) : std::nullopt;
+        if (end == text.size()) return std::nullopt;
+        text.remove_prefix(end + 1);
+    }
+}
+
 }  // namespace
+
+bool looks_like_number(const Node& node) {
+    return node.kind == Node::Kind::Integer || node.kind == Node::Kind::Float ||
+           parse_integer(node.text, 0, std::numeric_limits<std::int64_t>::max()).ok();
+}
 
 void refuse_kind(const Node& node, std::string_view wanted, Findings& findings) {
     if (node.kind == Node::Kind::Refused) return;
@@ -158,18 +179,48 @@ std::optional<std::string> read_address(const Node& node, Findings& findings) {
         refuse_kind(node, "an IPv4 address such as 0.0.0.0", findings);
         return std::nullopt;
     }
-    int parts = 0;
-    for (std::size_t begin = 0; begin <= node.text.size(); ++parts) {
-        const std::size_t end = std::min(node.text.find('.', begin), node.text.size());
-        const std::string_view part = std::string_view(node.text).substr(begin, end - begin);
-        if (parts == 4 || !parse_integer(part, 0, 255).ok()) break;
-        begin = end + 1;
-        if (parts == 3 && end == node.text.size()) return node.text;
-    }
+    if (address_of(node.text)) return node.text;
     findings.add(node.place,
                  fmt::format("{}: {} is no IPv4 address", subject_of(node), shown(node.text)),
                  fmt::format("{}: 127.0.0.1, or 0.0.0.0 for all", node.key));
     return std::nullopt;
+}
+
+std::optional<model::Network> read_network(const Node& node, Findings& findings) {
+    if (node.kind != Node::Kind::Text) {
+        refuse_kind(node, "a network such as 10.0.0.0/8", findings);
+        return std::nullopt;
+    }
+    const std::string_view text = node.text;
+    if (text.find(':') != text.npos) {
+        findings.add(
+            node.place,
+            fmt::format("not yet: {}: nobody comes by IPv6, public ports are IPv4's", shown(text)),
+            "remove it");
+        return std::nullopt;
+    }
+    const std::size_t slash = std::min(text.find('/'), text.size());
+    const std::optional<std::uint32_t> address = address_of(text.substr(0, slash));
+    const Result<std::int64_t> bits = slash == text.size()
+                                          ? Result<std::int64_t>(32)
+                                          : parse_integer(text.substr(slash + 1), 0, 32);
+    if (!address || !bits.ok()) {
+        findings.add(node.place, fmt::format("{} is no network of IPv4", shown(text)),
+                     "trust: [127.0.0.1, 10.0.0.0/8]");
+        return std::nullopt;
+    }
+    const auto network = static_cast<std::uint32_t>(*bits);
+    const std::uint32_t mask = network == 0 ? 0 : ~std::uint32_t{0} << (32 - network);
+    const std::uint32_t first = *address & mask;
+    if (first != *address) {
+        findings.add(
+            node.place,
+            fmt::format("{} names one address of a network of {} bits", shown(text), network),
+            fmt::format("{}.{}.{}.{}/{} for all of it", first >> 24, first >> 16 & 255,
+                        first >> 8 & 255, first & 255, network));
+        return std::nullopt;
+    }
+    return model::Network{.address = first, .bits = network};
 }
 
 }  // namespace thole::manifest

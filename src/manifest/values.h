@@ -21,6 +21,11 @@ struct Range {
     std::int64_t most = 0;
 };
 
+inline constexpr Range kPorts{.least = 1, .most = 65535};
+
+// For keys that take other forms, too: what is meant as a number is told what is wrong with it.
+bool looks_like_number(const Node& node);
+
 std::optional<std::string> read_text(const Node& node, Findings& findings);
 std::optional<std::int64_t> read_number(const Node& node, Range range, Findings& findings);
 std::optional<Duration> read_duration(const Node& node, Findings& findings);
@@ -34,6 +39,8 @@ std::optional<std::string> read_inner_path(const Node& node, Findings& findings)
 std::optional<std::string> read_request_path(const Node& node, Findings& findings);
 // An IPv4 address: "0.0.0.0".
 std::optional<std::string> read_address(const Node& node, Findings& findings);
+// Of IPv4: "10.0.0.0/8", or one address.
+std::optional<model::Network> read_network(const Node& node, Findings& findings);
 
 // "'scale' must be <wanted>, not a list".
 void refuse_kind(const Node& node, std::string_view wanted, Findings& findings);

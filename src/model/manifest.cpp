@@ -1,6 +1,16 @@
 #include "model/manifest.h"
 
+#include <algorithm>
+
 namespace thole::model {
+
+bool have_same_route(const PublicSpec& one, const PublicSpec& other) {
+    if (one.path != other.path) return false;
+    if (one.hosts.empty() || other.hosts.empty()) return one.hosts.empty() && other.hosts.empty();
+    return std::any_of(one.hosts.begin(), one.hosts.end(), [&](const std::string& host) {
+        return std::find(other.hosts.begin(), other.hosts.end(), host) != other.hosts.end();
+    });
+}
 
 std::string url_variable(const std::string& service) {
     std::string variable;

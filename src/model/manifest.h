@@ -2,6 +2,7 @@
 // here reads a file; manifest/ makes it.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,9 +22,21 @@ struct Command {
     bool operator==(const Command&) const = default;
 };
 
+// Of IPv4, in the machine's byte order: 10.0.0.0/8.
+struct Network {
+    std::uint32_t address = 0;
+    std::uint32_t bits = 32;  // 0 to 32; those of the address beyond them are 0.
+    auto operator<=>(const Network&) const = default;
+};
+
+// Services may share a port where they differ by host or path; then they agree on all else.
 struct PublicSpec {
     std::uint16_t port = 0;
-    std::string bind = "127.0.0.1";  // IPv4; without TLS only loopback unless it is said.
+    std::string bind = "127.0.0.1";   // IPv4; without TLS only loopback unless said.
+    std::vector<Network> trust = {};  // Whose forwarded fields are believed; in order, each once.
+    // Small letters; "*.example.com" is any one label before it. Empty: whatever the host.
+    std::vector<std::string> hosts = {};
+    std::string path = {};  // A prefix, "/api": it and all below it. Empty: every path.
     bool operator==(const PublicSpec&) const = default;
 };
 
@@ -64,6 +77,9 @@ struct Manifest {
     std::string name;
     std::vector<ServiceSpec> services;  // In the order of the file; names are unique.
 };
+
+// Whether both would answer for one host and path.
+bool have_same_route(const PublicSpec& one, const PublicSpec& other);
 
 // "ORDERS_WORKER_URL" of "orders-worker".
 std::string url_variable(const std::string& service);

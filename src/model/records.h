@@ -76,6 +76,16 @@ struct ListenerRow {
     bool operator==(const ListenerRow&) const = default;
 };
 
+// Its requests wait at the edge because somebody said so.
+struct PauseRow {
+    std::uint32_t service = 0;
+    bool is_on = true;  // False: it has ended, and the edge has not said yet that it knows.
+    WallTime since{};
+    std::int64_t limit_ns = 0;  // So long after it ends by itself; 0: never.
+    std::string author;         // In words: who asked for it.
+    bool operator==(const PauseRow&) const = default;
+};
+
 struct TimelineRow {
     std::int64_t sequence = 0;  // Grows by one.
     WallTime time{};

@@ -23,8 +23,9 @@ enum class EdgeMessage : std::uint16_t {
     Snapshot = 2,   // Activate the snapshot file of this version, in the edge's folder.
     Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
-    Cut = 5,  // Close what is still open to this endpoint; counted `cut`.
-    Why = 6,  // WhyRequest (request.h): what became of a request.
+    Cut = 5,    // Close what is still open to this endpoint; counted `cut`.
+    Why = 6,    // WhyRequest (request.h): what became of a request.
+    Fault = 7,  // FaultRequest (fault.h).
     // edge -> control
     Welcome = 32,
     SnapshotApplied = 33,
@@ -39,6 +40,8 @@ enum class EdgeMessage : std::uint16_t {
     Routes = 39,     // RoutesHeader, RouteStats[count].
     Durations = 40,  // RoutesHeader, RouteDurations[count].
     Found = 41,      // WhyHeader, RequestRecord[count] (request.h).
+    FaultApplied = 48,
+    Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -122,13 +125,14 @@ struct HoldRequest {
     std::uint64_t sequence;
     std::uint32_t service;
     std::uint32_t on;  // 1: requests wait, 0: go on. Requests wait anyway where a service has no
-                       // endpoint that serves.
+                       // endpoint that serves. A service that no snapshot names yet begins so.
 };
 
+// In every worker; Stats come before it, so that in_flight is what was begun before.
 struct HoldApplied {
     std::uint64_t sequence;
     std::uint32_t service;
-    std::uint32_t on;
+    std::uint32_t on;  // 0 also where no snapshot names it yet.
 };
 
 struct CutRequest {
@@ -156,6 +160,7 @@ enum class Outcome : std::uint32_t {
     Refused,        // Our 4xx: the request was not HTTP, or its caller not who the port is for.
     ClientGone,     // The client left before its answer was whole.
     Cut,            // Closed at the drain deadline.
+    Injected,       // A fault on purpose ended it: an answer of ours, a reset, or silence.
     Count_,
 };
 constexpr std::uint32_t kOutcomes = static_cast<std::uint32_t>(Outcome::Count_);
@@ -187,7 +192,7 @@ struct EndpointStats {
     std::uint64_t outcomes[kOutcomes];
     std::uint64_t latency_sum_ns;  // Of whole answers; tunnels and event streams are not in it.
 };
-static_assert(sizeof(EndpointStats) == 128);
+static_assert(sizeof(EndpointStats) == 136);
 
 // A request that never met an endpoint, as a slot.
 constexpr std::uint32_t kNoSlot = ~std::uint32_t{0};
@@ -231,7 +236,7 @@ struct RouteStats {
     std::uint64_t held;     // and those that waited for an endpoint.
     std::uint64_t added_wait_max_us;
 };
-static_assert(sizeof(RouteStats) == 136);
+static_assert(sizeof(RouteStats) == 144);
 
 // Upper ends of the buckets in which control hears of durations, in microseconds. From 5 ms on they
 // are those of OpenTelemetry's http.server.request.duration.

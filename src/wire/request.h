@@ -16,6 +16,8 @@ enum class TryEnd : std::uint8_t {
     WasClosed,    // A connection from the pool ended: closed already, or its instance died.
     Lost,         // The instance went away before it answered.
     Cut,          // Closed at the drain deadline.
+    Answered,     // The instance said 502, 503 or 504.
+    Silent,       // It said nothing for much longer than is usual.
     Count_,
 };
 
@@ -109,10 +111,11 @@ constexpr bool begins_with(RequestId id, const WhyRequest& asked) {
 
 // As they stand in access.log and in the API.
 constexpr std::string_view kOutcomeNames[kOutcomes] = {
-    "informational", "success",   "redirect",   "client_error", "server_error", "connect_failed",
-    "reset",         "timed_out", "overloaded", "refused",      "client_gone",  "cut"};
+    "informational",  "success", "redirect",  "client_error", "server_error",
+    "connect_failed", "reset",   "timed_out", "overloaded",   "refused",
+    "client_gone",    "cut",     "injected"};
 constexpr std::string_view kTryEndNames[static_cast<std::size_t>(TryEnd::Count_)] = {
-    "", "refused", "not_in_time", "was_closed", "lost", "cut"};
+    "", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent"};
 constexpr std::string_view kPhaseNames[static_cast<std::size_t>(RequestPhase::Count_)] = {
     "head", "waiting", "asked", "answering", "tunnel"};
 

@@ -1,6 +1,8 @@
 #include "wire/snapshot.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/bytes.h"
 
@@ -8,7 +10,8 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 2;
+constexpr std::uint32_t kFormat = 3;
+constexpr std::uint32_t kFormatWithoutRoutes = 2;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
@@ -18,10 +21,27 @@ void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
     }
     writer.u32(limits.held_requests_max);
     writer.u32(limits.held_bytes_max);
+    writer.i64(limits.write_stall.count());
+    writer.i64(limits.body_grace.count());
+    writer.u64(limits.body_bytes_max);
+    writer.u32(limits.body_bytes_per_second);
 }
 
-SnapshotLimits read_limits(ByteReader& reader) {
-    SnapshotLimits limits;
+// The format before had no limits of this kind: those that are usual now.
+constexpr SnapshotLimits kOfFormatBefore{.connect = {},
+                                         .response_head = {},
+                                         .idle = {},
+                                         .tunnel = {},
+                                         .hold = {},
+                                         .held_requests_max = 0,
+                                         .held_bytes_max = 0,
+                                         .write_stall = std::chrono::seconds(30),
+                                         .body_grace = std::chrono::seconds(5),
+                                         .body_bytes_max = 0,
+                                         .body_bytes_per_second = 500};
+
+SnapshotLimits read_limits(ByteReader& reader, std::uint32_t format) {
+    SnapshotLimits limits = kOfFormatBefore;
     limits.connect = Duration(reader.i64());
     limits.response_head = Duration(reader.i64());
     limits.idle = Duration(reader.i64());
@@ -29,12 +49,59 @@ SnapshotLimits read_limits(ByteReader& reader) {
     limits.hold = Duration(reader.i64());
     limits.held_requests_max = reader.u32();
     limits.held_bytes_max = reader.u32();
+    if (format == kFormatWithoutRoutes) return limits;
+    limits.write_stall = Duration(reader.i64());
+    limits.body_grace = Duration(reader.i64());
+    limits.body_bytes_max = reader.u64();
+    limits.body_bytes_per_second = reader.u32();
     return limits;
 }
 
 bool has_service(const Snapshot& snapshot, std::uint32_t id) {
     return std::any_of(snapshot.services.begin(), snapshot.services.end(),
                        [id](const SnapshotService& service) { return service.id == id; });
+}
+
+bool is_network(const SnapshotNetwork& network) {
+    if (network.bits > 32) return false;
+    const std::uint32_t mask = network.bits == 0 ? 0 : ~std::uint32_t{0} << (32 - network.bits);
+    return (network.address & ~mask) == 0;
+}
+
+// As the edge compares them: in small letters, and paths without an escape.
+bool is_route(const SnapshotRoute& route) {
+    constexpr std::string_view kHost = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    constexpr std::string_view kPath =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
+    const std::string_view host = route.host;
+    const bool is_wild = host.substr(0, 2) == "*.";
+    return host.size() <= kRouteHostMax + 2 && route.path.size() <= kRoutePathMax &&
+           host.substr(is_wild ? 2 : 0).find_first_not_of(kHost) == host.npos && host != "*." &&
+           route.path.find_first_not_of(kPath) == route.path.npos &&
+           (route.path.empty() || (route.path.front() == '/' && route.path.back() != '/'));
+}
+
+Status check_routes(const Snapshot& snapshot) {
+    std::size_t routes = 0, networks = 0;
+    for (const SnapshotListener& listener : snapshot.listeners) {
+        routes += listener.routes.size();
+        networks += listener.trust.size();
+        if (!std::all_of(listener.trust.begin(), listener.trust.end(), is_network))
+            return corrupt("snapshot: a network that is none");
+        if (listener.kind == ListenerKind::Call && listener.routes.size() + listener.trust.size())
+            return corrupt("snapshot: a call with routes");
+        std::set<std::pair<std::string_view, std::string_view>> seen;
+        for (const SnapshotRoute& route : listener.routes) {
+            if (!is_route(route)) return corrupt("snapshot: a route that is none");
+            if (!has_service(snapshot, route.service))
+                return corrupt("snapshot: a route without a service");
+            if (!seen.emplace(route.host, route.path).second)
+                return corrupt("snapshot: two routes of one host and path");
+        }
+    }
+    if (routes > kRoutesMax || networks > kNetworksMax)
+        return corrupt("snapshot: too many routes or networks");
+    return success();
 }
 
 Status check(const Snapshot& snapshot) {
@@ -59,7 +126,57 @@ Status check(const Snapshot& snapshot) {
                 return corrupt("snapshot: two listeners of one id");
         }
     }
-    return success();
+    return check_routes(snapshot);
+}
+
+void write_routes(ByteWriter& writer, const SnapshotListener& listener) {
+    writer.u32(static_cast<std::uint32_t>(listener.trust.size()));
+    for (const SnapshotNetwork& network : listener.trust) {
+        writer.u32(network.address);
+        writer.u32(network.bits);
+    }
+    writer.u32(static_cast<std::uint32_t>(listener.routes.size()));
+    for (const SnapshotRoute& route : listener.routes) {
+        writer.text(route.host);
+        writer.text(route.path);
+        writer.u32(route.service);
+    }
+}
+
+void read_routes(ByteReader& reader, SnapshotListener& listener) {
+    const std::uint32_t networks = reader.u32();
+    for (std::uint32_t i = 0; i < networks && reader.ok(); ++i) {
+        SnapshotNetwork network;
+        network.address = reader.u32();
+        network.bits = reader.u32();
+        listener.trust.push_back(network);
+    }
+    const std::uint32_t routes = reader.u32();
+    for (std::uint32_t i = 0; i < routes && reader.ok(); ++i) {
+        SnapshotRoute route;
+        route.host = std::string(reader.text());
+        route.path = std::string(reader.text());
+        route.service = reader.u32();
+        listener.routes.push_back(std::move(route));
+    }
+}
+
+std::vector<SnapshotListener> read_listeners(ByteReader& reader, std::uint32_t count,
+                                             std::uint32_t format) {
+    std::vector<SnapshotListener> listeners;
+    for (std::uint32_t i = 0; i < count && reader.ok(); ++i) {
+        SnapshotListener listener;
+        listener.id = reader.u32();
+        listener.kind = static_cast<ListenerKind>(reader.u32());
+        listener.service = reader.u32();
+        listener.caller = reader.u32();
+        listener.caller_uid = reader.u32();
+        listener.caller_uid_too = reader.u32();
+        listener.check_caller = reader.u32();
+        if (format != kFormatWithoutRoutes) read_routes(reader, listener);
+        listeners.push_back(std::move(listener));
+    }
+    return listeners;
 }
 
 }  // namespace
@@ -84,6 +201,7 @@ std::string write_snapshot(const Snapshot& snapshot) {
         writer.u32(listener.caller_uid);
         writer.u32(listener.caller_uid_too);
         writer.u32(listener.check_caller);
+        write_routes(writer, listener);
     }
     writer.u32(crc32c(writer.bytes()));
     return writer.take();
@@ -97,7 +215,8 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
     ByteReader reader(content);
     Snapshot snapshot;
     if (reader.u32() != kMagic) return corrupt("snapshot: not a snapshot");
-    if (const std::uint32_t format = reader.u32(); format != kFormat)
+    const std::uint32_t format = reader.u32();
+    if (format != kFormat && format != kFormatWithoutRoutes)
         return corrupt("snapshot: of another format");
     snapshot.version = reader.u64();
     const std::uint32_t services = reader.u32();
@@ -106,22 +225,12 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
         SnapshotService service;
         service.id = reader.u32();
         service.name = std::string(reader.text());
-        service.limits = read_limits(reader);
+        service.limits = read_limits(reader, format);
         snapshot.services.push_back(std::move(service));
     }
     const std::uint32_t listeners = reader.u32();
     if (listeners > kServicesMax) return corrupt("snapshot: too many listeners");
-    for (std::uint32_t i = 0; i < listeners && reader.ok(); ++i) {
-        SnapshotListener listener;
-        listener.id = reader.u32();
-        listener.kind = static_cast<ListenerKind>(reader.u32());
-        listener.service = reader.u32();
-        listener.caller = reader.u32();
-        listener.caller_uid = reader.u32();
-        listener.caller_uid_too = reader.u32();
-        listener.check_caller = reader.u32();
-        snapshot.listeners.push_back(listener);
-    }
+    snapshot.listeners = read_listeners(reader, listeners, format);
     if (!reader.at_end()) return corrupt("snapshot: cut short or too long");
     TRY(check(snapshot));
     return snapshot;

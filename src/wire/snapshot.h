@@ -5,6 +5,9 @@
 //     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32 (ByteWriter's
 //     encoding)
 //
+// Format 3 adds to each listener its networks and routes. One of format 2, which an older control
+// wrote, is read like one without any.
+//
 // Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
 // it parked.
 #pragma once
@@ -29,6 +32,10 @@ struct SnapshotLimits {
     Duration hold{};           // How long a request may wait for an endpoint that serves.
     std::uint32_t held_requests_max = 0;
     std::uint32_t held_bytes_max = 0;
+    Duration write_stall{};                   // A client that takes nothing of its answer.
+    Duration body_grace{};                    // Before the least rate of a request's body counts.
+    std::uint64_t body_bytes_max = 0;         // Of a request; 0: any.
+    std::uint32_t body_bytes_per_second = 0;  // At least; 0: any.
 };
 
 struct SnapshotService {
@@ -39,6 +46,24 @@ struct SnapshotService {
 
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };
 
+// Bounds of all listeners together; those of a manifest are narrower.
+constexpr std::uint32_t kRoutesMax = 1024;
+constexpr std::uint32_t kNetworksMax = 32 * 1024;
+constexpr std::size_t kRouteHostMax = 253;  // RFC 1035 section 2.3.4
+constexpr std::size_t kRoutePathMax = 255;
+
+// Of IPv4, in the machine's byte order.
+struct SnapshotNetwork {
+    std::uint32_t address = 0;
+    std::uint32_t bits = 0;  // 0 to 32; those of the address beyond them are 0.
+};
+
+struct SnapshotRoute {
+    std::string host;  // Small letters; "*.example.com"; empty: any.
+    std::string path;  // A prefix without its last '/'; empty: any.
+    std::uint32_t service = 0;
+};
+
 struct SnapshotListener {
     std::uint32_t id = 0;  // As parked in keeper.
     ListenerKind kind = ListenerKind::Public;
@@ -48,6 +73,10 @@ struct SnapshotListener {
     std::uint32_t caller_uid_too = 0;   // or this one, while one user's release follows another's.
     std::uint32_t check_caller =
         0;  // 1: services have uids of their own, so a wrong one is refused.
+    std::vector<SnapshotNetwork> trust = {};  // Public: whose forwarded fields are believed.
+    // Public: who answers instead of `service`; what none of them is for, nobody answers. Empty:
+    // the service, whatever the host and path.
+    std::vector<SnapshotRoute> routes = {};
 };
 
 struct Snapshot {
@@ -57,7 +86,8 @@ struct Snapshot {
 };
 
 std::string write_snapshot(const Snapshot& snapshot);
-// Checks everything: checksum, that ids are unique and listeners name services that are there.
+// Checks everything: checksum, bounds, that ids and routes are unique, and that listeners and
+// routes name services that are there.
 Result<Snapshot> read_snapshot(std::string_view bytes);
 
 }  // namespace thole::wire

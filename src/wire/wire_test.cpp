@@ -1,6 +1,7 @@
 // Frames, images and snapshots: what was written is read back, and damage at any byte is seen.
 #include <gtest/gtest.h>
 
+#include "base/bytes.h"
 #include "wire/edge.h"
 #include "wire/frame.h"
 #include "wire/image.h"
@@ -94,14 +95,20 @@ Snapshot sample_snapshot() {
     snapshot.version = 9;
     snapshot.services.push_back({.id = 1, .name = "web", .limits = {.connect = Duration(1)}});
     snapshot.services.push_back({.id = 2, .name = "orders", .limits = {.held_requests_max = 1000}});
-    snapshot.listeners.push_back({.id = 10, .kind = ListenerKind::Public, .service = 1});
+    snapshot.listeners.push_back({.id = 10,
+                                  .kind = ListenerKind::Public,
+                                  .service = 1,
+                                  .trust = {{0x7f000001, 32}, {0x0a000000, 8}, {0, 0}},
+                                  .routes = {{"*.shop.example", "/api", 2}, {"", "", 1}}});
     snapshot.listeners.push_back({.id = 11,
                                   .kind = ListenerKind::Call,
                                   .service = 2,
                                   .caller = 1,
                                   .caller_uid = 61184,
                                   .caller_uid_too = 61185,
-                                  .check_caller = 1});
+                                  .check_caller = 1,
+                                  .trust = {},
+                                  .routes = {}});
     return snapshot;
 }
 
@@ -113,6 +120,13 @@ TEST(Snapshot, ComesBackWhole) {
     EXPECT_EQ(back.listeners[1].caller, 1U);
     EXPECT_EQ(back.listeners[1].caller_uid, 61184U);
     EXPECT_EQ(back.listeners[1].caller_uid_too, 61185U);
+    ASSERT_EQ(back.listeners[0].trust.size(), 3U);
+    EXPECT_EQ(back.listeners[0].trust[1].address, 0x0a000000U);
+    EXPECT_EQ(back.listeners[0].trust[1].bits, 8U);
+    ASSERT_EQ(back.listeners[0].routes.size(), 2U);
+    EXPECT_EQ(back.listeners[0].routes[0].host, "*.shop.example");
+    EXPECT_EQ(back.listeners[0].routes[0].path, "/api");
+    EXPECT_EQ(back.listeners[0].routes[0].service, 2U);
 }
 
 TEST(Snapshot, AnyDamagedByteIsSeen) {
@@ -135,6 +149,64 @@ TEST(Snapshot, ListenersNameServicesThatAreThere) {
     EXPECT_FALSE(read_snapshot(write_snapshot(snapshot)).ok());
     snapshot = sample_snapshot();
     snapshot.listeners[1].id = 10;
+    EXPECT_FALSE(read_snapshot(write_snapshot(snapshot)).ok());
+}
+
+// The one on the disk may be an older control's; an edge that did not read it would serve nobody.
+TEST(Snapshot, OneOfTheFormatBeforeIsRead) {
+    ByteWriter writer;
+    for (const std::uint32_t word : {0x70616e73U, 2U}) writer.u32(word);
+    writer.u64(9);
+    writer.u32(1);
+    writer.u32(7);
+    writer.text("web");
+    for (int limit = 0; limit < 5; ++limit) writer.i64(limit);
+    for (const std::uint32_t word : {1000U, 4096U}) writer.u32(word);
+    writer.u32(1);
+    for (const std::uint32_t word : {10U, 1U, 7U, kNoService, 0U, 0U, 0U}) writer.u32(word);
+    writer.u32(crc32c(writer.bytes()));
+    const Snapshot back = read_snapshot(writer.bytes()).value();
+    EXPECT_EQ(back.services[0].limits.held_bytes_max, 4096U);
+    EXPECT_EQ(back.listeners[0].service, 7U);
+    EXPECT_TRUE(back.listeners[0].routes.empty() && back.listeners[0].trust.empty());
+}
+
+// What the edge would compare in vain, or twice, or with somebody who is not there.
+TEST(Snapshot, RefusesRoutesAndNetworksThatAreNone) {
+    const auto is_read = [](auto change) {
+        Snapshot snapshot = sample_snapshot();
+        change(snapshot.listeners[0]);
+        return read_snapshot(write_snapshot(snapshot)).ok();
+    };
+    const auto with_route = [&](SnapshotRoute route) {
+        return is_read([&](SnapshotListener& listener) { listener.routes.push_back(route); });
+    };
+    EXPECT_TRUE(with_route({"shop.example", "/api/x", 1}));
+    EXPECT_TRUE(with_route({"*." + std::string(253, 'a'), "/" + std::string(254, 'a'), 1}));
+    EXPECT_FALSE(with_route({"shop.example", "", 3}));
+    EXPECT_FALSE(with_route({"*.shop.example", "/api", 1}));
+    for (const char* host : {"Shop", "*", "*.", "a.*", "a:80", "a b", "\xff"})
+        EXPECT_FALSE(with_route({host, "", 1})) << host;
+    for (const char* path : {"/", "api", "/api/", "/%61", "/a b", "/a;b"})
+        EXPECT_FALSE(with_route({"a", path, 1})) << path;
+    EXPECT_FALSE(with_route({std::string(256, 'a'), "", 1}));
+    EXPECT_FALSE(with_route({"a", "/" + std::string(255, 'a'), 1}));
+    const auto with_network = [&](SnapshotNetwork network) {
+        return is_read([&](SnapshotListener& listener) { listener.trust = {network}; });
+    };
+    EXPECT_TRUE(with_network({0xffffffff, 32}));
+    EXPECT_FALSE(with_network({0, 33}));
+    EXPECT_FALSE(with_network({1, 0}));
+    EXPECT_FALSE(with_network({0x0a000001, 31}));
+    EXPECT_FALSE(is_read([](SnapshotListener& listener) {
+        listener.trust.assign(kNetworksMax + 1, SnapshotNetwork{0, 0});
+    }));
+    EXPECT_FALSE(is_read([](SnapshotListener& listener) {
+        for (std::uint32_t i = 0; i < kRoutesMax; ++i)
+            listener.routes.push_back({"h" + std::to_string(i), "", 1});
+    }));
+    Snapshot snapshot = sample_snapshot();
+    snapshot.listeners[1].routes = {{"a", "", 1}};
     EXPECT_FALSE(read_snapshot(write_snapshot(snapshot)).ok());
 }
 

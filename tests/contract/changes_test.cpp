@@ -171,6 +171,29 @@ TEST_P(EdgeContract, AnswersInTheOrderInWhichItWasAsked) {
     EXPECT_EQ(answers, wanted);
 }
 
+TEST_P(EdgeContract, TellsEveryControlOfItsFaultsAndPutsOffNoEnd) {
+    const std::int64_t now = nanoseconds_of(stand_->env().clock.now());
+    constexpr std::int64_t kMinute = 60'000'000'000;
+    ASSERT_TRUE(until([&] { return control_.faults.has_value(); }));
+    EXPECT_TRUE(control_.faults->empty());
+    control_.say_fault(1, now + kMinute);
+    control_.say_fault(2, now + kMinute);
+    control_.say_fault(1, now + 2 * kMinute);
+    control_.say_fault(2, 0);
+    control_.say_fault(3, 0);
+    ASSERT_TRUE(until([&] { return control_.faults_applied.size() == 5; }));
+    for (const wire::FaultApplied& applied : control_.faults_applied) EXPECT_EQ(applied.error, 0);
+    const auto is_right = [&] {
+        return control_.faults && control_.faults->size() == 2 &&
+               (*control_.faults)[0].terms.until == now + kMinute &&
+               (*control_.faults)[1].terms.until < now + kMinute / 2;
+    };
+    EXPECT_TRUE(is_right()) << "told before it is acknowledged";
+    stand_->kill_edge();
+    ASSERT_TRUE(until([&] { return control_.connect(); }));
+    EXPECT_TRUE(until(is_right));
+}
+
 // A snapshot waits for the disk, and others may be answered before it.
 TEST_P(EdgeContract, ActivatesSnapshotsInTheOrderInWhichItWasAsked) {
     wire::SnapshotLimits few = limits();

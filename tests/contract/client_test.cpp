@@ -13,10 +13,12 @@ control::EdgeEvents hears_nothing() {
             .snapshot_applied = [](const wire::SnapshotApplied&) {},
             .applied = [](std::uint64_t, const std::vector<wire::InFlight>&) {},
             .cut_done = [](const wire::CutDone&) {},
+            .hold_applied = [](std::uint32_t) {},
             .stats = [](const wire::StatsHeader&, const std::vector<wire::EndpointStats>&) {},
             .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
             .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},
-            .durations = [](const std::vector<wire::RouteDurations>&) {}};
+            .durations = [](const std::vector<wire::RouteDurations>&) {},
+            .faults = [](const std::vector<wire::FaultState>&) {}};
 }
 
 }  // namespace
@@ -90,10 +92,12 @@ TEST_P(EdgeContract, TellsControlsOwnClientOfARemovalAlsoAfterADeath) {
                  in_flight = named;
              },
          .cut_done = [](const wire::CutDone&) {},
+         .hold_applied = [](std::uint32_t) {},
          .stats = [](const wire::StatsHeader&, const std::vector<wire::EndpointStats>&) {},
          .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
          .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},
-         .durations = [](const std::vector<wire::RouteDurations>&) {}});
+         .durations = [](const std::vector<wire::RouteDurations>&) {},
+         .faults = [](const std::vector<wire::FaultState>&) {}});
     ASSERT_TRUE(until([&] { return connected == 1; }));
     // It knows of no instance yet, and the edge goes on.
     EXPECT_EQ(request(), 200);

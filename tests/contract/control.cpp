@@ -57,6 +57,7 @@ void Control::open_link() {
     routes.clear();
     durations.clear();
     has_all_routes = false;
+    faults.reset();
     pages_.clear();
     header = {};
     is_closed = false;
@@ -104,6 +105,19 @@ std::uint64_t Control::say_snapshot(std::uint64_t version) {
 std::uint64_t Control::say_hold(std::uint32_t on) {
     link_->send(
         wire::seal_message(EdgeMessage::Hold, wire::HoldRequest{++sequence_, kService, on}));
+    return sequence_;
+}
+
+std::uint64_t Control::say_fault(std::uint32_t id, std::int64_t until) {
+    wire::FaultRequest request{};
+    request.sequence = ++sequence_;
+    request.terms.id = id;
+    request.terms.service = kService;
+    request.terms.caller = wire::kAnyCaller - 1;  // Nobody: it hurts no request of this test.
+    request.terms.kind = wire::FaultKind::Reset;
+    request.terms.share = 100;
+    request.terms.until = until;
+    link_->send(wire::seal_message(EdgeMessage::Fault, request));
     return sequence_;
 }
 
@@ -177,6 +191,12 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::SnapshotApplied: return keep(body, snapshots);
         case EdgeMessage::HoldApplied: return keep(body, holds);
         case EdgeMessage::CutDone: return keep(body, cuts);
+        case EdgeMessage::FaultApplied: return keep(body, faults_applied);
+        case EdgeMessage::Faults: {
+            wire::FaultsHeader said{};
+            faults = read_rows<wire::FaultsHeader, wire::FaultState>(body, said);
+            return;
+        }
         case EdgeMessage::EndpointsApplied: return hear_applied(body);
         case EdgeMessage::Stats:
             for (const wire::EndpointStats& row :
@@ -212,7 +232,8 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Hold:
         case EdgeMessage::Cut:
         case EdgeMessage::Why:
-        case EdgeMessage::Found: break;
+        case EdgeMessage::Found:
+        case EdgeMessage::Fault: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }

@@ -14,6 +14,7 @@
 
 #include "stand.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/snapshot.h"
 
 namespace thole::contract {
@@ -57,6 +58,8 @@ public:
     std::uint64_t say_snapshot(std::uint64_t version);
     std::uint64_t say_hold(std::uint32_t on);
     std::uint64_t say_cut(wire::SlotRef at);
+    // By clock of the machine; 0: it ends.
+    std::uint64_t say_fault(std::uint32_t id, std::int64_t until);
     // The file that say_snapshot() names.
     void write_snapshot(std::uint64_t version, const wire::SnapshotLimits& limits);
     void write_snapshot_bytes(std::uint64_t version, const std::string& bytes);
@@ -76,6 +79,8 @@ public:
     std::vector<wire::SnapshotApplied> snapshots;
     std::vector<wire::HoldApplied> holds;
     std::vector<wire::CutDone> cuts;
+    std::vector<wire::FaultApplied> faults_applied;
+    std::optional<std::vector<wire::FaultState>> faults;  // The newest.
     wire::StatsHeader header{};
     std::map<EndpointId, wire::EndpointStats> stats;
     std::vector<wire::BrokenRequest> broken;

@@ -30,7 +30,11 @@ wire::SnapshotLimits EdgeContract::limits() {
             .tunnel = 1h,
             .hold = 30s,
             .held_requests_max = 1000,
-            .held_bytes_max = 64 * 1024 * 1024};
+            .held_bytes_max = 64 * 1024 * 1024,
+            .write_stall = 30s,
+            .body_grace = 5s,
+            .body_bytes_max = 0,
+            .body_bytes_per_second = 500};
 }
 
 wire::EndpointChange EdgeContract::row(wire::SlotRef at, std::uint32_t bits) {

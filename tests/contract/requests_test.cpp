@@ -52,6 +52,26 @@ TEST_P(EdgeContract, LetsEveryRequestWaitWhereControlHoldsTheService) {
     }
 }
 
+// Between a snapshot and what control says next nobody may slip through.
+TEST_P(EdgeContract, HoldsAServiceFromItsBeginningWhereThatWasSaidBefore) {
+    ASSERT_TRUE(control_.apply({row(kOne, kServes)}));
+    wire::Snapshot none;
+    none.version = 2;
+    control_.write_snapshot_bytes(2, wire::write_snapshot(none));
+    const std::size_t before = control_.snapshots.size();
+    control_.say_snapshot(2);
+    ASSERT_TRUE(until([&] { return control_.snapshots.size() == before + 1; }));
+    control_.say_hold(1);
+    ASSERT_TRUE(until([&] { return control_.holds.size() == 1; }));
+    EXPECT_EQ(control_.holds[0].on, 0U);
+    ASSERT_TRUE(control_.activate(3, limits()));
+    const std::size_t waits = stand_->ask(kAtOnce);
+    ASSERT_TRUE(until([&] { return control_.header.held == 1; }));
+    control_.say_hold(0);
+    EXPECT_TRUE(until([&] { return has_ended(waits); }));
+    EXPECT_EQ(stand_->seen(waits), 200);
+}
+
 TEST_P(EdgeContract, RefusesWhoHasWaitedAsLongAsTheSnapshotAllows) {
     wire::SnapshotLimits short_hold = limits();
     short_hold.hold = 300ms;
@@ -238,7 +258,7 @@ TEST_P(EdgeContract, TellsANewControlTheSameThingsFirst) {
     ASSERT_TRUE(until([&] { return control_.has_all_routes; }));
     const std::vector<wire::EdgeMessage> wanted = {
         wire::EdgeMessage::Welcome, wire::EdgeMessage::Stats, wire::EdgeMessage::Broken,
-        wire::EdgeMessage::Routes};
+        wire::EdgeMessage::Faults, wire::EdgeMessage::Routes};
     EXPECT_EQ(first_of_each(control_.heard), wanted);
     EXPECT_EQ(control_.welcome->version, 1U);
     EXPECT_EQ(control_.welcome->epoch, epoch);

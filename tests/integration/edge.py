@@ -10,17 +10,19 @@ from pathlib import Path
 import wire
 from backend import expected, odd_chunks
 
-HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY = 1, 2, 3, 4, 5, 6
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT = 1, 2, 3, 4, 5, 6, 7
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FOUND = 37, 38, 39, 40, 41
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
+DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
+TERMS = "<IIIIIIqqQqII32s128s64s"
 WANTS_ROUTES = 1
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
-            "timed_out", "overloaded", "refused", "client_gone", "cut")
+            "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
 ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
-TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut")
+TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent")
 PHASES = ("head", "waiting", "asked", "answering", "tunnel")
 IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
 REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "attached_us", "connect_us", "answer_us",
@@ -28,7 +30,7 @@ REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "att
            "considered", "attempts", "tries", "flags")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
-          "requests": 1000, "bytes": 2**26}
+          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
 
 
 def text(value):
@@ -37,17 +39,21 @@ def text(value):
 
 
 def snapshot(version, services, listeners, **limits):
-    """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls."""
-    limits = struct.pack("<qqqqqII", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 2, version, len(services))
+    """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
+    (id, service, {caller}) of those whose caller is not looked at."""
+    limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
+    body = struct.pack("<IIQI", 0x70616E73, 3, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))
     for number, service, *uid in listeners:
-        if uid:
+        if uid and isinstance(uid[0], set):
+            body += struct.pack("<IIIIIII", number, CALL, service, *uid[0], 0, 0, 0)
+        elif uid:
             body += struct.pack("<IIIIIII", number, CALL, service, service, uid[0], uid[-1], 1)
         else:
             body += struct.pack("<IIIIIII", number, PUBLIC, service, NO_SERVICE, 0, 0, 0)
+        body += struct.pack("<II", 0, 0)  # Trusts nobody, and has no further routes.
     return body + struct.pack("<I", wire.crc32c(body))
 
 
@@ -57,6 +63,7 @@ class Edge:
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
         self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
+        self.faults = None
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -67,7 +74,7 @@ class Edge:
             self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self.link.connect(str(self.system.run / "edge.sock"))
-                self.stats, self.routes = {}, {}
+                self.stats, self.routes, self.faults = {}, {}, None
                 self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, WANTS_ROUTES, b"test")))
                 self.welcome = struct.unpack("<IIQQQII32s", self.wait_for(WELCOME, 2))
                 return
@@ -100,7 +107,7 @@ class Edge:
             self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQQQ", body)))
             for at in range(self.header["count"]):
                 slot, generation, in_flight, bits, begun, *outcomes, latency = struct.unpack_from(
-                    "<IIIIQ12QQ", body, 72 + at * 128)
+                    "<IIIIQ13QQ", body, 72 + at * 136)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
@@ -113,9 +120,16 @@ class Edge:
         elif kind == ROUTES:
             _, count, _ = struct.unpack_from("<QII", body)
             for at in range(count):
-                listener, release, slot, _, *counts = struct.unpack_from("<IIII15Q", body, 16 + at * 136)
+                listener, release, slot, _, *counts = struct.unpack_from("<IIII16Q", body, 16 + at * 144)
                 self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
+        elif kind == FAULTS:
+            _, _, count, _ = struct.unpack_from("<QqII", body)
+            self.faults = {}
+            for at in range(count):
+                terms = struct.unpack_from(TERMS, body, 24 + at * 312)
+                begun, matched, hurt = struct.unpack_from("<qQQ", body, 24 + at * 312 + 288)
+                self.faults[terms[0]] = {"until": terms[9], "begun": begun, "matched": matched, "hurt": hurt}
 
     def until(self, condition, what, deadline_s=10):
         """Listens until it holds, connecting again where this edge has died."""
@@ -139,6 +153,24 @@ class Edge:
         self.sequence += 1
         self.link.send(wire.seal(HOLD, struct.pack("<QII", self.sequence, service, on)))
         return struct.unpack("<QII", self.wait_for(HOLD_APPLIED)) == (self.sequence, service, on)
+
+    def fault(self, number, service, kind, share, lasts_s, **more):
+        """Why it was refused, or nothing."""
+        asked = {"caller": NO_SERVICE, "status": 503, "delay_s": 0, "jitter_s": 0, "rate": 0, "whole": 0, "field": "",
+                 "value": "", **more}
+        until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(lasts_s * SECOND)
+        terms = struct.pack(
+            TERMS, number, service, asked["caller"], kind, share, asked["status"], int(asked["delay_s"] * SECOND),
+            int(asked["jitter_s"] * SECOND), asked["rate"], until, asked["whole"], 0, asked["field"].encode(),
+            asked["value"].encode(), b"test")
+        self.sequence += 1
+        self.link.send(wire.seal(FAULT, struct.pack("<Q", self.sequence) + terms))
+        sequence, answered, _, reason = struct.unpack("<QIi112s", self.wait_for(FAULT_APPLIED))
+        assert (sequence, answered) == (self.sequence, number)
+        return reason.split(b"\0")[0].decode()
+
+    def end_fault(self, number):
+        return self.fault(number, 0, 0, 0, -1)
 
     def cut(self, slot, generation):
         """How many were cut."""
@@ -222,8 +254,8 @@ class Backend:
 class Client:
     """One connection to the edge. Every method raises where the answer is not what it must be."""
 
-    def __init__(self, port):
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port, address="127.0.0.1"):
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import System, start_time, strike, until
+from conftest import BINARIES, System, start_time, strike, until
 from edge import SERVES, Backend, Client, Edge, snapshot
 
 SERVICE, LISTENER = 1, 100
@@ -16,8 +16,8 @@ SERVICE, LISTENER = 1, 100
 class Stand:
     """keeper, an edge, one public port and some backends of one service."""
 
-    def __init__(self, backends):
-        self.system = System("edge")
+    def __init__(self, backends, binaries=BINARIES):
+        self.system = System("edge", binaries)
         self.keeper = self.system.start()
         self.port = self.keeper.ensure_listener(LISTENER)
         self.edge = Edge(self.system)
@@ -67,6 +67,13 @@ class Stand:
 @pytest.fixture
 def stand():
     made = Stand(1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def two():
+    made = Stand(2)
     yield made
     made.close()
 

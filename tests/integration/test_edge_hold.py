@@ -1,16 +1,63 @@
 """Requests that wait, and what is cut when waiting is over."""
 import contextlib
 import socket
+import struct
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from conftest import until
 from edge import OUT, SERVES, Backend
 from edge_stand import LISTENER, SERVICE, kill_edge, stand, three  # pylint: disable=unused-import
 
 FIRST = (20, 1)
 GET = b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n"
 UPGRADE = b"GET /tunnel/7 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+
+# Begins after a while, then takes one connection after the other, as they come, and says which targets they asked for.
+IN_TURN = """
+import select, socket, sys
+after, port, count = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+select.select([], [], [], after)
+server = socket.create_server(("127.0.0.1", port), backlog=1024)
+for _ in range(count):
+    connection = server.accept()[0]
+    data = b""
+    while b"\\r\\n\\r\\n" not in data:
+        data += connection.recv(65536)
+    print(data.split(b" ")[1].decode(), flush=True)
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n")
+    connection.close()
+"""
+
+
+@contextlib.contextmanager
+def in_turn(port, count, after_s=0.0):
+    """A service that serves `count` requests one by one."""
+    words = [sys.executable, "-c", IN_TURN, str(after_s), str(port), str(count)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def unused_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def longest_fall(numbers):
+    """How many of them, in this order, fall. Two workers that each keep an order make no three of them fall."""
+    falls = []
+    for at, number in enumerate(numbers):
+        falls.append(1 + max((falls[before] for before in range(at) if numbers[before] > number), default=0))
+    return max(falls)
 
 
 def send_held(stand, count=1):
@@ -227,3 +274,148 @@ def test_a_request_that_its_listener_does_not_outlive_is_told_so_at_once(stand):
     assert time.monotonic() - began < 5
     assert client.connection.recv(1) == b""
     stand.edge.until(lambda: any("overloaded" in route for route in stand.edge.routes.values()), "counted")
+
+
+def ask_held(stand, clients):
+    """One after the other: each waits before the next one comes. Their numbers are their targets."""
+    # Worker by worker they would be in order also where they come in one moment; across an edge's death only by time.
+    first = stand.edge.header.get("held", 0)
+    for number, client in enumerate(clients):
+        client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        stand.edge.until(lambda number=number: stand.edge.header.get("held", 0) == first + number + 1, f"{number} waits")
+
+
+@pytest.mark.parametrize("edge_dies", [False, True])
+def test_who_waits_goes_in_the_order_of_arrival(stand, edge_dies):
+    """Not of descriptors, which are given out the other way round here; nor does the edge's death mix them up."""
+    port = unused_port()
+    stand.edge.endpoints([(20, 1, SERVICE, port, OUT)], full=True)
+    with in_turn(port, 40) as service:
+        clients = [stand.client() for _ in range(40)]
+        ask_held(stand, clients[::-1])
+        if edge_dies:
+            kill_edge(stand)
+        stand.edge.until(lambda: stand.edge.header.get("held") == 40, "all wait")
+        stand.edge.endpoints([(20, 1, SERVICE, port, SERVES)])
+        assert [client.answer()[0] for client in clients] == [200] * 40
+        order = [int(service.stdout.readline()[1:]) for _ in range(40)]
+    assert sorted(order) == list(range(40))
+    assert longest_fall(order) <= 2, order
+
+
+def test_who_has_waited_before_goes_by_its_newest_request(stand):
+    """On the same connection, and before the edge has looked who waits no more."""
+    first, then = unused_port(), unused_port()
+    clients = [stand.client() for _ in range(20)]
+    assert stand.edge.hold(SERVICE, 1)
+    stand.edge.endpoints([(20, 1, SERVICE, first, SERVES)], full=True)
+    with in_turn(first, 20), in_turn(then, 20) as service:
+        ask_held(stand, clients)
+        assert stand.edge.hold(SERVICE, 0)
+        assert [client.answer()[0] for client in clients] == [200] * 20
+        assert stand.edge.hold(SERVICE, 1)
+        stand.edge.endpoints([(20, 2, SERVICE, then, SERVES)])
+        for number, client in enumerate(clients[::-1]):
+            client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        stand.edge.until(lambda: stand.edge.header["held_ever"] == 40 and stand.edge.header["held"] == 20, "all wait")
+        assert stand.edge.hold(SERVICE, 0)
+        assert [client.answer()[0] for client in clients] == [200] * 20
+        order = [int(service.stdout.readline()[1:]) for _ in range(20)]
+    assert longest_fall(order) <= 2, order
+
+
+def test_two_hundred_wait_for_a_start_of_three_seconds(stand):
+    """And one more is too many. All of them are answered, and told how long they waited."""
+    port = unused_port()
+    stand.activate([(LISTENER, SERVICE)], requests=200)
+    stand.edge.endpoints([(20, 1, SERVICE, port, OUT)], full=True)
+    clients = [stand.client() for _ in range(200)]
+    for number, client in enumerate(clients):
+        client.send(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+    stand.edge.until(lambda: stand.edge.header.get("held") == 200, "all wait")
+    status, fields, _ = stand.client().request("GET", "/get/1")
+    assert (status, fields["retry-after"]) == (503, "1")
+    began = time.monotonic()
+    with in_turn(port, 200, after_s=3) as service:
+        stand.edge.endpoints([(20, 1, SERVICE, port, SERVES)])  # It refuses until then.
+        for client in clients:
+            status, fields, _ = client.answer()
+            assert status == 200
+            assert 3000 <= float(fields["server-timing"].removeprefix("hold;dur=")) < 20_000
+        assert time.monotonic() - began < 8
+        order = [int(service.stdout.readline()[1:]) for _ in range(200)]
+    assert longest_fall(order) <= 2, order
+    stand.edge.until(lambda: stand.edge.header["held"] == 0, "nobody waits")
+
+
+def refused_in_all(stand):
+    return sum(route.get("overloaded", 0) for route in stand.edge.routes.values())
+
+
+def memory_of(pid):
+    """Resident, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * 4096
+
+
+def test_a_start_that_fails_is_one_clear_refusal_for_each_who_waits(stand):
+    """At the hold's end, none later; and what they took is free again."""
+    stand.activate([(LISTENER, SERVICE)], requests=200, hold=1_000_000_000)
+    stand.edge.endpoints([(20, 1, SERVICE, unused_port(), SERVES)], full=True)  # Nobody ever listens there.
+    took = []
+    for _ in range(4):
+        clients = [stand.client() for _ in range(200)]
+        for client in clients:
+            client.send(b"POST /post/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n" + b"x" * 8000)
+        for client in clients:
+            status, fields, body = client.answer()
+            assert (status, fields["retry-after"]) == (503, "1")
+            assert b"no instance" in body, body
+            assert 1000 <= float(fields["server-timing"].removeprefix("hold;dur=")) < 3000
+            client.close()
+        stand.edge.until(lambda: stand.edge.header["held"] == 0, "nobody waits")
+        took.append(memory_of(stand.edge.pid))
+    assert took[-1] - took[0] < 2**20, took
+    stand.edge.until(lambda: refused_in_all(stand) == 800, "counted")
+
+
+def test_the_places_are_as_many_as_were_said_for_both_workers_together(stand):
+    """All at once, by requests and by bytes, again and again: never one more and never one less."""
+    body = b"x" * 1000
+    request = b"POST /post/1 HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    for at, (limits, places) in enumerate([({"requests": 50}, 50), ({"bytes": 100_000}, None)] * 3):
+        stand.activate([(LISTENER, SERVICE)], **limits)
+        stand.edge.endpoints([stand.entry(0, OUT)])
+        clients = [stand.client() for _ in range(200)]
+        refused_before = refused_in_all(stand)
+
+        def ask(some):
+            for client in some:
+                client.send(request)
+        threads = [threading.Thread(target=ask, args=(clients[part::4],)) for part in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stand.edge.until(lambda before=refused_before: stand.edge.header["held"] + refused_in_all(stand) - before == 200,
+                         f"{at}: all wait or are refused")
+        held = stand.edge.header["held"]
+        stand.edge.endpoints([stand.entry(0, SERVES)])
+        statuses = [client.answer()[0] for client in clients]
+        assert statuses.count(200) == held and statuses.count(503) == 200 - held
+        assert places is None or held == places
+        assert places is not None or 60 < held <= 100, "what each takes is its head and its body"
+
+
+def test_a_client_that_resets_frees_its_place_at_once(stand):
+    """One that has only said that it sends no more waits on: that is legal."""
+    stand.activate([(LISTENER, SERVICE)], requests=3)
+    stand.edge.endpoints([stand.entry(0, OUT)])
+    gone, half, stays = send_held(stand, 3)
+    gone.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()
+    half.connection.shutdown(socket.SHUT_WR)
+    stand.edge.until(lambda: stand.edge.header["held"] == 2, "its place is free", 2)
+    (late,) = send_held(stand)
+    assert stand.client().request("GET", "/get/1")[0] == 503
+    stand.edge.endpoints([stand.entry(0, SERVES)])
+    assert [client.answer()[0] for client in (half, stays, late)] == [200] * 3

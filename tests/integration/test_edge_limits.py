@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import until
+from conftest import BINARIES, until
 from edge import LIMITS, OUT, SECOND, SERVES, Backend, Client
 from edge_stand import LISTENER, SERVICE, Stand, kill_edge_and_holder
 
@@ -31,8 +31,8 @@ class Taken(Client):
 class Played(Stand):
     """One endpoint, and the test is the instance behind it."""
 
-    def __init__(self):
-        super().__init__(0)
+    def __init__(self, binaries=BINARIES):
+        super().__init__(0, binaries)
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.listener.settimeout(20)
         self.edge.endpoints([(*FIRST, SERVICE, self.listener.getsockname()[1], SERVES)])
@@ -179,7 +179,7 @@ def test_an_answer_that_only_its_end_delimits_is_reset_where_it_is_not_whole(pla
 
 
 def test_a_client_that_does_not_take_its_answer_is_cut_and_the_instance_is_not_blamed(played):
-    played.limit(idle=2 * SECOND)
+    played.limit(stall=2 * SECOND)
     _, instance = played.asked(GET)
     instance.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     with pytest.raises(ConnectionError):

@@ -194,6 +194,9 @@ void World::check_attached(EndpointId at) {
     if (found == keeper_.slots().end() || found->second.generation != at.second) return;
     if (edge_->is_acknowledged(at) || found->second.was_asked)
         story_.fail(fmt::format("a request came to {}, which had left", keeper_.name_of(at.first)));
+    const Wanted* const service = service_of(at.first);
+    if (service != nullptr && service->is_paused)
+        story_.fail(fmt::format("a request came to {}, which is paused", service->name));
 }
 
 // What it carries would be listed as broken, though it may end well.

@@ -120,6 +120,10 @@ void SimEdge::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::WhyRequest>(frame->body))
                 return tell_why(*request);
             break;
+        case EdgeMessage::Fault:
+            if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
+                return inject(*request);
+            break;
         default: break;
     }
     story_.fail(fmt::format("the edge does not know message {}", frame->type));
@@ -137,6 +141,7 @@ void SimEdge::welcome(const wire::HelloToEdge& hello) {
     control_->is_greeted = true;
     control_->wants_routes = (hello.wants & wire::kWantsRoutes) != 0;
     requests_.forget_what_was_told();
+    has_told_faults_ = false;
     for (const auto& [slot, row] : table_) requests_.changed(id_of(row.at));
     report();
 }
@@ -252,8 +257,11 @@ void SimEdge::hold(const wire::HoldRequest& request) {
     for (const wire::SnapshotService& service : snapshot_.services) {
         if (service.id == request.service) answer.on = request.on;
     }
-    requests_.set_hold(answer);
-    when_applied([this, answer] { send(EdgeMessage::HoldApplied, answer); });
+    requests_.set_hold(request.service, request.on != 0);
+    when_applied([this, answer] {
+        report();
+        send(EdgeMessage::HoldApplied, answer);
+    });
 }
 
 void SimEdge::cut(const wire::CutRequest& request) {
@@ -265,6 +273,23 @@ void SimEdge::cut(const wire::CutRequest& request) {
     when_applied([this, answer] {
         report();
         send(EdgeMessage::CutDone, answer);
+    });
+}
+
+// They hurt nobody here; what control hears of them is as in the field.
+void SimEdge::inject(const wire::FaultRequest& request) {
+    const std::int64_t now = nanoseconds_of(host_.loop().now());
+    const wire::FaultTerms& terms = request.terms;
+    if (const auto known = faults_.find(terms.id); known != faults_.end()) {
+        std::int64_t& until = known->second.terms.until;
+        until = std::min(until, std::max(now, terms.until));
+    } else if (terms.until > now) {
+        faults_[terms.id] = {terms, now, 0, 0};
+    }
+    has_told_faults_ = false;
+    when_applied([this, answer = wire::FaultApplied{request.sequence, terms.id, 0, {}}] {
+        report();
+        send(EdgeMessage::FaultApplied, answer);
     });
 }
 
@@ -283,6 +308,12 @@ void SimEdge::report() {
     for (auto broken = requests_.take_broken(); !broken.empty(); broken = requests_.take_broken()) {
         const auto count = static_cast<std::uint32_t>(broken.size());
         tell(EdgeMessage::Broken, wire::BrokenHeader{epoch_, count, 0}, broken);
+    }
+    if (!std::exchange(has_told_faults_, true)) {
+        std::vector<wire::FaultState> all;
+        for (const auto& [id, fault] : faults_) all.push_back(fault);
+        const auto count = static_cast<std::uint32_t>(all.size());
+        tell(EdgeMessage::Faults, wire::FaultsHeader{epoch_, header.time, count, 0}, all);
     }
     if (!control_->wants_routes) return;
     if (const std::vector<wire::RouteDurations> durations = requests_.durations();

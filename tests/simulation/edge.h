@@ -18,6 +18,7 @@
 #include "sim/host.h"
 #include "story.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/snapshot.h"
 
 namespace thole::simulation {
@@ -75,6 +76,7 @@ private:
     void hold(const wire::HoldRequest& request);
     void tell_why(const wire::WhyRequest& asked);
     void cut(const wire::CutRequest& request);
+    void inject(const wire::FaultRequest& request);
     // Calls once every worker goes by the table as it is now.
     void when_applied(std::function<void()> act);
     void apply(std::size_t worker);
@@ -103,6 +105,7 @@ private:
     std::set<EndpointId> routed_;
     std::set<EndpointId> acknowledged_;
     std::set<EndpointId> cut_;
+    std::map<std::uint32_t, wire::FaultState> faults_;  // By id.
 
     // Of one life.
     sim::SimProcess* process_ = nullptr;
@@ -114,6 +117,7 @@ private:
     std::array<EndpointTable, kEdgeWorkers> workers_;
     std::size_t worker_ = 0;  // Whose turn it is.
     std::uint64_t sequence_ = 0;
+    bool has_told_faults_ = false;
     env::Timer beat_;
     std::array<env::Timer, kEdgeWorkers> apply_;
     std::set<std::size_t> stopped_;

@@ -144,11 +144,11 @@ void EdgeRequests::lose(EndpointId at) {
     end_all(at, wire::Outcome::Reset);
 }
 
-void EdgeRequests::set_hold(const wire::HoldApplied& answer) {
-    if (answer.on != 0) {
-        holds_.insert(answer.service);
+void EdgeRequests::set_hold(std::uint32_t service, bool is_on) {
+    if (is_on) {
+        holds_.insert(service);
     } else {
-        holds_.erase(answer.service);
+        holds_.erase(service);
     }
 }
 
@@ -178,6 +178,13 @@ std::uint32_t EdgeRequests::in_flight(EndpointId at) const {
     return static_cast<std::uint32_t>(
         std::count_if(requests_.begin(), requests_.end(),
                       [&](const auto& each) { return each.second.at == at; }));
+}
+
+std::uint32_t EdgeRequests::waiting(std::uint32_t service) const {
+    return static_cast<std::uint32_t>(
+        std::count_if(requests_.begin(), requests_.end(), [&](const auto& each) {
+            return each.second.service == service && each.second.at == kNowhere;
+        }));
 }
 
 std::vector<wire::InFlight> EdgeRequests::in_flight_elsewhere(const EndpointTable& table) const {

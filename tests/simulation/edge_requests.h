@@ -50,13 +50,14 @@ public:
     std::uint32_t end_all(EndpointId at, wire::Outcome outcome);
     // Nobody listens there any more.
     void lose(EndpointId at);
-    void set_hold(const wire::HoldApplied& answer);
+    void set_hold(std::uint32_t service, bool is_on);
     void attach_waiting(std::size_t worker, const EndpointTable& table);
     void end_overdue(const wire::Snapshot& snapshot);
 
     // Slot 0 where it waits, or is over.
     EndpointId endpoint_of(std::uint64_t number) const;
     std::uint32_t in_flight(EndpointId at) const;
+    std::uint32_t waiting(std::uint32_t service) const;
     // Attached to what does not serve by this table.
     std::vector<wire::InFlight> in_flight_elsewhere(const EndpointTable& table) const;
 

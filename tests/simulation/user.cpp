@@ -23,6 +23,15 @@ bool serves_well(std::string_view behaviour) {
     return behaviour.starts_with("good") || behaviour.starts_with("stubborn");
 }
 
+std::uint32_t waiting_for(SimEdge& edge, const Wanted& service) {
+    std::uint32_t waiting = 0;
+    for (const wire::SnapshotService& served : edge.snapshot().services) {
+        if (service.listens && served.name == service.name)
+            waiting += edge.requests().waiting(served.id);
+    }
+    return waiting;
+}
+
 }  // namespace
 
 void World::plan_services() {
@@ -95,6 +104,7 @@ void World::advance() {
         case Phase::Starting:
         case Phase::Calm:
             if (!was_told_) return put_manifest();
+            if (ask_to_resume()) return;
             if (!is_settled_ || !is_as_wanted()) return ask("GET", "/system", "");
             if (phase_ == Phase::Calm) return ask("GET", "/timeline?limit=1000000", "");
             story_.tell("it is whole; now the noise");
@@ -113,6 +123,7 @@ void World::advance() {
             if (ends_badly_) make_one_bad();
             return begin_phase(Phase::Calm, kConverges + kStartup);
         case Phase::Stopping:
+            for (Wanted& service : services_) service.is_paused = false;
             if (!was_told_) ask("POST", "/down", "");
             return;
         case Phase::Over: return;
@@ -153,7 +164,7 @@ void World::do_something() {
     Wanted& service = services_[pick(services_.size())];
     if (prunes_ && !ends_badly_ && chance(0.2)) return prune_or_bring_back(service);
     if (service.is_pruned) return;
-    switch (pick(6)) {
+    switch (pick(pauses_ ? 8 : 6)) {
         case 0:
         case 1:
         case 2:
@@ -175,10 +186,35 @@ void World::do_something() {
             return ask("POST", "/services/" + service.name + "/scale",
                        fmt::format("{{\"instances\":{}}}", scale));
         }
+        case 6: return pause_or_resume(service, true);
+        case 7: return pause_or_resume(service, false);
         default:
             if (changes_keys_ && !ends_badly_) change_keys();
             return;
     }
+}
+
+void World::pause_or_resume(Wanted& service, bool is_wanted) {
+    if (!service.listens) return;
+    const bool ends = is_wanted && chance(0.3);
+    service.is_paused = false;
+    service.is_pause_asked = is_wanted && !ends;
+    service.is_resume_asked = !is_wanted;
+    service.may_be_paused = service.may_be_paused || is_wanted;
+    JsonWriter json;
+    json.begin_object().member("paused", is_wanted);
+    if (ends) json.member("for_ms", std::int64_t{1 + static_cast<std::int64_t>(pick(10'000))});
+    ask("PUT", "/services/" + service.name + "/paused", json.end_object().take());
+}
+
+// Once the faults are over everybody is to be served again. False where nobody is paused.
+bool World::ask_to_resume() {
+    for (Wanted& service : services_) {
+        if (!service.may_be_paused || service.is_pruned) continue;
+        pause_or_resume(service, false);
+        return true;
+    }
+    return false;
 }
 
 // Whom it calls, or whether it keeps state: what runs meanwhile was started under other keys.
@@ -207,7 +243,7 @@ void World::prune_or_bring_back(Wanted& service) {
     if (is_in(service) && std::count_if(services_.begin(), services_.end(), is_in) == 1) return;
     service.is_pruned = !service.is_pruned;
     service.is_out = true;
-    service.is_complete = false;
+    service.is_complete = service.is_paused = false;
     story_.tell(
         fmt::format("{} is {}", service.name, service.is_pruned ? "to be pruned" : "to come back"));
     if (!service.is_pruned) {
@@ -297,6 +333,10 @@ void World::heard(const Result<web::Response>& answer) {
             service.shaken_until = host_.loop().world_now() + kShaken;
         }
         if (path == "/services/" + service.name + "/restart") ++service.restarts;
+        if (path == "/services/" + service.name + "/paused") {
+            service.is_paused = service.is_pause_asked;
+            service.may_be_paused = service.is_paused || !service.is_resume_asked;
+        }
         if (path != "/services/" + service.name + "/scale") continue;
         service.scale = service.scale_asked;
         service.is_complete = false;
@@ -399,6 +439,9 @@ bool World::is_as_wanted() {
                                     service.behaviour, whole, wanted, all);
         if (!serves_well(service.behaviour)) look_for_reason(service);
         look_for_copies(service);
+        // Where everything serves nobody waits for long.
+        if (const std::uint32_t waiting = pauses_ ? waiting_for(*edge_, service) : 0; waiting > 0)
+            why_not_ += fmt::format("{} requests to {} wait; ", waiting, service.name);
         if (whole == wanted && all == whole) service.is_changed = false;
         there += service.is_pruned ? 0U : 1U;
     }

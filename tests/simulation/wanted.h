@@ -27,7 +27,12 @@ struct Wanted {
     // Whether it keeps state was changed, and it was not seen whole since: what counts still may be
     // as it was before.
     bool is_changed = false;
-    bool is_pruned = false;  // It is not in the manifest.
+    // Its user was told that it is paused, and has not asked for anything else since.
+    bool is_paused = false;
+    bool is_pause_asked = false;   // The last that was asked: a pause without an end.
+    bool is_resume_asked = false;  // … its end.
+    bool may_be_paused = false;    // Nothing that ends it was answered since one was asked for.
+    bool is_pruned = false;        // It is not in the manifest.
     // It is not, or was not until a manifest that control may not know yet: what was decided before
     // may still come.
     bool is_out = false;

@@ -29,6 +29,7 @@ World::World(std::uint64_t seed, bool is_loud)
     changes_keys_ = seed > 5000 && seed % 3 != 0;
     prunes_ = seed > 40000 && seed % 4 != 0;
     sleeps_long_ = seed > 60000 && seed % 2 != 0;
+    pauses_ = seed > 80000 && seed % 4 != 1;
     has_users_ = seed > 60000 && seed % 3 == 0;
     if (has_users_) host_.add_user(kUser, kUserIs);
     host_.inherit("control", 3, std::string(kRun) + "/api.sock");

@@ -61,6 +61,8 @@ private:
     void make_one_bad();
     void do_something();
     void change_keys();
+    void pause_or_resume(Wanted& service, bool is_wanted);
+    bool ask_to_resume();
     void prune_or_bring_back(Wanted& service);
     std::vector<std::string> calls_of(const Wanted& service) const;
     void put_manifest();
@@ -121,16 +123,14 @@ private:
     std::uint64_t steps_to_fault_ = 0;
     // Control dies soon after something of this kind is on its timeline, so many times.
     std::set<std::string, std::less<>> aims_;
-    int aims_left_ = 0;
-    int power_cuts_left_ = 0;
+    int aims_left_ = 0, power_cuts_left_ = 0;
     std::uint64_t steps_to_aimed_ = 0;  // 0: nothing was seen.
     bool has_faults_ = false, is_noisy_from_start_ = false;
-    bool changes_keys_ = false, prunes_ = false, sleeps_long_ = false;
+    bool changes_keys_ = false, prunes_ = false, sleeps_long_ = false, pauses_ = false;
     bool ends_badly_ = false;  // The last release of some services never gets ready.
     bool was_told_ = false;    // The request of this phase was answered.
     std::uint32_t starts_[5] = {};
-    Time disk_trouble_until_{};
-    Time disturbed_until_{};
+    Time disk_trouble_until_{}, disturbed_until_{};
     Time only_slept_until_{};  // Nothing but a sleep has disturbed it.
     bool has_users_ = false;   // thole is root, and some services have a user.
     Time control_began_{};     // Without what the machine slept.

@@ -1,0 +1,48 @@
+// What one worker has: worker.h is what it does with it. Its own alone, but for the atomics.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "base/random.h"
+#include "edge/alarms.h"
+#include "edge/blocks.h"
+#include "edge/callers.h"
+#include "edge/counting.h"
+#include "edge/endpoints.h"
+#include "edge/runtime.h"
+#include "edge/traffic.h"
+#include "os/fd.h"
+
+namespace thole::edge {
+
+struct WorkerParts {
+    WorkerParts(Runtime& runtime, std::uint32_t number);
+
+    Runtime& runtime_;
+    Segment& segment_;
+    const AllRoutes* routes_;  // That it has applied.
+    std::uint32_t number_;
+    Counting counting_;
+    Callers callers_;
+    os::FileDescriptor epoll_, wake_;
+    std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0, holds_ = 0;
+    Alarms alarms_;
+    Random random_;
+    Blocks free_;
+    std::vector<std::uint32_t> clients_, lingering_, handed_;
+    std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.
+    std::vector<std::uint32_t> held_, starved_;  // Wait for an endpoint; for a block.
+    Endpoints endpoints_;
+    std::vector<ServiceTraffic> traffic_;  // By place.
+    std::vector<Watched> listening_;       // By place.
+    std::atomic<std::uint64_t> applied_{0};
+    std::atomic<std::int64_t> turned_ns_{0};
+    std::vector<wire::InFlight> in_flight_;
+    std::vector<wire::RequestRecord> under_way_;
+    std::vector<EndedTunnel> ended_tunnels_;  // The newest.
+    std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
+};
+
+}  // namespace thole::edge

@@ -1,0 +1,140 @@
+"""An instance whose traffic is bad is left out, and comes back: judged by what its requests show, with two instances, too."""
+import contextlib
+import threading
+import time
+
+import pytest
+
+from edge_stand import kill_edge, two  # noqa: F401 pylint: disable=unused-import
+from raw_backend import RawBackend
+
+EDGE_BIT, CONTROL_BIT = 1, 2
+
+
+class Traffic:
+    """Requests at a steady rate from a few clients; each answer's status is kept with its time."""
+
+    def __init__(self, stand, rate, clients=4, method="GET"):
+        self.stand, self.answers, self.stop = stand, [], threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(clients / rate, method)) for _ in range(clients)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, pause, method):
+        client = None
+        while not self.stop.wait(pause):
+            try:
+                client = client or self.stand.client()
+                status, fields, _ = client.request(method, "/x")
+                if fields.get("connection") == "close":
+                    client.close()
+                    client = None
+            except OSError:
+                status, client = 0, None
+            self.answers.append((time.monotonic(), status))
+
+    def close(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@contextlib.contextmanager
+def instances(stand, number):
+    backends = [RawBackend() for _ in range(number)]
+    entries = [(20 + at, 2, 1, backend.port, 0) for at, backend in enumerate(backends)]
+    stand.edge.endpoints(entries, full=True)
+    yield backends, entries
+    for backend in backends:
+        backend.close()
+
+
+def bits(stand, number):
+    return stand.edge.stats.get((20 + number, 2), {"bits": 0})["bits"]
+
+
+def one_in_three_fails():
+    count = [0]
+
+    def answer(_):
+        count[0] += 1
+        return (503, b"") if count[0] % 3 == 0 else (200, b"")
+    return answer
+
+
+def test_one_of_three_that_fails_now_and_then_is_out_in_seconds_and_comes_back(two):  # noqa: F811
+    with instances(two, 3) as (backends, _), contextlib.closing(Traffic(two, 50)) as traffic:
+        two.edge.until(lambda: min(len(backend.requests) for backend in backends) >= 20, "all are asked")
+        begun = time.monotonic()
+        backends[1].answers = one_in_three_fails()
+        two.edge.until(lambda: bits(two, 1) == EDGE_BIT, "it is out", 8)
+        print(f"out after {time.monotonic() - begun:.1f} s")
+        # It heals, and is back by itself; the others were never out.
+        backends[1].answers = lambda request: (200, b"")
+        seen = len(backends[1].requests)
+        two.edge.until(lambda: bits(two, 1) == 0, "it is back", 15)
+        two.edge.until(lambda: len(backends[1].requests) > seen + 3, "it is asked again")
+        assert bits(two, 0) == bits(two, 2) == 0
+        bad = [status for _, status in traffic.answers if status != 200]
+        assert len(bad) <= len(traffic.answers) / 50, bad
+
+
+def test_where_all_fail_all_are_tried(two):  # noqa: F811
+    with instances(two, 2) as (backends, _):
+        for backend in backends:
+            backend.answers = lambda request: (503, b"")
+        with contextlib.closing(Traffic(two, 100)) as traffic:
+            two.edge.until(lambda: len(traffic.answers) > 600, "many have failed", 20)
+        assert bits(two, 0) == bits(two, 1) == 0
+        assert min(len(backend.requests) for backend in backends) > 150
+        assert {status for _, status in traffic.answers} == {503}
+
+
+def test_one_of_two_that_hangs_gets_almost_nothing_and_nobody_waits_long(two):  # noqa: F811
+    with instances(two, 2) as (backends, _), contextlib.closing(Traffic(two, 100, clients=16)) as traffic:
+        two.edge.until(lambda: min(len(backend.requests) for backend in backends) >= 250, "both are known", 20)
+        backends[0].answers = lambda request: None
+        hung, all_before = len(backends[0].requests), len(traffic.answers)
+        two.edge.until(lambda: len(traffic.answers) >= all_before + 600, "it goes on", 20)
+        hung = len(backends[0].requests) - hung
+        assert hung <= 0.05 * (len(traffic.answers) - all_before), hung
+        assert {status for _, status in traffic.answers} == {200}
+
+
+def test_out_stays_out_when_the_edge_dies_and_control_says_its_own(two):  # noqa: F811
+    with instances(two, 2) as (backends, entries), contextlib.closing(Traffic(two, 60)) as traffic:
+        two.edge.until(lambda: min(len(backend.requests) for backend in backends) >= 20, "both are asked")
+        backends[0].answers = lambda request: (503, b"")
+        two.edge.until(lambda: bits(two, 0) == EDGE_BIT, "it is out", 8)
+        kill_edge(two)
+        two.edge.until(lambda: two.edge.stats and bits(two, 0) == EDGE_BIT, "its successor knows it")
+        # Control's word about it is not the edge's.
+        two.edge.endpoints(entries)
+        two.edge.until(lambda: bits(two, 0) == EDGE_BIT, "it is out still")
+        seen = len(backends[0].requests)
+        answered = len(traffic.answers)
+        two.edge.until(lambda: len(traffic.answers) > answered + 20, "others answer")
+        assert len(backends[0].requests) - seen <= 2
+        # Another instance in its place begins anew.
+        two.edge.endpoints([(20, 3, 1, backends[0].port, 0)])
+        backends[0].answers = lambda request: (200, b"")
+        two.edge.until(lambda: len(backends[0].requests) > seen + 5, "the next one is asked")
+
+
+@pytest.mark.parametrize("status", [400, 404, 429])
+def test_what_is_the_clients_fault_is_not_the_instances(two, status):  # noqa: F811
+    with instances(two, 2) as (backends, _):
+        backends[0].answers = lambda request: (status, b"")
+        with contextlib.closing(Traffic(two, 200)) as traffic:
+            two.edge.until(lambda: len(traffic.answers) > 600, "many were asked", 20)
+        assert bits(two, 0) == 0
+
+
+def test_one_that_is_slower_gets_less(two):  # noqa: F811
+    with instances(two, 3) as (backends, _):
+        for at, backend in enumerate(backends):
+            backend.answers = (lambda wait_s: lambda request: (200, b"", "", wait_s))(0.4 if at == 0 else 0.04)
+        with contextlib.closing(Traffic(two, 60, clients=24)) as traffic:
+            two.edge.until(lambda: len(traffic.answers) > 500, "many were asked", 30)
+        slow = len(backends[0].requests) / len(traffic.answers)
+        assert slow < 0.15, slow
