@@ -62,7 +62,8 @@ TEST(Arguments, ARefusalNamesTheWordAndWhatToTry) {
 TEST(Arguments, AWordThatIsNotBuiltYetNamesTheNearestThatIs) {
     EXPECT_EQ(refusal({"rollback", "web"}),
               "not yet: thole rollback is not built\n  try: thole up");
-    EXPECT_EQ(refusal({"why", "--json"}), "not yet: thole why is not built\n  try: thole timeline");
+    EXPECT_EQ(refusal({"incidents", "--json"}),
+              "not yet: thole incidents is not built\n  try: thole timeline");
     EXPECT_EQ(refusal({"help", "plan"}), "read");  // help itself answers.
 }
 

@@ -14,7 +14,6 @@ constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
     {"rollback", "up"},
     {"status", "ps"},
     {"top", "ps"},
-    {"why", "timeline"},
     {"incidents", "timeline"},
     {"traces", "logs"},
     {"alerts", "timeline -f"},
@@ -166,6 +165,15 @@ std::vector<Command> see() {
          .summary = "Counts and durations of requests, services and thole itself",
          .story = "In Prometheus' text format, as GET /metrics on the API's socket gives it.",
          .run = metrics},
+        {.name = "why",
+         .usage = "why <request-id>",
+         .summary = "What became of one request: who had it, how long each part took, who answered",
+         .story =
+             "The id stands in each answer's X-Request-Id; its first 8 digits are enough where\n"
+             "they are its alone. A call that a service made with the same id is told, too.",
+         .positionals_min = 1,
+         .positionals_max = 1,
+         .run = why},
     };
 }
 

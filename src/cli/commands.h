@@ -46,6 +46,7 @@ Result<int> ps(const Arguments& arguments, Client& client, Console& console);
 Result<int> logs(const Arguments& arguments, Client& client, Console& console);
 Result<int> timeline(const Arguments& arguments, Client& client, Console& console);
 Result<int> metrics(const Arguments& arguments, Client& client, Console& console);
+Result<int> why(const Arguments& arguments, Client& client, Console& console);
 Result<int> restart(const Arguments& arguments, Client& client, Console& console);
 Result<int> scale(const Arguments& arguments, Client& client, Console& console);
 Result<int> pause(const Arguments& arguments, Client& client, Console& console);

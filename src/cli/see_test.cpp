@@ -253,6 +253,69 @@ TEST_F(CliTest, AFollowedTimelineHasEachEntryOnceAcrossARestartOfControl) {
     EXPECT_EQ(outside_.talk_, "thole has ended, and with it the services\n");
 }
 
+TEST_F(CliTest, WhyTellsWhoHadARequestAndHowLongEachPartTook) {
+    answers_["GET /api/v1/requests/00000000000000ff"] = [](const auto&, const auto& to) {
+        to.answer(
+            200,
+            R"({"id":"00000000000000ff0000000000000001","requests":[)"
+            R"({"began":"2026-11-24T05:12:03.120Z",)"
+            R"("under_way":false,"phase":"answering","outcome":"success","status":200,)"
+            R"("request":"GET /cart","service":"orders","caller":"web","port":40000,)"
+            R"("client":"127.0.0.1",)"
+            R"("considered":2,"attempts":1,"tries":2,"ended_tries":[{"instance":"orders-3.1",)"
+            R"("end":"refused","took_us":200}],"instance":"orders-4.1","release":2,)"
+            R"("answered_by":"instance","why":"","head_us":100,"held_us":0,"attached_us":300,)"
+            R"("connect_us":50,"answer_us":2050,"total_us":2850,"bytes_in":20,"bytes_out":300}]})");
+    };
+    serve();
+    EXPECT_EQ(thole({"why", "00000000000000ff"}), 0);
+    EXPECT_EQ(outside_.data_,
+              "request 00000000000000ff0000000000000001\n"
+              "2026-11-24 06:12:03  GET /cart\n"
+              "  web calls orders\n"
+              "  try 1: orders-3.1 took no connection after 0.2 ms\n"
+              "  try 2: orders-4.1 (v2), one of 2 that served\n"
+              "  answered by orders-4.1 (v2) with 200\n"
+              "  3.0 ms in all: head 0.1 ms, waited 0.0 ms, earlier tries 0.3 ms, connect 0.1 ms, "
+              "answer's head 2.0 ms, body 0.5 ms\n"
+              "  20 bytes in, 300 out\n");
+}
+
+TEST_F(CliTest, WhySaysWhatTheEdgeAnsweredAndWhatGoesOn) {
+    answers_["GET /api/v1/requests/00000000"] = [](const auto&, const auto& to) {
+        to.answer(
+            200,
+            R"({"id":"00000000000000ff0000000000000001","requests":[)"
+            R"({"began":"","phase":"waiting","outcome":"overloaded","status":503,)"
+            R"("request":"GET /","service":"web","port":8080,"tries":0,"instance":"",)"
+            R"("answered_by":"thole","why":"too late\u001b[2J"},)"
+            R"({"began":"","phase":"waiting","under_way":true,"service":"web","tries":0},)"
+            R"({"began":"","phase":"asked","outcome":"client_gone","status":0,"service":"web",)"
+            R"("tries":1,"instance":"web-1.1","release":1},)"
+            R"({"began":"","phase":"answering","outcome":"reset","status":200,"service":"web",)"
+            R"("tries":1,"instance":"web-1.1","release":1,"answered_by":"instance"}]})");
+    };
+    serve();
+    EXPECT_EQ(thole({"why", "00000000"}), 0);
+    for (const char* words :
+         {"from outside by port 8080 to web\n  answered by thole with 503: too late\\x1b[2J\n",
+          "under way: waits for an instance that serves\n",
+          "not answered: the client left before its answer was whole\n",
+          "answered by web-1.1 (v1) with 200, but not whole: its instance went away\n"})
+        EXPECT_NE(outside_.data_.find(words), std::string::npos) << outside_.data_;
+}
+
+TEST_F(CliTest, WhyPassesOnWhatTheApiSaysOfAnIdThatIsNotThere) {
+    answers_["GET /api/v1/requests/nobodys"] = [](const auto&, const auto& to) {
+        to.refuse(
+            not_found("no request nobodys: the edge remembers 3").with_hint("thole timeline"));
+    };
+    serve();
+    EXPECT_EQ(thole({"why", "nobodys"}), 2);
+    EXPECT_EQ(outside_.talk_,
+              "thole: no request nobodys: the edge remembers 3\n  try: thole timeline\n");
+}
+
 TEST_F(CliTest, VersionAndHelpNeedNothingThatRuns) {
     EXPECT_EQ(thole({"version"}), 0);
     EXPECT_EQ(outside_.data_, "thole 0.1.0\n");

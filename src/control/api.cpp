@@ -13,6 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::string_view kBase = "/api/v1";
+constexpr std::string_view kRequests = "/requests/";
 constexpr std::string_view kServices = "/services/";
 constexpr std::int64_t kPauseMsMax = std::chrono::milliseconds(8760h).count();
 constexpr Duration kBeat = 15s;
@@ -96,6 +97,8 @@ void Api::get(const web::ServerRequest& request, const web::Responder& to) {
     if (rest == "/logs") return get_logs(request, to);
     if (rest == "/system") return get_system(to);
     if (rest == "/metrics") return get_metrics(MetricsForm::Json, to);
+    if (rest.starts_with(kRequests))
+        return get_request(std::string_view(rest).substr(kRequests.size()), to);
     if (rest == "/faults") return get_faults(to);
     to.refuse(not_found("no such path: " + request.path));
 }

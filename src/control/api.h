@@ -69,6 +69,11 @@ private:
     void get_logs(const web::ServerRequest& request, const web::Responder& to);
     void read_on(const std::shared_ptr<Reader>& reader);
     SpoolSource source_of(const Service& service, const Slot& slot) const;
+    struct Inquiry;
+    void get_request(std::string_view id, const web::Responder& to);
+    void read_access(const std::shared_ptr<Inquiry>& inquiry);
+    enum class FileWas : std::uint8_t { Read, TooSlow };
+    void answer_inquiry(Inquiry& inquiry, FileWas file);
     void observe_spools();
     void tell_output(std::uint32_t number, const std::uint64_t (&sizes)[2]);
     void bound_spools();

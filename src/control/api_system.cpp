@@ -272,6 +272,8 @@ std::string system_json(World& world, const SystemSaid& said) {
         .member("held_ever", world.traffic.held_ever)
         .member("replayed_ever", world.traffic.replayed_ever)
         .member("added_wait_max_ms", world.traffic.added_wait_max_ns / 1'000'000)
+        .member("access_written", world.traffic.access_written)
+        .member("access_dropped", world.traffic.access_dropped)
         .end_object();
     json.key("faults").raw(faults_json(world, said));
     json.key("services").begin_array();

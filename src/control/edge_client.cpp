@@ -11,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration kEdgeAgain = 20ms;
+constexpr Duration kWhyLimit = 2s;  // A worker that hangs keeps the edge from answering.
 
 // The header, then so many rows of one kind; nothing where the sizes do not agree.
 template <typename Header, typename Row>
@@ -46,6 +47,7 @@ void EdgeClient::lost() {
     give_up_faults();
     again_ = env_.timers.after(kEdgeAgain, [this] { connect(); });
     if (was_connected) events_.lost();
+    while (!asked_.empty()) answer(asked_.begin()->first, std::nullopt);
 }
 
 void EdgeClient::begin() {
@@ -101,6 +103,24 @@ void EdgeClient::activate(std::uint64_t version) {
 void EdgeClient::cut(wire::SlotRef at) {
     if (is_connected_)
         link_->send(wire::seal_message(wire::EdgeMessage::Cut, wire::CutRequest{sequence_, at}));
+}
+
+void EdgeClient::why(wire::WhyRequest asked, std::function<void(std::optional<Found>)> told) {
+    if (!is_connected_) return told(std::nullopt);
+    asked.sequence = ++asked_last_;
+    asked_[asked.sequence] = {std::move(told), env_.timers.after(kWhyLimit, [this, asked] {
+                                  answer(asked.sequence, std::nullopt);
+                              })};
+    link_->send(wire::seal_message(wire::EdgeMessage::Why, asked));
+}
+
+// Nobody may wait for it any more.
+void EdgeClient::answer(std::uint64_t sequence, std::optional<Found> found) {
+    const auto waits = asked_.find(sequence);
+    if (waits == asked_.end()) return;
+    const auto told = std::move(waits->second.told);
+    asked_.erase(waits);
+    told(std::move(found));
 }
 
 void EdgeClient::hold(std::uint32_t service, HoldReasons reason) {
@@ -211,6 +231,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
         case wire::EdgeMessage::Durations:
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteDurations>(body))
                 events_.durations(rows->second);
+            return;
+        case wire::EdgeMessage::Found:
+            if (auto rows = read_rows<wire::WhyHeader, wire::RequestRecord>(body))
+                answer(rows->first.sequence, std::move(rows));
             return;
         default: return;
     }

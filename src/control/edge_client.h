@@ -7,12 +7,15 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "env/env.h"
 #include "wire/edge.h"
 #include "wire/fault.h"
+#include "wire/request.h"
 
 namespace thole::control {
 
@@ -53,6 +56,9 @@ public:
     void flush();
     void activate(std::uint64_t version);
     void cut(wire::SlotRef at);
+    // What the edge remembers of these requests; nothing where it does not answer in time.
+    using Found = std::pair<wire::WhyHeader, std::vector<wire::RequestRecord>>;
+    void why(wire::WhyRequest asked, std::function<void(std::optional<Found>)> told);
     // Whatever edge is there is told before it hears of any endpoint.
     void hold(std::uint32_t service, HoldReasons reason);
     void let_go(std::uint32_t service, HoldReasons reason);
@@ -62,6 +68,11 @@ public:
     void drain(wire::SlotRef at, Duration within);
 
 private:
+    struct Asked {
+        std::function<void(std::optional<Found>)> told;
+        env::Timer limit;
+    };
+    void answer(std::uint64_t sequence, std::optional<Found> found);
     struct Hold {
         std::uint32_t reasons = 0;
         std::uint64_t said = 0;  // The sequence that told of it last.
@@ -91,8 +102,10 @@ private:
     std::map<std::uint32_t, wire::EndpointChange> table_;  // By slot.
     std::vector<std::uint32_t> changed_;                   // Slots to be told.
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
-    std::map<std::uint32_t, Hold> holds_;                  // By service; until an edge lets go.
-    std::vector<wire::InFlight> in_flight_;                // Pages of one acknowledgement.
+    std::uint64_t asked_last_ = 0;
+    std::map<std::uint64_t, Asked> asked_;   // By the sequence of what was asked.
+    std::map<std::uint32_t, Hold> holds_;    // By service; until an edge lets go.
+    std::vector<wire::InFlight> in_flight_;  // Pages of one acknowledgement.
     std::map<std::uint64_t, std::function<void(const Status&)>> injecting_;  // By sequence.
 };
 

@@ -6,15 +6,12 @@
 #include <utility>
 
 #include "control/control.h"
+#include "control/requests.h"
 
 namespace thole::control {
 namespace {
 
 constexpr std::size_t kNamedMax = 100;  // On the timeline; a line has an end.
-
-std::string id_text(const wire::RequestId& id) {
-    return fmt::format("{:016x}{:016x}", id.high, id.low);
-}
 
 // "2 requests are under way: <id>, <id>"
 std::string under_way(const std::vector<wire::RequestId>& named) {

@@ -25,6 +25,8 @@ constexpr Metric kEdgeReplays{"thole_edge_replays", MetricKind::Counter, "",
                               "Requests taken from an instance and sent to another one."};
 constexpr Metric kEdgeBroken{"thole_edge_broken_requests", MetricKind::Counter, "",
                              "Requests that were begun and not answered by their instance."};
+constexpr Metric kEdgeAccessDropped{"thole_edge_access_dropped", MetricKind::Counter, "",
+                                    "Lines of access.log for which there was no room or no disk."};
 constexpr Metric kEdgeAddedWait{"thole_edge_added_wait_max_seconds", MetricKind::Gauge, "",
                                 "The longest that a request waited more than it had to."};
 constexpr Metric kEdgeEpoch{"thole_edge_epoch", MetricKind::Gauge, "",

@@ -97,7 +97,7 @@ TEST(ProcessUse, IsReadFromProc) {
 
 wire::RouteStats route(std::uint32_t listener, std::uint32_t release, std::uint32_t slot,
                        std::uint64_t successes) {
-    wire::RouteStats row{listener, release, slot, 0, {}};
+    wire::RouteStats row{listener, release, slot, 0, {}, 0, 0, 0};
     row.outcomes[1] = successes;
     return row;
 }

@@ -7,11 +7,10 @@
 
 #include "edge/admission.h"
 
+#include "edge/test_times.h"
+
 namespace thole::edge {
 namespace {
-
-constexpr std::int64_t kMillisecond = 1'000'000;
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 TEST(Admission, WhatClientsSayOfTheirPriority) {
     for (const char* const low :

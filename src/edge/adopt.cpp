@@ -40,8 +40,10 @@ void count_lost(Segment& segment, std::uint32_t fd) {
     if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
     const wire::Outcome outcome =
         record.shut == kShutWhole ? outcome_of(now.status) : wire::Outcome::Reset;
-    Counting(segment.counters[0])
-        .end(at, fd, {outcome, now_ns(), request_head_of(segment, now)}, [](Exchange&) {});
+    End how{outcome, now_ns(), request_head_of(segment, now)};
+    if (now.service.id != kNone) how.service = now.service.id;
+    if (outcome == wire::Outcome::Reset) how.why = "it was lost with the edge that had it";
+    Counting(segment.counters[0]).end(at, fd, how, [](Exchange&) {});
 }
 
 class Adoption {

@@ -84,7 +84,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     Socket& socket = runtime_.socket(number);
     socket = Socket{};
     socket.owner = number_;
-    socket.since_ns = now_ns_;
+    socket.since_ns = socket.made_ns = now_ns_;
     socket.is_open = true;
     socket.is_connecting = !connected;
     open_upstream(runtime_.record(number), fd, {slot, generation});
@@ -185,6 +185,8 @@ bool Worker::attach(std::uint32_t fd) {
         next.slot = endpoint.slot;
         next.generation = endpoint.generation;
         next.release = release;
+        next.considered = endpoints_.considered();
+        next.connect_us = next.answer_us = 0;
         next.held_us = static_cast<std::uint32_t>((now_ns_ - next.attached_ns) / 1000);
         next.attached_ns = now_ns_;
         next.upstream = upstream;

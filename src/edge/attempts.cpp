@@ -16,7 +16,7 @@ bool Worker::may_replay(std::uint32_t fd) {
            now.attempts < model::kAttemptsMax;
 }
 
-void Worker::replay(std::uint32_t fd, std::int64_t due_ns) {
+void Worker::replay(std::uint32_t fd, wire::TryEnd end, std::int64_t due_ns) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
     const std::uint32_t gone = now.upstream;
@@ -31,6 +31,7 @@ void Worker::replay(std::uint32_t fd, std::int64_t due_ns) {
     const std::int64_t since_ns =
         (was_attempt ? now_ns_ : now.attached_ns) - std::int64_t{now.held_us} * 1000;
     counting_.replay(at, fd, [&](Exchange& next) {
+        note_try(next, end, now_ns_);
         next.phase = Phase::Ready;
         next.upstream = kNone;
         next.attached_ns = since_ns;
@@ -50,12 +51,14 @@ void Worker::lost_upstream(std::uint32_t fd) {
     if (none_sent && !upstream.was_reused) {
         // It never took the connection: that was no attempt.
         endpoints_.refused(now.slot, now_ns_);
+        const bool was_late = now_ns_ - now.attached_ns > service_of(at.record).connect_ns;
         commit(at, [](Exchange& next) { next.attempts -= 1; });
-        return replay(fd);
+        return replay(fd, was_late ? wire::TryEnd::NotInTime : wire::TryEnd::Refused);
     }
     // One from the pool may have been closed for its age.
     if (!upstream.was_reused) tried(fd, Try::Failed);
-    if (may_replay(fd)) return replay(fd);
+    if (may_replay(fd))
+        return replay(fd, upstream.was_reused ? wire::TryEnd::WasClosed : wire::TryEnd::Lost);
     if (none_sent) {
         answer(fd, {502, wire::Outcome::ConnectFailed, "no instance took the request"});
     } else {
@@ -97,7 +100,8 @@ bool Worker::retry(std::uint32_t fd, std::string_view retry_after, Try why) {
     if (now.deadline_ns != 0 && ready_ns >= now.deadline_ns) return false;
     if (!traffic.budget.take(now_ns_, traffic.in_flight, traffic.retries)) return false;
     tried(fd, why);
-    replay(fd, now_ns_ + std::max<std::int64_t>(*pause, 1));
+    replay(fd, why == Try::Late ? wire::TryEnd::Silent : wire::TryEnd::Answered,
+           now_ns_ + std::max<std::int64_t>(*pause, 1));
     return true;
 }
 

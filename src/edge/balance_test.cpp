@@ -7,12 +7,10 @@
 
 #include "edge/balance.h"
 #include "edge/ejection.h"
+#include "edge/test_times.h"
 
 namespace thole::edge {
 namespace {
-
-constexpr std::int64_t kMillisecond = 1'000'000;
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 struct Share {
     std::uint64_t asked = 0;

@@ -7,11 +7,10 @@
 #include "edge/balance.h"
 #include "edge/keepalive.h"
 #include "edge/latency.h"
+#include "edge/test_times.h"
 
 namespace thole::edge {
 namespace {
-
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 TEST(LearnedKeepAlive, WhatAServerSaysIsReadAndNonsenseIsNot) {
     LearnedKeepAlive learned;

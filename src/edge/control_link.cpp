@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "edge/lineage.h"
+#include "edge/why.h"
 #include "edge/worker.h"
 #include "os/peers.h"
 #include "wire/frame.h"
@@ -51,23 +52,32 @@ void ControlLink::drop() {
     waiting_.clear();
 }
 
+std::vector<int> ControlLink::descriptors() const {
+    std::vector<int> all = disk_.descriptors();
+    const std::vector<int> more = access_.descriptors();
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+}
+
 void ControlLink::run() {
     while (true) turn();
 }
 
 void ControlLink::turn() {
     announce();
-    pollfd waits[5] = {{runtime_.segment.control_listener, POLLIN, 0},
+    pollfd waits[6] = {{runtime_.segment.control_listener, POLLIN, 0},
                        {link_.get(), POLLIN, 0},
                        {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0},
                        {holder_.descriptor(), POLLIN, 0},
-                       {disk_.descriptor(), POLLIN, 0}};
-    ::poll(waits, 5, kTurnMs);
+                       {disk_.descriptor(), POLLIN, 0},
+                       {access_.descriptor(), POLLIN, 0}};
+    ::poll(waits, 6, kTurnMs);
     tick();
     refresh_leases(runtime_.segment.leases, now_ns());
     if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
     if (waits[4].revents != 0) hear_disk();
+    access_.turn();
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
     if (judging_.judge_all(now_ns())) {
@@ -159,6 +169,10 @@ void ControlLink::obey(std::string_view datagram) {
         case wire::EdgeMessage::Cut:
             if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
                 return cut(*request);
+            return drop();
+        case wire::EdgeMessage::Why:
+            if (const auto request = wire::read_message<wire::WhyRequest>(frame->body))
+                return tell_why(*request);
             return drop();
         case wire::EdgeMessage::Fault:
             if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
@@ -302,6 +316,14 @@ void ControlLink::cut(const wire::CutRequest& request) {
         answer.cut += worker->cut_count();
     report(Patience::UntilSent);
     send(wire::EdgeMessage::CutDone, answer);
+}
+
+void ControlLink::tell_why(const wire::WhyRequest& request) {
+    if (request.digits < wire::kWhyDigitsMin || request.digits > 32) return drop();
+    runtime_.asked = request;
+    wait_for_workers();
+    runtime_.asked = {};
+    send_frame(find_requests(runtime_, request));
 }
 
 void ControlLink::inject(const wire::FaultRequest& request) {

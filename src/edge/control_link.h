@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "edge/access_log.h"
 #include "edge/disk_thread.h"
 #include "edge/holder.h"
 #include "edge/judging.h"
@@ -35,10 +36,14 @@ public:
           folders_(std::move(folders)),
           ticks_(ticks),
           holder_(holder),
-          disk_(folders_.data + "/edge") {}
+          disk_(folders_.data + "/edge"),
+          access_(runtime.segment, folders_.data + "/edge") {}
     // Before the workers are started, and before anything is adopted.
-    void start_disk() { disk_.start(); }
-    std::vector<int> descriptors() const { return disk_.descriptors(); }
+    void start_disk() {
+        disk_.start();
+        access_.start();
+    }
+    std::vector<int> descriptors() const;
     [[noreturn]] void run();
     // Activates the last snapshot on disk, where there is one: so that an edge serves with control
     // dead.
@@ -62,6 +67,7 @@ private:
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
     void cut(const wire::CutRequest& request);
+    void tell_why(const wire::WhyRequest& request);
     void inject(const wire::FaultRequest& request);
     void forget_fault(std::uint32_t place);
     void drain(const wire::DrainRequest& request);
@@ -84,6 +90,7 @@ private:
     const Ticks& ticks_;
     Holder& holder_;
     DiskThread disk_;
+    AccessLog access_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.
     os::FileDescriptor link_;
     bool is_greeted_ = false;

@@ -122,6 +122,8 @@ void Counting::take_route(std::uint32_t place, const Exchange& exchange) {
         }
         route.outcomes[outcome].store(0, std::memory_order_release);
     }
+    for (auto* const count : {&route.retried, &route.held, &route.added_wait_max_us})
+        count->store(0, std::memory_order_release);
     route.listener = exchange.listener;
     route.release = exchange.release;
     route.slot = exchange.slot;
@@ -203,6 +205,8 @@ void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& ho
         store_later(route.latency_sum_ns[outcome],
                     route.latency_sum_ns[outcome].load(kRelaxed) + took_ns);
     }
+    const wire::RequestRecord ended = record_of(exchange, of.record.caller, how);
+    count_troubles(route, ended);
     one_more(route.outcomes[outcome]);
     const wire::SlotRef at{exchange.slot, exchange.generation};
     if (EndpointCounters* const counters = find(at); counters != nullptr) {
@@ -216,7 +220,23 @@ void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& ho
         }
     }
     if (is_broken(exchange, how.outcome)) keep_broken(exchange, how);
+    memory_.box.put(ended);
+    one_more(memory_.box.written);
     ready();
+}
+
+// What its release is to answer for beside how it ended.
+void Counting::count_troubles(RouteCounters& route, const wire::RequestRecord& ended) {
+    const auto one_more = [this](std::atomic<std::uint64_t>& counter) {
+        store_later(counter, counter.load(kRelaxed) + 1);
+    };
+    const bool was_held = (ended.flags & wire::kRequestHeld) != 0;
+    if (ended.attempts > 1) one_more(route.retried);
+    if (was_held) one_more(route.held);
+    if (ended.attempts <= 1 && !was_held) return;
+    const std::uint64_t waited_us = std::max(ended.held_us, ended.attached_us);
+    if (waited_us > route.added_wait_max_us.load(kRelaxed))
+        store_later(route.added_wait_max_us, waited_us);
 }
 
 void Counting::prepare_replay(const ExchangeAt& of, std::uint32_t fd) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "edge/black_box.h"
 #include "edge/latency.h"
 #include "edge/leases.h"
 #include "edge/records.h"
@@ -47,6 +48,9 @@ struct RouteCounters {
     // Whoever sees a count sees its duration, too.
     std::atomic<std::uint64_t> outcomes[wire::kOutcomes];
     std::atomic<std::uint64_t> latency_sum_ns[wire::kTimedOutcomes];
+    std::atomic<std::uint64_t> retried;            // Sent more than once.
+    std::atomic<std::uint64_t> held;               // Waited for an endpoint,
+    std::atomic<std::uint64_t> added_wait_max_us;  // or for a further try.
 };
 
 struct BrokenRing {
@@ -60,7 +64,7 @@ struct BrokenRing {
 // Stores that belong to a commit: done before it counts they would be too early, after it a kill
 // could lose them. Absolute values, so that doing them twice is harmless.
 struct Redo {
-    static constexpr std::uint32_t kStoresMax = 8;
+    static constexpr std::uint32_t kStoresMax = 12;
     std::uint32_t count;  // 0: nothing is under way. Stored last.
     std::uint32_t fd;
     std::uint64_t cookie;
@@ -82,6 +86,7 @@ struct WorkerCounters {
     std::atomic<std::uint64_t> routes_used[kRoutesMax / 64];
     RouteCounters routes[kRoutesMax];
     BrokenRing broken;
+    BlackBox box;
     LeaseCounters leases[kLeasesMax];
     LatencyHistogram latencies[wire::kSlotsMax][2];
     RouteLatencies route_latencies[kRoutesMax];

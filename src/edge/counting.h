@@ -12,12 +12,6 @@ namespace thole::edge {
 // How an attempt went.
 enum class Try : std::uint8_t { Good, Failed, Late };
 
-struct End {
-    wire::Outcome outcome;
-    std::int64_t now_ns;
-    std::string_view head;  // Of the request; its first line is kept where it broke.
-};
-
 // The writer's side.
 class Counting {
 public:
@@ -68,6 +62,7 @@ private:
     void store_later(std::atomic<std::uint64_t>& counter, std::uint64_t value);
     void ready();
     void prepare_end(const ExchangeAt& at, std::uint32_t fd, const End& how);
+    void count_troubles(RouteCounters& route, const wire::RequestRecord& ended);
     void prepare_replay(const ExchangeAt& at, std::uint32_t fd);
     void keep_broken(const Exchange& exchange, const End& how);
     void apply();

@@ -5,11 +5,10 @@
 
 #include "edge/deadline.h"
 
+#include "edge/test_times.h"
+
 namespace thole::edge {
 namespace {
-
-constexpr std::int64_t kMillisecond = 1'000'000;
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 template <std::size_t kSize>
 std::string text(const std::array<char, kSize>& array) {

@@ -11,11 +11,11 @@
 #include "edge/ejection.h"
 
 #include "base/random.h"
+#include "edge/test_times.h"
 
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kTick = kSecond / 10;
 constexpr std::int64_t kTimeout = kSecond;
 

@@ -41,6 +41,8 @@ public:
     // The slot that takes a request of this service; kNone where none may.
     std::uint32_t pick(const ServiceAt& service, const Avoided& avoided, std::int64_t now_ns,
                        Random& random);
+    // Between how many the last pick chose.
+    std::uint32_t considered() const { return static_cast<std::uint32_t>(candidates_.size()); }
     // Nobody listens there: it died and control has not said so yet, or it was never there. For a
     // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
     void refused(std::uint32_t slot, std::int64_t now_ns);

@@ -24,13 +24,30 @@ std::uint32_t unsent_of(std::uint32_t fd) {
 
 }  // namespace
 
+// What is known of it now, should it end so.
+End Worker::end_as(std::uint32_t fd, wire::Outcome outcome) {
+    const Exchange& now = exchange(fd);
+    const Socket& client = runtime_.socket(fd);
+    const ServiceAt service = server_of(runtime_.record(fd));
+    End how{outcome, now_ns_, {}};
+    how.service = service.place != kNone ? service.id : 0;
+    how.address = client.peer;
+    how.bytes_in = client.in - now.in_start;
+    if (now.phase == Phase::Reading) return how;
+    how.head = request_head_of(segment_, now);
+    // What comes after it is the next request's.
+    how.bytes_in = std::min(client.in, now.request.in_end) - now.in_start;
+    if (now.phase != Phase::Ready && now.phase != Phase::Attached)
+        how.bytes_out = client.out - now.response.out_start;
+    return how;
+}
+
 // Counts how it ended, once; where nothing was begun there is nothing to count.
 void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
     if (!has_exchange(runtime_.record(fd))) return;
     const Exchange& now = exchange(fd);
     if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
-    counting_.end(runtime_.exchange(fd), fd, {outcome, now_ns_, request_head_of(segment_, now)},
-                  [](Exchange&) {});
+    counting_.end(runtime_.exchange(fd), fd, end_as(fd, outcome), [](Exchange&) {});
 }
 
 // The outcome is that of the exchange under way, if one is.

@@ -56,7 +56,22 @@ void begin_tunnel(Exchange& next, const http::ResponseHead& head) {
     next.request.in_end = next.response.in_end = kUnknown;
 }
 
+std::uint32_t since_us(std::int64_t from_ns, std::int64_t now_ns) {
+    return static_cast<std::uint32_t>(std::max<std::int64_t>(0, now_ns - from_ns) / 1000);
+}
+
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
+
+// What an instance was asked, as its answer is read by it.
+http::Asked asked_by(const Segment& segment, const Exchange& exchange) {
+    static thread_local http::RequestHead sent;
+    http::Asked asked;
+    asked.method = (exchange.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
+    if ((exchange.flags & kUpgradeAsked) == 0) return asked;
+    http::parse_request_head(request_head_of(segment, exchange), sent);
+    asked.upgrade = sent.upgrade;
+    return asked;
+}
 
 }  // namespace
 
@@ -189,8 +204,10 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.upstream = next.slot = kNone;
         next.service = routed.to;
         next.id = by.id;
+        next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
-        next.release = next.held_us = next.status = 0;
+        next.release = next.held_us = next.status = next.tries = 0;
+        next.connect_us = next.answer_us = next.considered = 0;
         next.flags =
             (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
@@ -255,18 +272,13 @@ Heard Worker::parse_response(std::uint32_t fd) {
     const Socket& upstream = runtime_.socket(now.upstream);
     const std::uint32_t ring = runtime_.record(now.upstream).ring;
     if (ring == kNone || upstream.in == now.upstream_in_start) return Heard::Nothing;
-    http::Asked asked;
-    asked.method = (now.flags & kHeadRequest) != 0 ? "HEAD" : "GET";
-    static thread_local http::RequestHead sent;
-    if ((now.flags & kUpgradeAsked) != 0) {
-        http::parse_request_head({segment_.heads[now.request.head], now.request.head_bytes}, sent);
-        asked.upgrade = sent.upgrade;
-    }
+    const http::Asked asked = asked_by(segment_, now);
     static thread_local http::ResponseHead head;
     const http::HeadResult result =
         http::parse_response_head(text_of(ring, now.upstream_in_start, upstream.in), asked, head);
     if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (result.state == http::HeadState::Bad) {
+        tried(fd, Try::Failed);
         answer(fd, {502, wire::Outcome::Reset, http::text_of(result.rule).id});
         return Heard::Something;
     }
@@ -303,6 +315,9 @@ Heard Worker::parse_response(std::uint32_t fd) {
         set_closing(static_cast<int>(fd), Closing::Reset);
     commit(at, [&](Exchange& next) {
         next.status = head.status;
+        // On a connection from the pool there was nothing to wait for.
+        next.connect_us = since_us(next.attached_ns, upstream.made_ns);
+        next.answer_us = since_us(next.attached_ns, now_ns_);
         if (is_event_stream(head)) next.flags |= kEventStream;
         next.phase = head.status == 101 ? Phase::Tunnel : Phase::Answering;
         set_flow(next.response, head, in_body);
@@ -384,7 +399,7 @@ void Worker::finish(std::uint32_t fd) {
         request_done && (before.flags & kUpstreamCloses) == 0 && !runtime_.socket(up).can_read &&
         before.response.framing != Framing::UntilClose && !runtime_.socket(up).has_ended &&
         !runtime_.socket(up).is_broken && runtime_.socket(up).in == before.response.in_end;
-    const End how{outcome_of(before.status), now_ns_, request_head_of(segment_, before)};
+    const End how = end_as(fd, outcome_of(before.status));
     if (client_stays) {
         next_request(fd, how);
     } else {

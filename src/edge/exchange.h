@@ -8,6 +8,7 @@
 #include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
+#include "wire/request.h"
 
 namespace thole::edge {
 
@@ -70,10 +71,18 @@ struct Exchange {
     std::uint32_t held_us;      // How long it waited in all before it was attached.
     std::uint32_t status;       // Of the instance's answer.
     std::uint32_t slot_before;  // That of the attempt before, where there was one; or kNone.
-    std::uint32_t fault;        // Id of the lease that hurts it (leases.h), or 0.
-    ServiceAt service;          // Who is to answer, from Ready on.
-    std::int64_t due_ns;        // Ready: not attached before.
-    std::int64_t deadline_ns;   // Without an answer until then it is over; 0: no such time.
+    // For the black box, in microseconds: from its first byte to its whole head; of the last try
+    // until there was a connection, and until the answer's head was whole.
+    std::uint32_t head_us;
+    std::uint32_t connect_us;
+    std::uint32_t answer_us;
+    std::uint32_t considered;  // Endpoints that might have had the last try.
+    std::uint32_t tries;       // That ended without an answer.
+    wire::RequestTry ended_tries[wire::kTriesKept];
+    std::uint32_t fault;       // Id of the lease that hurts it (leases.h), or 0.
+    ServiceAt service;         // Who is to answer, from Ready on.
+    std::int64_t due_ns;       // Ready: not attached before.
+    std::int64_t deadline_ns;  // Without an answer until then it is over; 0: no such time.
     // Where these values stand in the request's rewritten head, so that each attempt writes its
     // own; 0: nowhere.
     std::uint16_t timeout_at;
@@ -83,7 +92,7 @@ struct Exchange {
     Flow request;
     Flow response;
 };
-static_assert(sizeof(Exchange) <= 320, "each commit copies it");
+static_assert(sizeof(Exchange) <= 384, "each commit copies it");
 
 enum ExchangeFlags : std::uint32_t {
     kIdempotent = 1,   // May be sent again where nothing was passed on (RFC 9110 section 9.2.2).

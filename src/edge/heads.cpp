@@ -349,14 +349,17 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
         commit(at, [&](Exchange& next) {
             next.id = id;
             next.flags |= flags;
+            next.head_us = static_cast<std::uint32_t>((now_ns_ - next.begun_ns) / 1000);
+            next.begun_ns = now_ns_;
         });
     }
     const Exchange before = current(at);
     const bool has_begun = before.response.head != kNone || before.phase == Phase::Tunnel ||
                            (before.phase == Phase::Answering && (before.flags & kInterim) == 0);
+    End how = end_as(fd, own.outcome);
+    how.why = own.why;
     if (has_begun || free_.heads.empty()) {
-        counting_.end(at, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
-                      [](Exchange&) {});
+        counting_.end(at, fd, how, [](Exchange&) {});
         return close_client(fd, own.outcome);
     }
     const std::uint32_t block = free_.heads.back();
@@ -364,16 +367,17 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
         write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
     free_.heads.pop_back();
     const std::uint64_t out_start = runtime_.socket(fd).out;
-    counting_.end(at, fd, {own.outcome, now_ns_, request_head_of(segment_, before)},
-                  [&](Exchange& next) {
-                      next.phase = Phase::Answering;
-                      next.upstream = kNone;
-                      next.flags = (next.flags & ~(kKeepAlive | kInterim)) | kOwnAnswer;
-                      next.response = Flow{};
-                      next.response.head = block;
-                      next.response.head_bytes = static_cast<std::uint32_t>(size);
-                      next.response.out_start = out_start;
-                  });
+    how.status = own.status;
+    how.bytes_out = size;
+    counting_.end(at, fd, how, [&](Exchange& next) {
+        next.phase = Phase::Answering;
+        next.upstream = kNone;
+        next.flags = (next.flags & ~(kKeepAlive | kInterim)) | kOwnAnswer;
+        next.response = Flow{};
+        next.response.head = block;
+        next.response.head_bytes = static_cast<std::uint32_t>(size);
+        next.response.out_start = out_start;
+    });
     drop_upstream(before.upstream);
 }
 

@@ -8,11 +8,11 @@
 
 #include "base/random.h"
 #include "edge/leases.h"
+#include "edge/test_times.h"
 
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::uint32_t kShop = 1;
 constexpr std::uint32_t kWeb = 7;
 

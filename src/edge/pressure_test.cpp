@@ -9,12 +9,11 @@
 #include "edge/patience.h"
 #include "edge/pressure.h"
 #include "edge/segment.h"
+#include "edge/test_times.h"
 
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kSecond = 1000 * kMs;
 constexpr BodyPace kPace{5 * kSecond, 60 * kSecond, 500};
 
 // Seconds until a client is given up, that sends so much in each of them; 100 where it is not.
@@ -22,7 +21,7 @@ int seconds_until_too_slow(BodyTime time, std::uint64_t bytes_per_second, Waitin
     std::uint64_t in = 1000;
     for (int look = 0; look < 1000; ++look) {
         if (look % 10 == 9) in += bytes_per_second;
-        if (!keeps_pace(time, kPace, {in, 100 * kMs, waiting})) return look / 10;
+        if (!keeps_pace(time, kPace, {in, 100 * kMillisecond, waiting})) return look / 10;
     }
     return 100;
 }
@@ -42,7 +41,7 @@ TEST(BodyTime, WhatCameFastMayPauseButNotForEver) {
     EXPECT_TRUE(keeps_pace(time, kPace, {0, 0, Waiting::ForClient}));
     EXPECT_TRUE(keeps_pace(time, kPace, {10'000'000, 0, Waiting::ForClient}));
     EXPECT_TRUE(keeps_pace(time, kPace, {10'000'000, 60 * kSecond, Waiting::ForClient}));
-    EXPECT_FALSE(keeps_pace(time, kPace, {10'000'000, 100 * kMs, Waiting::ForClient}));
+    EXPECT_FALSE(keeps_pace(time, kPace, {10'000'000, 100 * kMillisecond, Waiting::ForClient}));
 }
 
 TEST(BodyTime, ItGoesOnWherePositionsPassFourGigabytes) {

@@ -52,6 +52,8 @@ wire::StatsHeader Reports::header() const {
     wire::StatsHeader sum{};
     sum.epoch = runtime_.segment.epoch.load();
     for (const Held& held : runtime_.held) sum.held += held.requests();
+    sum.access_written = load(runtime_.segment.access_written);
+    sum.access_dropped = load(runtime_.segment.access_dropped);
     for (const WorkerCounters& counters : runtime_.segment.counters) {
         sum.held_ever += load(counters.held_ever);
         sum.replayed_ever += load(counters.replayed_ever);

@@ -5,11 +5,10 @@
 
 #include "edge/retry_budget.h"
 
+#include "edge/test_times.h"
+
 namespace thole::edge {
 namespace {
-
-constexpr std::int64_t kMillisecond = 1'000'000;
-constexpr std::int64_t kSecond = 1'000'000'000;
 
 // Requests and attempts of a service that answers each with 503 after this long.
 struct Asked {

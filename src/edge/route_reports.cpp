@@ -91,15 +91,27 @@ bool RouteReports::is_served(const Key& key) const {
     return false;
 }
 
+namespace {
+
+void add_troubles(const RouteCounters& route, wire::RouteStats& sum) {
+    sum.retried += route.retried.load(std::memory_order_relaxed);
+    sum.held += route.held.load(std::memory_order_relaxed);
+    sum.added_wait_max_us =
+        std::max(sum.added_wait_max_us, route.added_wait_max_us.load(std::memory_order_relaxed));
+}
+
+}  // namespace
+
 // Whoever sees a count sees the duration that was counted with it; so the counts are read first.
 std::size_t RouteReports::add_route(std::size_t at, Page& page) {
     const Key key = places_[at].key;
-    wire::RouteStats sum{key[0], key[1], key[2], 0, {}};
+    wire::RouteStats sum{key[0], key[1], key[2], 0, {}, 0, 0, 0};
     std::size_t end = at;
     for (; end < places_.size() && places_[end].key == key; ++end) {
         for (std::uint32_t i = 0; i < wire::kOutcomes; ++i)
             sum.outcomes[i] += places_[end].route->outcomes[i].load(std::memory_order_acquire);
     }
+    for (std::size_t place = at; place < end; ++place) add_troubles(*places_[place].route, sum);
     std::uint64_t requests = 0;
     for (const std::uint64_t count : sum.outcomes) requests += count;
     const auto told = told_.find(key);
@@ -128,7 +140,7 @@ void RouteReports::add_gone(Page& page) {
     for (const auto& [key, told] : told_) {
         if (page.routes.size() == kRoutesPage) return;
         if (told.round != round_)
-            page.routes.push_back({key[0], key[1], key[2], wire::kRouteGone, {}});
+            page.routes.push_back({key[0], key[1], key[2], wire::kRouteGone, {}, 0, 0, 0});
     }
 }
 

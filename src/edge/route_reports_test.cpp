@@ -10,12 +10,12 @@
 
 #include "base/check.h"
 #include "edge/counting.h"
+#include "edge/test_times.h"
 #include "wire/frame.h"
 
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::uint32_t kService = 5;
 
 class Routes {

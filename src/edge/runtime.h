@@ -28,6 +28,7 @@ struct Socket {
     std::uint32_t other = kNone;  // Upstream: its client.
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
+    std::int64_t made_ns = 0;     // Upstreams: since when there is a connection.
     std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
     BodyTime body;                // Clients: what time is left for the body of its request.
     Stall stall;                  // Clients: whether it takes its answer.
@@ -100,6 +101,8 @@ struct Runtime {
     wire::SlotRef cut{kNone, 0};
     // The same: whose long-lived ones are to be ended, and within which time.
     wire::DrainRequest drain{0, {kNone, 0}, 0};
+    // What control asks just now; digits 0 is nothing. Written as `cut` is.
+    wire::WhyRequest asked{};
     // 1: workers wait before their next turn, and count themselves.
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};

@@ -19,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 11;
+constexpr std::uint32_t kLayoutVersion = 12;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -112,6 +112,9 @@ struct Segment {
     // Edges that keeper has started on this segment, and those that left; a holder of an earlier
     // one leaves.
     std::atomic<std::uint32_t> lineage;
+    // Main's: lines of access.log, and those for which there was no room or no disk.
+    std::atomic<std::uint64_t> access_written;
+    std::atomic<std::uint64_t> access_dropped;
     Faults faults;
     std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
     std::atomic<std::uint32_t> routes_now;  // Which of the two counts.

@@ -4,53 +4,55 @@
 #include <gtest/gtest.h>
 
 #include "edge/alarms.h"
+#include "edge/test_times.h"
 #include "model/defaults.h"
 
 namespace thole::edge {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kSecond = 1000 * kMs;
 constexpr std::int64_t kMost = 30 * kSecond;
 
 UsualTime learned(int answers, std::int64_t took_ns) {
     UsualTime usual;
-    for (int i = 0; i < answers; ++i) usual.answered(took_ns, kSecond + i * kMs);
+    for (int i = 0; i < answers; ++i) usual.answered(took_ns, kSecond + i * kMillisecond);
     return usual;
 }
 
 TEST(UsualTime, WithFewAnswersTheWholeLimitIsWaited) {
     EXPECT_EQ(learned(0, 0).try_limit_ns(kSecond, kMost), kMost);
-    EXPECT_EQ(learned(20, kMs).try_limit_ns(2 * kSecond, kMost), kMost);
+    EXPECT_EQ(learned(20, kMillisecond).try_limit_ns(2 * kSecond, kMost), kMost);
 }
 
 TEST(UsualTime, AQuickServiceIsNotWaitedForLong) {
-    EXPECT_EQ(learned(500, kMs).try_limit_ns(2 * kSecond, kMost), model::kTryLimitMin.count());
+    EXPECT_EQ(learned(500, kMillisecond).try_limit_ns(2 * kSecond, kMost),
+              model::kTryLimitMin.count());
 }
 
 // A page that takes five seconds and was asked once in the last minutes is not asked twice.
 TEST(UsualTime, OneSlowPageAmongManyQuickOnesIsWaitedFor) {
-    UsualTime usual = learned(5000, kMs);
+    UsualTime usual = learned(5000, kMillisecond);
     usual.answered(5 * kSecond, 10 * kSecond);
     EXPECT_EQ(usual.try_limit_ns(11 * kSecond, kMost), 5 * kSecond * model::kTryLimitTimes);
     EXPECT_EQ(usual.try_limit_ns(11 * kSecond, 10 * kSecond), 10 * kSecond);
     // Also in the span after it; then it is forgotten.
-    for (int i = 0; i < 500; ++i) usual.answered(kMs, 320 * kSecond + i * kMs);
+    for (int i = 0; i < 500; ++i) usual.answered(kMillisecond, 320 * kSecond + i * kMillisecond);
     EXPECT_GT(usual.try_limit_ns(321 * kSecond, kMost), 5 * kSecond);
-    for (int i = 0; i < 500; ++i) usual.answered(kMs, 640 * kSecond + i * kMs);
+    for (int i = 0; i < 500; ++i) usual.answered(kMillisecond, 640 * kSecond + i * kMillisecond);
     EXPECT_EQ(usual.try_limit_ns(641 * kSecond, kMost), model::kTryLimitMin.count());
 }
 
 TEST(UsualTime, WhatWasLongAgoSaysNothing) {
-    EXPECT_EQ(learned(5000, kMs).try_limit_ns(3600 * kSecond, kMost), kMost);
+    EXPECT_EQ(learned(5000, kMillisecond).try_limit_ns(3600 * kSecond, kMost), kMost);
 }
 
 TEST(UsualTime, HalfIsInTheMiddleOfWhatIsSeen) {
     UsualTime usual;
     Random random(7);
     for (int i = 0; i < 4000; ++i)
-        usual.answered((1 + static_cast<std::int64_t>(random.below(100))) * kMs, kSecond + i * kMs);
-    EXPECT_NEAR(static_cast<double>(usual.half().half_ns), 50.0 * kMs, 20.0 * kMs);
+        usual.answered((1 + static_cast<std::int64_t>(random.below(100))) * kMillisecond,
+                       kSecond + i * kMillisecond);
+    EXPECT_NEAR(static_cast<double>(usual.half().half_ns), 50.0 * kMillisecond,
+                20.0 * kMillisecond);
     EXPECT_EQ(usual.half().samples, 4000U);
 }
 

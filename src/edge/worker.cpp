@@ -188,7 +188,7 @@ void Worker::on_ready(std::uint32_t fd, std::uint32_t events) {
     if ((events & kEnded & ~std::uint32_t{EPOLLIN}) != 0) socket.may_end = true;
     if ((events & EPOLLOUT) != 0) {
         socket.can_write = true;
-        socket.is_connecting = false;
+        if (std::exchange(socket.is_connecting, false)) socket.made_ns = now_ns_;
     }
     if ((events & EPOLLERR) != 0) socket.is_broken = true;
     switch (runtime_.record(fd).kind) {
@@ -217,6 +217,7 @@ void Worker::apply_table() {
     if (runtime_.cut.slot != kNone) cut(runtime_.cut);
     if (runtime_.drain.at.slot != kNone) begin_drain(runtime_.drain);
     list_in_flight();
+    list_under_way(runtime_.asked);
     look_at_held();
     faulty_.wake_all();
     applied_.store(sequence, std::memory_order_release);
@@ -250,6 +251,20 @@ void Worker::list_in_flight() {
     }
 }
 
+// What has ended is in the black box.
+void Worker::list_under_way(const wire::WhyRequest& asked) {
+    under_way_.clear();
+    if (asked.digits == 0) return;
+    for (const std::uint32_t fd : clients_) {
+        const Record& record = runtime_.record(fd);
+        if (!has_exchange(record)) continue;
+        const Exchange& now = exchange(fd);
+        const bool is_under_way = now.phase != Phase::Reading && (now.flags & kCounted) == 0;
+        if (is_under_way && wire::begins_with(now.id, asked))
+            under_way_.push_back(record_of(now, record.caller, end_as(fd, wire::Outcome::Count_)));
+    }
+}
+
 // Closes what is open to an endpoint whose time is over. What may be sent again goes elsewhere.
 void Worker::cut(wire::SlotRef at) {
     for (std::size_t i = clients_.size(); i-- > 0;) {
@@ -259,7 +274,7 @@ void Worker::cut(wire::SlotRef at) {
         if (now.upstream == kNone || now.slot != at.slot || now.generation != at.generation)
             continue;
         if (now.phase == Phase::Attached && may_replay(fd)) {
-            replay(fd);
+            replay(fd, wire::TryEnd::Cut);
             again_.push_back(fd);
             continue;
         }

@@ -31,6 +31,7 @@ public:
     std::int64_t turned_ns() const { return turned_ns_.load(std::memory_order_relaxed); }
     // Main's, until it says a newer table: what was attached where nothing serves, how many it cut.
     const std::vector<wire::InFlight>& in_flight() const { return in_flight_; }
+    const std::vector<wire::RequestRecord>& under_way() const { return under_way_; }
     std::uint32_t cut_count() const { return cut_count_; }
     std::vector<int> descriptors() const;  // Of its own.
 
@@ -44,6 +45,7 @@ private:
     void close_idle_of_others();
     void find_lost_tunnels();
     void list_in_flight();
+    void list_under_way(const wire::WhyRequest& asked);
     void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
     bool is_own_client(std::uint32_t fd) const;
@@ -76,6 +78,7 @@ private:
 
     // ends.cpp: how exchanges and connections end, time limits; shed.cpp: where room is short.
     void shed();
+    End end_as(std::uint32_t fd, wire::Outcome outcome);
     void end(std::uint32_t fd, wire::Outcome outcome);
     void close_client(std::uint32_t fd, wire::Outcome outcome);
     void give_up(std::uint32_t fd);
@@ -106,7 +109,7 @@ private:
     void finish(std::uint32_t fd);
     void next_request(std::uint32_t fd, const End& how);
     bool may_replay(std::uint32_t fd);
-    void replay(std::uint32_t fd, std::int64_t due_ns = 0);
+    void replay(std::uint32_t fd, wire::TryEnd end, std::int64_t due_ns = 0);
     void lost_upstream(std::uint32_t fd);
     bool retry(std::uint32_t fd, std::string_view retry_after, Try why);
     void tried(std::uint32_t fd, Try how);

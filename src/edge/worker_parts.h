@@ -40,6 +40,7 @@ struct WorkerParts {
     std::atomic<std::uint64_t> applied_{0};
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
+    std::vector<wire::RequestRecord> under_way_;
     std::vector<EndedTunnel> ended_tunnels_;  // The newest.
     std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
 };

@@ -42,6 +42,13 @@ constexpr Duration kIdleLeaveDelay = 2s;
 // Of one request, each at another endpoint where there is one: more would be a storm. Only what no
 // instance can have begun, or may be done twice, is tried again. Source: RFC 9110 section 9.2.2.
 constexpr std::uint32_t kAttemptsMax = 3;
+// Of requests that went well such a share is in access.log: enough to see what is usual. What did
+// not end well, or was slow, is there always.
+constexpr std::uint32_t kAccessSampleOneIn = 100;
+// Slower than this a request is one whose user noticed.
+constexpr Duration kAccessSlow = 1s;
+// Of access.log; with the one before it twice as much. Some 40 000 requests each.
+constexpr std::uint32_t kAccessFileBytes = 16 * 1024 * 1024;
 // Of one service: retries by an answer's status or a time-out, for each 1000 requests, so that a
 // service on its knees is not pushed over. A little below a fifth, so that with the few that are
 // saved up it stays within a fifth. Source: 20 % of Finagle's and linkerd's retry budgets.

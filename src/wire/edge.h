@@ -24,8 +24,9 @@ enum class EdgeMessage : std::uint16_t {
     Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
     Cut = 5,    // Close what is still open to this endpoint; counted `cut`.
-    Drain = 6,  // End what lasts (tunnels, event streams) there, each at a moment of its own.
+    Why = 6,    // WhyRequest (request.h): what became of a request.
     Fault = 7,  // FaultRequest (fault.h).
+    Drain = 8,  // End what lasts (tunnels, event streams) there, each at a moment of its own.
     // edge -> control
     Welcome = 32,
     SnapshotApplied = 33,
@@ -39,7 +40,8 @@ enum class EdgeMessage : std::uint16_t {
     // its counts, so that whoever has the last page of a round has all of it.
     Routes = 39,     // RoutesHeader, RouteStats[count].
     Durations = 40,  // RoutesHeader, RouteDurations[count].
-    DrainApplied = 41,
+    Found = 41,      // WhyHeader, RequestRecord[count] (request.h).
+    DrainApplied = 42,
     FaultApplied = 48,
     Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
 };
@@ -187,8 +189,10 @@ struct StatsHeader {
     std::uint64_t replayed_ever;
     std::int64_t added_wait_max_ns;  // The longest since the edge's segment was made.
     std::uint64_t broken_ever;       // Listed or lost.
+    std::uint64_t access_written;    // Lines of access.log,
+    std::uint64_t access_dropped;    // and those for which there was no room or no disk.
 };
-static_assert(sizeof(StatsHeader) == 56);
+static_assert(sizeof(StatsHeader) == 72);
 // Totals since the segment was made, never deltas: a lost message costs nothing. After Hello all
 // that is known of every endpoint is said at once, then what changed; and always before
 // EndpointsApplied, so that in_flight is never older than the acknowledgement.
@@ -244,8 +248,11 @@ struct RouteStats {
     std::uint32_t slot;
     std::uint32_t flags;
     std::uint64_t outcomes[kOutcomes];
+    std::uint64_t retried;  // Of these: sent more than once,
+    std::uint64_t held;     // and those that waited for an endpoint.
+    std::uint64_t added_wait_max_us;
 };
-static_assert(sizeof(RouteStats) == 120);
+static_assert(sizeof(RouteStats) == 144);
 
 // Upper ends of the buckets in which control hears of durations, in microseconds. From 5 ms on they
 // are those of OpenTelemetry's http.server.request.duration.

@@ -240,6 +240,8 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Endpoints:
         case EdgeMessage::Hold:
         case EdgeMessage::Cut:
+        case EdgeMessage::Why:
+        case EdgeMessage::Found:
         case EdgeMessage::Fault:
         case EdgeMessage::Drain: break;
     }

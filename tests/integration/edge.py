@@ -10,9 +10,9 @@ from pathlib import Path
 import wire
 from backend import expected, odd_chunks
 
-HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, DRAIN, FAULT = 1, 2, 3, 4, 5, 6, 7
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN = 1, 2, 3, 4, 5, 6, 7, 8
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 48, 49
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
@@ -21,6 +21,13 @@ WANTS_ROUTES = 1
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
+ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
+TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent")
+PHASES = ("head", "waiting", "asked", "answering", "tunnel")
+IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
+REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "attached_us", "connect_us", "answer_us",
+           "listener", "service", "release", "slot", "generation", "address", "status", "outcome", "phase",
+           "considered", "attempts", "tries", "flags")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
           "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
@@ -95,11 +102,12 @@ class Edge:
     def hear(self, kind, body):
         """Remembers what the edge tells unasked."""
         if kind == STATS:
-            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever")
-            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQ", body)))
+            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever",
+                     "access_written", "access_dropped")
+            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQQQ", body)))
             for at in range(self.header["count"]):
                 slot, generation, in_flight, bits, begun, *outcomes, latency, ended = struct.unpack_from(
-                    "<IIIIQ13QQQ", body, 56 + at * 144)
+                    "<IIIIQ13QQQ", body, 72 + at * 144)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, "ended": ended, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
@@ -112,8 +120,8 @@ class Edge:
         elif kind == ROUTES:
             _, count, _ = struct.unpack_from("<QII", body)
             for at in range(count):
-                listener, release, slot, _, *outcomes = struct.unpack_from("<IIII13Q", body, 16 + at * 120)
-                self.routes[listener, release, slot] = {name: number for name, number in zip(OUTCOMES, outcomes)
+                listener, release, slot, _, *counts = struct.unpack_from("<IIII16Q", body, 16 + at * 144)
+                self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
         elif kind == FAULTS:
             _, _, count, _ = struct.unpack_from("<QqII", body)
@@ -177,6 +185,28 @@ class Edge:
         self.sequence += 1
         self.link.send(wire.seal(DRAIN, struct.pack("<QIIq", self.sequence, slot, generation, int(within_s * SECOND))))
         assert struct.unpack("<QII", self.wait_for(DRAIN_APPLIED)) == (self.sequence, slot, generation)
+
+    def why(self, digits):
+        """What the edge remembers of the requests whose ids begin so; how far back, and of how many."""
+        self.sequence += 1
+        whole = digits.ljust(32, "0")
+        self.link.send(wire.seal(WHY, struct.pack("<QQQII", self.sequence, int(whole[:16], 16), int(whole[16:], 16),
+                                                  len(digits), 0)))
+        body = self.wait_for(FOUND)
+        sequence, oldest, now, kept, count, _ = struct.unpack_from("<QqqQII", body)
+        assert sequence == self.sequence and len(body) == 40 + 256 * count
+        self.reach = (now - oldest, kept)
+        return [self.request_in(body[at:at + 256]) for at in range(40, len(body), 256)]
+
+    @staticmethod
+    def request_in(row):
+        high, low, *values = struct.unpack_from("<QQqqQQIIIIIIIIIIIHBBHBBI", row)
+        told = {"id": f"{high:016x}{low:016x}", **dict(zip(REQUEST, values))}
+        ended = [struct.unpack_from("<IIHBB", row, 160 + 12 * at) for at in range(min(told["tries"], 3))]
+        return {**told, "outcome": told["outcome"] < len(OUTCOMES) and OUTCOMES[told["outcome"]],
+                "phase": PHASES[told["phase"]],
+                "ended_tries": [(slot, generation, TRY_ENDS[end]) for generation, _, slot, end, _ in ended],
+                "target": row[104:160].split(b"\0")[0].decode(), "why": row[196:].split(b"\0")[0].decode()}
 
     def activate(self, version, content):
         folder = self.system.data / "edge"

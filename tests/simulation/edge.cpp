@@ -116,6 +116,10 @@ void SimEdge::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
                 return cut(*request);
             break;
+        case EdgeMessage::Why:
+            if (const auto request = wire::read_message<wire::WhyRequest>(frame->body))
+                return tell_why(*request);
+            break;
         case EdgeMessage::Fault:
             if (const auto request = wire::read_message<wire::FaultRequest>(frame->body))
                 return inject(*request);
@@ -243,6 +247,16 @@ void SimEdge::acknowledge(std::uint64_t sequence) {
                                         body_of(header, page)));
         at += count;
     } while (at < all.size());
+}
+
+void SimEdge::tell_why(const wire::WhyRequest& asked) {
+    const std::vector<wire::RequestRecord> found = requests_.find(asked);
+    wire::WhyHeader header{};
+    header.sequence = asked.sequence;
+    header.now = nanoseconds_of(host_.loop().now());
+    header.count = static_cast<std::uint32_t>(found.size());
+    control_->link->send(
+        wire::seal(static_cast<std::uint16_t>(EdgeMessage::Found), body_of(header, found)));
 }
 
 void SimEdge::hold(const wire::HoldRequest& request) {

@@ -74,6 +74,7 @@ private:
     void activate(const wire::SnapshotRequest& request);
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
+    void tell_why(const wire::WhyRequest& asked);
     void cut(const wire::CutRequest& request);
     void inject(const wire::FaultRequest& request);
     // Calls once every worker goes by the table as it is now.

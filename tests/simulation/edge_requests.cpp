@@ -28,10 +28,11 @@ std::uint64_t EdgeRequests::begin(std::uint32_t service, Asked asked, const Know
     for (const wire::SnapshotListener& each : known.snapshot.listeners) {
         if (each.service == service) listener = each.id;
     }
-    requests_[number] = {service, listener, std::move(asked), loop_.now(), kNowhere, 0};
+    requests_[number] = {service, listener, std::move(asked), loop_.now(), kNowhere, 0, {}};
     if (attach(number, known.table)) return number;
     if (may_wait(service, known.snapshot)) {
         ++held_ever_;
+        requests_[number].was_held = true;
     } else {
         end(number, wire::Outcome::Overloaded);
     }
@@ -50,6 +51,7 @@ bool EdgeRequests::attach(std::uint64_t number, const EndpointTable& table) {
     const wire::EndpointChange& chosen = *serving[loop_.random().below(serving.size())];
     request.at = id_of(chosen.at);
     request.release = chosen.release;
+    request.attached = loop_.now();
     ++counts_[request.at].begun;
     changed(request.at);
     added_wait_max_ = std::max(added_wait_max_, loop_.now() - request.begun);
@@ -85,7 +87,16 @@ void EdgeRequests::end(std::uint64_t number, wire::Outcome outcome) {
     const auto place = static_cast<std::size_t>(outcome);
     const bool is_nowhere = request.at == kNowhere;
     const std::uint32_t slot = is_nowhere ? wire::kNoSlot : request.at.first;
-    ++routes_[{request.listener, request.release, slot}][place];
+    wire::RequestRecord record = record_of(number, request);
+    record.outcome = static_cast<std::uint8_t>(outcome);
+    record.flags &= ~std::uint32_t{wire::kRequestUnderWay};
+    ended_.push_back(record);
+    wire::RouteStats& route = routes_[{request.listener, request.release, slot}];
+    ++route.outcomes[place];
+    if (request.was_held) {
+        ++route.held;
+        route.added_wait_max_us = std::max<std::uint64_t>(route.added_wait_max_us, record.held_us);
+    }
     if (place < wire::kTimedOutcomes) count_duration(request, slot, outcome);
     if (!is_nowhere) {
         ++counts_[request.at].outcomes[place];
@@ -226,9 +237,11 @@ std::vector<wire::BrokenRequest> EdgeRequests::take_broken() {
 
 std::vector<wire::RouteStats> EdgeRequests::routes() const {
     std::vector<wire::RouteStats> rows;
-    for (const auto& [route, outcomes] : routes_) {
-        wire::RouteStats row{route[0], route[1], route[2], 0, {}};
-        std::copy(outcomes.begin(), outcomes.end(), row.outcomes);
+    for (const auto& [route, stats] : routes_) {
+        wire::RouteStats row = stats;
+        row.listener = route[0];
+        row.release = route[1];
+        row.slot = route[2];
         rows.push_back(row);
     }
     return rows;
@@ -238,6 +251,37 @@ std::vector<wire::RouteDurations> EdgeRequests::durations() const {
     std::vector<wire::RouteDurations> rows;
     for (const auto& [key, row] : durations_) rows.push_back(row);
     return rows;
+}
+
+// As it stands: under way.
+wire::RequestRecord EdgeRequests::record_of(std::uint64_t number, const Request& request) const {
+    const bool is_waiting = request.at == kNowhere;
+    wire::RequestRecord record{};
+    record.id = {0, number};
+    record.begun = nanoseconds_of(request.begun);
+    record.ended = nanoseconds_of(loop_.now());
+    record.held_us = static_cast<std::uint32_t>(
+        ((is_waiting ? loop_.now() : request.attached) - request.begun).count() / 1000);
+    record.listener = request.listener;
+    record.service = request.service;
+    record.release = request.release;
+    record.at = {is_waiting ? wire::kNoSlot : request.at.first, request.at.second};
+    record.outcome = static_cast<std::uint8_t>(wire::Outcome::Count_);
+    record.phase = is_waiting ? wire::RequestPhase::Waiting : wire::RequestPhase::Asked;
+    record.attempts = is_waiting ? 0 : 1;
+    record.flags = wire::kRequestUnderWay | (request.was_held ? wire::kRequestHeld : 0U);
+    return record;
+}
+
+std::vector<wire::RequestRecord> EdgeRequests::find(const wire::WhyRequest& asked) const {
+    std::vector<wire::RequestRecord> found;
+    for (const wire::RequestRecord& record : ended_) {
+        if (wire::begins_with(record.id, asked)) found.push_back(record);
+    }
+    for (const auto& [number, request] : requests_) {
+        if (wire::begins_with({0, number}, asked)) found.push_back(record_of(number, request));
+    }
+    return found;
 }
 
 }  // namespace thole::simulation

@@ -11,6 +11,7 @@
 
 #include "sim/loop.h"
 #include "wire/edge.h"
+#include "wire/request.h"
 #include "wire/snapshot.h"
 
 namespace thole::simulation {
@@ -67,6 +68,8 @@ public:
     std::vector<wire::BrokenRequest> take_broken();
     std::vector<wire::RouteStats> routes() const;
     std::vector<wire::RouteDurations> durations() const;
+    // What is remembered of those whose ids begin so, ended ones first.
+    std::vector<wire::RequestRecord> find(const wire::WhyRequest& asked) const;
 
 private:
     struct Request {
@@ -76,12 +79,15 @@ private:
         Time begun;
         EndpointId at;  // Slot 0: it waits.
         std::uint32_t release;
+        Time attached;
+        bool was_held = false;
     };
     using Outcomes = std::array<std::uint64_t, wire::kOutcomes>;
     struct Counts {
         std::uint64_t begun = 0;
         Outcomes outcomes{};
     };
+    wire::RequestRecord record_of(std::uint64_t number, const Request& request) const;
     bool attach(std::uint64_t number, const EndpointTable& table);
     void count_duration(const Request& request, std::uint32_t slot, wire::Outcome outcome);
     bool may_wait(std::uint32_t service, const wire::Snapshot& snapshot) const;
@@ -91,9 +97,11 @@ private:
     std::map<std::uint64_t, Request> requests_;
     std::uint64_t next_ = 1;
     std::map<EndpointId, Counts> counts_;
-    std::map<std::array<std::uint32_t, 3>, Outcomes> routes_;  // By listener, release and slot.
+    std::map<std::array<std::uint32_t, 3>, wire::RouteStats>
+        routes_;  // By listener, release, slot.
     // By outcome, too.
     std::map<std::array<std::uint32_t, 4>, wire::RouteDurations> durations_;
+    std::vector<wire::RequestRecord> ended_;
     std::vector<wire::BrokenRequest> broken_;
     std::uint64_t held_ever_ = 0;
     Duration added_wait_max_{};
