@@ -92,8 +92,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     return number;
 }
 
-// The last one stands for a service that was not there when the table was applied last.
-ServiceTraffic& Worker::traffic_of(std::uint32_t place) {
+ServiceTraffic& WorkerParts::traffic_of(std::uint32_t place) {
     return traffic_[std::min<std::size_t>(place, traffic_.size() - 1)];
 }
 

@@ -69,7 +69,7 @@ Asker Worker::asker_of(std::uint32_t fd, const http::RequestHead& head, const Li
     return {fd, from, given ? *given : new_id()};
 }
 
-wire::RequestId Worker::new_id() {
+wire::RequestId WorkerParts::new_id() {
     return {random_.next(), segment_.next_id.fetch_add(1, std::memory_order_relaxed)};
 }
 

@@ -49,7 +49,6 @@ private:
     void cut(wire::SlotRef at);
     void on_ready(std::uint32_t fd, std::uint32_t events);
     bool is_own_client(std::uint32_t fd) const;
-    const Exchange& exchange(std::uint32_t fd) const { return current(runtime_.exchange(fd)); }
 
     // accept.cpp: listeners and who comes by them.
     void listen_to_all();
@@ -130,14 +129,12 @@ private:
     Written write_request(const http::RequestHead& head, const Asker& by, const Wish& wish);
     Written write_response(const http::ResponseHead& head, const Exchange& exchange);
     void write_attempt(const Exchange& exchange);
-    wire::RequestId new_id();
 
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
     std::uint32_t find_upstream(const Exchange& now, const ServiceAt& service);
     void take_on(std::uint32_t fd);
     bool is_due(std::uint32_t fd);
-    ServiceTraffic& traffic_of(std::uint32_t place);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
     void look_at_held();

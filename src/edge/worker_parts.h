@@ -20,6 +20,11 @@ namespace thole::edge {
 struct WorkerParts {
     WorkerParts(Runtime& runtime, std::uint32_t number);
 
+    const Exchange& exchange(std::uint32_t fd) const { return current(runtime_.exchange(fd)); }
+    // The last one stands for a service that was not there when the table was applied last.
+    ServiceTraffic& traffic_of(std::uint32_t place);
+    wire::RequestId new_id();
+
     Runtime& runtime_;
     Segment& segment_;
     const AllRoutes* routes_;  // That it has applied.
