@@ -129,6 +129,7 @@ private:
     void route(Instance& instance, std::uint32_t bits);
     void on_applied(std::uint64_t sequence, const std::vector<wire::InFlight>& in_flight);
     void on_stats(const wire::StatsHeader& header, const std::vector<wire::EndpointStats>& rows);
+    void say_judged(Instance& instance);
     void on_broken(std::uint32_t lost, const std::vector<wire::BrokenRequest>& rows);
     void say_broken(const wire::BrokenRequest& row);
     void recall_broken();

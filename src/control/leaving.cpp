@@ -250,9 +250,24 @@ void Control::on_stats(const wire::StatsHeader& header,
             if (early.at.generation <= row.at.generation) early = row;
             continue;
         }
+        const std::uint32_t before = instance->stats.bits;
         instance->stats = row;
+        if (((before ^ row.bits) & wire::kBitEdge) != 0) say_judged(*instance);
         if (instance->stage == model::Stage::Leaving) mark(instance->service);
     }
+}
+
+// By its traffic the edge leaves it out, or asks it again.
+void Control::say_judged(Instance& instance) {
+    if (instance.stage != model::Stage::Ready) return;
+    const bool is_out = (instance.stats.bits & wire::kBitEdge) != 0;
+    const std::string& service = world_.services[instance.service].row.name;
+    instance.reason = is_out ? "left out by the edge: its requests fail, or wait in vain" : "";
+    say({.kind = is_out ? "instance ejected" : "instance returned",
+         .service = service,
+         .instance = model::name_of(service, instance.id),
+         .text = is_out ? "requests fail there, or wait in vain: others get them"
+                        : "asked again, a little at first"});
 }
 
 // Everything the edge still keeps comes again after each Hello; on the timeline it stands once.
