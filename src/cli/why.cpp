@@ -41,6 +41,8 @@ std::string end_in_words(const std::string& end) {
     if (end == "was_closed") return "ended its connection from the pool before it answered";
     if (end == "lost") return "went away before it answered";
     if (end == "cut") return "was stopped before it answered";
+    if (end == "answered") return "answered 502, 503 or 504";
+    if (end == "silent") return "was silent for much longer than is usual";
     return end;
 }
 
@@ -49,6 +51,7 @@ std::string outcome_in_words(const std::string& outcome) {
     if (outcome == "reset") return "its instance went away";
     if (outcome == "timed_out") return "it did not go on in time";
     if (outcome == "cut") return "cut at the drain deadline";
+    if (outcome == "injected") return "a fault on purpose ended it";
     return outcome;
 }
 

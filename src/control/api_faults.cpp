@@ -142,7 +142,8 @@ void Api::delete_fault(const web::ServerRequest& request, const web::Responder& 
     if (!id) return to.refuse(id.error());
     wire::FaultTerms terms{};
     terms.id = static_cast<std::uint32_t>(*id);
-    control_.inject(terms, [to](const Status& done) {
+    // Nothing of it has to be kept: a disk that hangs, by a fault perhaps, does not hold it up.
+    control_.edge_->inject(terms, [to](const Status& done) {
         if (!done) return to.refuse(done.error());
         to.answer(200, "{}");
     });

@@ -155,8 +155,10 @@ std::string address_of(const Service& service) {
     if (!service.spec.at_public) return {};
     const model::PublicSpec& spec = *service.spec.at_public;
     // By its address nobody would reach it where it answers for hosts alone.
-    const std::string& host = spec.hosts.empty() ? spec.bind : spec.hosts.front();
-    return fmt::format("http://{}:{}{}", host, spec.port, spec.path);
+    const auto host = std::find_if(spec.hosts.begin(), spec.hosts.end(),
+                                   [](const std::string& name) { return !name.starts_with("*."); });
+    return fmt::format("http://{}:{}{}", host == spec.hosts.end() ? spec.bind : *host, spec.port,
+                       spec.path);
 }
 
 void write_service(JsonWriter& json, World& world, const Service& service, const SystemSaid& said) {

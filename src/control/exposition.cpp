@@ -39,7 +39,8 @@ std::string_view take_part(std::string_view& rest, char separator) {
 int weight_of(std::string_view text) {
     double weight = 1;
     std::from_chars(text.data(), text.data() + text.size(), weight);
-    return static_cast<int>(std::clamp(weight, 0.0, 1.0) * 1000);
+    if (!(weight >= 0)) weight = 0;  // It may be no number at all.
+    return static_cast<int>(std::min(weight, 1.0) * 1000);
 }
 
 void escape(std::string& into, std::string_view value) {

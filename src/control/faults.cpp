@@ -65,7 +65,11 @@ std::string words_of(const World& world, const wire::FaultTerms& terms) {
 
 void Control::inject(wire::FaultTerms terms, std::function<void(const Status&)> answered) {
     // Not before its number is kept: whoever is control next could use it again.
-    after_commit([this, terms, answered = std::move(answered)] { edge_->inject(terms, answered); });
+    after_commit([this, terms, answered = std::move(answered)] {
+        if (world_.is_down)
+            return answered(conflict("the system is stopping").with_hint("thole up"));
+        edge_->inject(terms, answered);
+    });
     commit();
 }
 

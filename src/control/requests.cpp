@@ -161,7 +161,9 @@ void write_request(JsonWriter& json, const World& world, const ToldRequest& told
         .member("attached_us", record.attached_us)
         .member("connect_us", record.connect_us)
         .member("answer_us", record.answer_us)
-        .member("total_us", (record.ended - record.begun) / 1000)
+        .member("total_us", static_cast<std::int64_t>((static_cast<std::uint64_t>(record.ended) -
+                                                       static_cast<std::uint64_t>(record.begun)) /
+                                                      1000))
         .member("bytes_in", record.bytes_in)
         .member("bytes_out", record.bytes_out)
         .end_object();

@@ -246,7 +246,8 @@ void Adoption::take_client(std::uint32_t fd) {
     }
     if (block_of(record) < kExchanges) prepare_lost(current(runtime_.exchange(fd)));
     if (!connection_holds(fd)) {
-        count_lost(runtime_.segment, fd);
+        // A block that is another's, in damaged memory, is not written to.
+        if (is_free(block_of(record), exchanges_)) count_lost(runtime_.segment, fd);
         ++adopted_.closed;
         close(fd);
         return;

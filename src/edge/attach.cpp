@@ -110,8 +110,8 @@ void Worker::take_on(std::uint32_t fd) {
     Socket& upstream = runtime_.socket(now.upstream);
     EndpointState& endpoint = endpoints_.at(now.slot);
     ++endpoint.load;
-    endpoint.latency.began(now_ns_);
-    upstream.is_awaited = true;
+    upstream.is_awaited = now.phase == Phase::Attached;
+    if (upstream.is_awaited) endpoint.latency.began(now_ns_);
     counting_.attached({now.slot, now.generation});
     upstream.service = now.service.place;
     upstream.is_retry = (now.flags & kRetried) != 0;
@@ -204,7 +204,6 @@ bool Worker::attach(std::uint32_t fd) {
 // wait, and was answered.
 bool Worker::hold(std::uint32_t fd) {
     Socket& socket = runtime_.socket(fd);
-    if (socket.is_held) return false;
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
     const ServiceAt service = server_of(at.record);
@@ -212,6 +211,7 @@ bool Worker::hold(std::uint32_t fd) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
     }
+    if (socket.is_held) return false;
     const ServiceEntry& limits = segment_.services[service.place];
     Held& held = runtime_.held[service.place];
     socket.held_bytes =
@@ -224,6 +224,9 @@ bool Worker::hold(std::uint32_t fd) {
     socket.is_held = true;
     socket.service = service.place;
     socket.held_as = ++holds_;
+    socket.held_until_ns = now.attached_ns + limits.hold_ns;
+    if (now.deadline_ns != 0)
+        socket.held_until_ns = std::min(socket.held_until_ns, now.deadline_ns);
     held_.push_back(fd);
     if ((now.flags & kHeld) != 0) return false;
     counting_.held();
@@ -246,10 +249,7 @@ void Worker::look_at_held() {
         return !is_own_client(fd) || !runtime_.socket(fd).is_held;
     });
     const auto place_of = [this](std::uint32_t fd) {
-        const Exchange& now = exchange(fd);
-        const std::int64_t over_ns = now.attached_ns + service_of(runtime_.record(fd)).hold_ns;
-        const bool is_sooner = now.deadline_ns != 0 && now.deadline_ns < over_ns;
-        return std::pair(is_sooner ? now.deadline_ns : over_ns, runtime_.socket(fd).held_as);
+        return std::pair(runtime_.socket(fd).held_until_ns, runtime_.socket(fd).held_as);
     };
     const auto is_before = [&](std::uint32_t one, std::uint32_t other) {
         return place_of(one) < place_of(other);

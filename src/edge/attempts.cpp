@@ -69,7 +69,11 @@ void Worker::lost_upstream(std::uint32_t fd) {
 // How the attempt that is under way went, so far as its instance is judged by it.
 void Worker::tried(std::uint32_t fd, Try how) {
     const Exchange& now = exchange(fd);
-    if (now.fault != 0) return;  // What is made bad on purpose says nothing of its instance.
+    if (now.fault != 0) {  // What is made bad on purpose says nothing of its instance.
+        if (std::exchange(runtime_.socket(now.upstream).is_awaited, false))
+            endpoints_.at(now.slot).latency.left(now_ns_);
+        return;
+    }
     counting_.tried({now.slot, now.generation}, how);
     if (!std::exchange(runtime_.socket(now.upstream).is_awaited, false)) return;
     PeakLatency& latency = endpoints_.at(now.slot).latency;

@@ -81,7 +81,7 @@ void ControlLink::turn() {
     if ((waits[0].revents & POLLIN) != 0) accept();
     if (link_.is_open() && waits[1].revents != 0 && waits[1].fd == link_.get()) receive();
     if (judging_.judge_all(now_ns())) {
-        publish();
+        wait_for_workers();
         report();
     }
     if (now_ns() - reported_ns_ >= kReportNs) report();
@@ -216,17 +216,11 @@ void ControlLink::report(Patience patience) {
                                  [this](const std::string& frame) { return try_send(frame); });
 }
 
-// What stands in the segment counts from each worker's next turn on.
-std::uint64_t ControlLink::publish() {
-    const std::uint64_t sequence = runtime_.table_sequence.fetch_add(1) + 1;
-    for (const std::unique_ptr<Worker>& worker : runtime_.workers) worker->wake();
-    return sequence;
-}
-
-// Publishes it and waits until no worker goes by what stood there before.
+// Publishes what stands in the segment and waits until no worker goes by what stood there before.
 void ControlLink::wait_for_workers() {
-    const std::uint64_t sequence = publish();
+    const std::uint64_t sequence = runtime_.table_sequence.fetch_add(1) + 1;
     for (const std::unique_ptr<Worker>& worker : runtime_.workers) {
+        worker->wake();
         while (worker->applied() != sequence) ::poll(nullptr, 0, 1);
     }
 }

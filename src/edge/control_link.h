@@ -71,7 +71,6 @@ private:
     void inject(const wire::FaultRequest& request);
     void forget_fault(std::uint32_t place);
     void drain(const wire::DrainRequest& request);
-    std::uint64_t publish();
     void wait_for_workers();
     void acknowledge(std::uint64_t sequence);
     enum class Patience { None, UntilSent };

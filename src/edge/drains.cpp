@@ -113,11 +113,12 @@ void Worker::end_events(std::uint32_t fd) {
         passed == border && head_left(flow, out) == 0 && now_ns_ - upstream.since_ns >= kQuietNs;
     const bool has_framing = is_chunked && !flow.body.leaves_out_framing();
     if (!is_quiet) {
+        if (passed == border) return;
         // No further back than what is not passed on: the rest may be overwritten.
         const std::uint64_t from = border - std::min<std::uint64_t>(border - passed, 6);
         std::string_view last = text_of(runtime_.record(now.upstream).ring, from, border);
         if (has_framing) last.remove_suffix(std::min<std::size_t>(last.size(), 2));
-        if (passed == border || !ends_event(last)) return;
+        if (!ends_event(last)) return;
     }
     commit(at, [&](Exchange& next) {
         end_at(next.response, border, has_framing ? Tail::LastChunk : Tail::Nothing);

@@ -95,6 +95,7 @@ bool Worker::refuse_response(std::uint32_t fd) {
 // The edge before us died over it: it is not tried again, whatever it is.
 void Worker::give_up(std::uint32_t fd) {
     runtime_.socket(fd).is_poison = false;
+    if (!has_exchange(runtime_.record(fd))) return close_client(fd, wire::Outcome::ClientGone);
     const Exchange& now = exchange(fd);
     // Where its client has all of the answer, only what comes after that was to be done.
     const bool is_whole = now.phase == Phase::Answering && (now.flags & kInterim) == 0 &&
@@ -213,11 +214,17 @@ void Worker::sweep_attached(std::uint32_t fd) {
         answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
     } else {
         const std::int64_t most_ns = limits.response_head_ns;
+        // Whose answer only waits for room has answered.
         const std::int64_t limit_ns =
-            std::min(most_ns, traffic_of(upstream.service).usual.try_limit_ns(now_ns_, most_ns));
-        if (quiet <= limit_ns || (!retry(fd, {}, Try::Late) && quiet <= most_ns)) return;
+            !upstream.is_awaited
+                ? most_ns
+                : std::min(most_ns,
+                           traffic_of(upstream.service).usual.try_limit_ns(now_ns_, most_ns));
+        if (quiet <= limit_ns ||
+            (upstream.is_awaited && !retry(fd, {}, Try::Late) && quiet <= most_ns))
+            return;
         if (exchange(fd).phase == Phase::Ready) return again_.push_back(fd);
-        tried(fd, Try::Late);
+        if (upstream.is_awaited) tried(fd, Try::Late);
         answer(fd, {504, wire::Outcome::TimedOut, "the service did not answer in time"});
     }
     again_.push_back(fd);

@@ -225,6 +225,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.response.head = kNone;
     });
     runtime_.socket(fd).body = BodyTime{};
+    runtime_.socket(fd).ends_ns = 0;  // It may have been about to leave.
     faulty_.choose(fd, head);
     return Heard::Something;
 }
@@ -361,7 +362,8 @@ bool Worker::step_answering(std::uint32_t fd) {
     const Source source = up == kNone ? Source::Open : source_of(runtime_.socket(up));
     // It may be broken, and have ended well: the rest of the request is answered by a reset.
     const bool was_reset = up != kNone && runtime_.socket(up).was_reset &&
-                           source == Source::Ended && now.response.framing == Framing::UntilClose;
+                           source == Source::Ended && now.response.framing == Framing::UntilClose &&
+                           now.response.tail == Tail::None;
     if (!was_reset && is_complete(now.response, client.out, in, source)) {
         finish(fd);
         return runtime_.socket(fd).is_open;

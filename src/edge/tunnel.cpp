@@ -16,8 +16,16 @@ constexpr int kRoundsMax = 64;  // Of one tunnel in one turn, so that none starv
 
 // All has been passed on that will ever come from there, or that we let through.
 bool is_done(const Flow& flow, const Socket& from, const Socket& to) {
-    if (flow.tail != Tail::None) return is_complete(flow, to.out, from.in, Source::Open);
-    return from.has_ended && forwarded(flow, to.out) == from.in && head_left(flow, to.out) == 0;
+    const bool has_all =
+        from.has_ended && forwarded(flow, to.out) == from.in && head_left(flow, to.out) == 0;
+    if (flow.tail == Tail::None) return has_all;
+    // It may have ended before the border at which we wanted to end it.
+    return (has_all && from.in < flow.in_end) || is_complete(flow, to.out, from.in, Source::Open);
+}
+
+// It was to end between two frames, and its instance went in the middle of one.
+bool is_torn(const Flow& flow, const Socket& from) {
+    return flow.tail != Tail::None && from.has_ended && from.in < flow.in_end;
 }
 
 // Of a tunnel that we end (drains.cpp). Its client is told that no more comes only when it has
@@ -64,6 +72,8 @@ void Worker::tunnel(std::uint32_t fd) {
     if (upstream.is_broken)
         return close_client(
             fd, is_ended && upstream_done ? wire::Outcome::Informational : wire::Outcome::Reset);
+    if (upstream_done && is_torn(now.response, upstream))
+        return close_client(fd, wire::Outcome::Reset);
     if (client_done) shut(up, upstream, runtime_.record(up));
     if (upstream_done && !awaits_answer(now)) shut(fd, client, runtime_.record(fd));
     if (is_ended ? client_done && upstream_done && may_close_ended(fd)

@@ -11,7 +11,7 @@ namespace {
 // what is no more.
 constexpr std::int64_t kSpanNs = 300'000'000'000;
 // Of the two spans; fewer say little of the slowest.
-constexpr std::uint64_t kSeenMin = 100;
+constexpr std::uint64_t kSeenMin = 300;
 
 }  // namespace
 

@@ -69,6 +69,7 @@ std::vector<int> Worker::descriptors() const {
 }
 
 void Worker::adopt_client(std::uint32_t fd) {
+    now_ns_ = edge::now_ns();
     Socket& client = runtime_.socket(fd);
     client.owner = number_;
     client.place = static_cast<std::uint32_t>(clients_.size());

@@ -82,6 +82,11 @@ void read_hosts(const Node& node, PublicSpec& spec, Findings& findings) {
                      "remove it: then every host is meant");
     }
     for (const Node& item : node.children) {
+        if (spec.hosts.size() >= static_cast<std::size_t>(model::kRoutesMax)) {
+            findings.add(item.place, fmt::format("more than {} hosts", model::kRoutesMax),
+                         "use a wildcard: \"*.example.com\"");
+            return;
+        }
         std::optional<std::string> host = read_text(item, findings);
         if (!host) continue;
         std::transform(host->begin(), host->end(), host->begin(), [](char c) {

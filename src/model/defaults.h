@@ -71,8 +71,9 @@ constexpr Duration kRetryPauseMax = 250ms;
 // So many times what the slowest answer of the last minutes took, an attempt may be silent before
 // another instance is asked: where a service is known to be quick, one that hangs costs no minute.
 constexpr std::int64_t kTryLimitTimes = 4;
-// But never less: a pause for collecting garbage is no hang.
-constexpr Duration kTryLimitMin = 1s;
+// But never less: a slow page that was not asked for before is no hang, and asking for it twice
+// makes its user wait for both.
+constexpr Duration kTryLimitMin = 5s;
 // A `Retry-After` of so long is waited for; a longer one is passed on and not tried again.
 constexpr Duration kRetryAfterMax = 1s;
 // An instance whose requests fail is out for so long, times how often it was of late: short,

@@ -5,8 +5,9 @@
 //     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32 (ByteWriter's
 //     encoding)
 //
-// Format 3 adds to each listener its networks and routes. One of format 2, which an older control
-// wrote, is read like one without any.
+// Format 3 adds to each listener its networks and routes, and to each service the last four limits.
+// One of format 2, which an older control wrote, is read like one without any routes and with the
+// usual limits.
 //
 // Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
 // it parked.
@@ -47,7 +48,7 @@ struct SnapshotService {
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };
 
 // Bounds of all listeners together; those of a manifest are narrower.
-constexpr std::uint32_t kRoutesMax = 1024;
+constexpr std::uint32_t kRoutesMax = 2048;
 constexpr std::uint32_t kNetworksMax = 32 * 1024;
 constexpr std::size_t kRouteHostMax = 253;  // RFC 1035 section 2.3.4
 constexpr std::size_t kRoutePathMax = 255;

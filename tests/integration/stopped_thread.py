@@ -12,14 +12,14 @@ libc.ptrace.restype = ctypes.c_long
 
 
 def workers(pid):
-    """The edge's; the one that woke up most is the last. Its first thread is main, and one is the disk's."""
+    """The edge's; the one that woke up most is the last. Its first thread is main, and those with names of their own wait for disks."""
     def read(thread, name):
         return Path(f"/proc/{pid}/task/{thread}/{name}").read_text(encoding="utf-8")
 
     def wakings(thread):
         return int(read(thread, "status").partition("\nvoluntary_ctxt_switches:")[2].split()[0])
     others = [int(entry) for entry in os.listdir(f"/proc/{pid}/task") if int(entry) != pid]
-    return sorted((thread for thread in others if read(thread, "comm").strip() != "edge-disk"), key=wakings)
+    return sorted((thread for thread in others if not read(thread, "comm").startswith("edge-")), key=wakings)
 
 
 class StoppedThread:

@@ -164,18 +164,18 @@ def test_what_cannot_be_answered_in_time_is_not_begun(said):
 def test_who_is_silent_is_not_waited_for_where_others_are_known_to_be_quick(said):
     stand, (hung, good) = said
     for _ in range(2):
-        threads = [threading.Thread(target=lambda: [ask(stand) for _ in range(20)]) for _ in range(16)]
+        threads = [threading.Thread(target=lambda: [ask(stand) for _ in range(40)]) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     hung.answers = lambda request: None
     took = []
-    for _ in range(6):
+    for _ in range(8):
         begun = time.monotonic()
         assert ask(stand)[0] == 200
         took.append(time.monotonic() - begun)
-    assert max(took) < 2.5, took
+    assert max(took) < 7, took
     assert len(good.requests) > 0
 
 

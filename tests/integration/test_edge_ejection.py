@@ -93,16 +93,16 @@ def test_where_all_fail_all_are_tried(two):  # noqa: F811
 
 def test_one_of_two_that_hangs_gets_almost_nothing_and_nobody_waits_long(two):  # noqa: F811
     with instances(two, 2) as (backends, _), contextlib.closing(Traffic(two, 100, clients=16)) as traffic:
-        two.edge.until(lambda: min(len(backend.requests) for backend in backends) >= 250, "both are known", 20)
+        two.edge.until(lambda: min(len(backend.requests) for backend in backends) >= 400, "both are known", 30)
         backends[0].answers = lambda request: None
         hung, all_before = len(backends[0].requests), len(traffic.answers)
         two.edge.until(lambda: len(traffic.answers) >= all_before + 600, "it goes on", 20)
         hung = len(backends[0].requests) - hung
         assert hung <= 0.05 * (len(traffic.answers) - all_before), hung
         assert {status for _, status in traffic.answers} == {200}
-        # An attempt may be silent for a second at least.
+        # An attempt may be silent for five seconds at least.
         took = sorted(took for took, _ in traffic.answers[all_before:])
-        assert took[len(took) * 99 // 100] < 2, took[-10:]
+        assert took[len(took) * 99 // 100] < 10, took[-10:]
 
 
 def test_out_stays_out_when_the_edge_dies_and_control_says_its_own(two):  # noqa: F811

@@ -13,6 +13,7 @@ import pytest
 from conftest import until
 from edge import OUT, SERVES, Backend
 from edge_stand import LISTENER, SERVICE, kill_edge, stand, three  # pylint: disable=unused-import
+from project import free_port
 
 FIRST = (20, 1)
 GET = b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -45,11 +46,6 @@ def in_turn(port, count, after_s=0.0):
             yield process
         finally:
             process.kill()
-
-
-def unused_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def longest_fall(numbers):
@@ -288,7 +284,7 @@ def ask_held(stand, clients):
 @pytest.mark.parametrize("edge_dies", [False, True])
 def test_who_waits_goes_in_the_order_of_arrival(stand, edge_dies):
     """Not of descriptors, which are given out the other way round here; nor does the edge's death mix them up."""
-    port = unused_port()
+    port = free_port()
     stand.edge.endpoints([(20, 1, SERVICE, port, OUT)], full=True)
     with in_turn(port, 40) as service:
         clients = [stand.client() for _ in range(40)]
@@ -305,7 +301,7 @@ def test_who_waits_goes_in_the_order_of_arrival(stand, edge_dies):
 
 def test_who_has_waited_before_goes_by_its_newest_request(stand):
     """On the same connection, and before the edge has looked who waits no more."""
-    first, then = unused_port(), unused_port()
+    first, then = free_port(), free_port()
     clients = [stand.client() for _ in range(20)]
     assert stand.edge.hold(SERVICE, 1)
     stand.edge.endpoints([(20, 1, SERVICE, first, SERVES)], full=True)
@@ -326,7 +322,7 @@ def test_who_has_waited_before_goes_by_its_newest_request(stand):
 
 def test_two_hundred_wait_for_a_start_of_three_seconds(stand):
     """And one more is too many. All of them are answered, and told how long they waited."""
-    port = unused_port()
+    port = free_port()
     stand.activate([(LISTENER, SERVICE)], requests=200)
     stand.edge.endpoints([(20, 1, SERVICE, port, OUT)], full=True)
     clients = [stand.client() for _ in range(200)]
@@ -360,7 +356,7 @@ def memory_of(pid):
 def test_a_start_that_fails_is_one_clear_refusal_for_each_who_waits(stand):
     """At the hold's end, none later; and what they took is free again."""
     stand.activate([(LISTENER, SERVICE)], requests=200, hold=1_000_000_000)
-    stand.edge.endpoints([(20, 1, SERVICE, unused_port(), SERVES)], full=True)  # Nobody ever listens there.
+    stand.edge.endpoints([(20, 1, SERVICE, free_port(), SERVES)], full=True)  # Nobody ever listens there.
     took = []
     for _ in range(4):
         clients = [stand.client() for _ in range(200)]
