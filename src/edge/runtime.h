@@ -25,18 +25,17 @@ struct Socket {
     // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
     // last (std::atomic_ref).
     std::uint32_t handed_to = kNone;
-    std::uint32_t other = kNone;     // Upstream: its client.
-    std::uint32_t place = 0;         // Clients: where it stands in the worker's list.
-    std::int64_t since_ns = 0;       // When it last moved, for the time limits.
-    std::int64_t made_ns = 0;        // Upstreams: since when there is a connection.
-    std::uint32_t peer = 0;          // Clients: who, in network order; 0 is not asked yet.
-    BodyTime body;                   // Clients: what time is left for the body of its request.
-    Stall stall;                     // Clients: whether it takes its answer.
-    std::int64_t turn = 0;           // Clients: that of their worker in which it was stepped last.
-    std::int64_t alarm_ns = 0;       // Clients: when it is woken next; 0: not.
-    std::int64_t held_as = 0;        // Clients: the how manieth that its worker let wait,
-    std::int64_t held_until_ns = 0;  // and until when: in this order they go.
-    std::int64_t paced_ns = 0;       // Before that a fault lets nothing more be written here.
+    std::uint32_t other = kNone;  // Upstream: its client.
+    std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
+    std::int64_t since_ns = 0;    // When it last moved, for the time limits.
+    std::int64_t made_ns = 0;     // Upstreams: since when there is a connection.
+    std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
+    BodyTime body;                // Clients: what time is left for the body of its request.
+    Stall stall;                  // Clients: whether it takes its answer.
+    std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
+    std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
+    std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
+    std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
     std::uint32_t held_bytes = 0;
     std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     // Clients: when we end what lasts, or an idle connection; 0: not at all.
