@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import corpus
-import edge_requests
+import corpus_requests
 from corpus import Case
 from edge import SERVES
 from edge_stand import SERVICE, Stand
@@ -251,10 +251,10 @@ def check_labelled(cases, answers):
 
 def check_ours(answers, written):
     """Those that break a rule are refused by its id, the others leave as they should."""
-    refused = [[(one.status, one.body) for one in got] for got in answers[len(edge_requests.ACCEPTED):]]
-    assert refused == [[(status, rule)] for rule, status, _ in edge_requests.REFUSED]
-    left = [got and written.get(got[0].fields["x-request-id"]) for got in answers[:len(edge_requests.ACCEPTED)]]
-    assert left == [Request(*what) for _, _, what in edge_requests.ACCEPTED]
+    refused = [[(one.status, one.body) for one in got] for got in answers[len(corpus_requests.ACCEPTED):]]
+    assert refused == [[(status, rule)] for rule, status, _ in corpus_requests.REFUSED]
+    left = [got and written.get(got[0].fields["x-request-id"]) for got in answers[:len(corpus_requests.ACCEPTED)]]
+    assert left == [Request(*what) for _, _, what in corpus_requests.ACCEPTED]
 
 
 def check_probes(answers, written):
@@ -286,8 +286,8 @@ def test_what_is_forwarded_is_read_alike_by_everybody(through, tmp_path):
     labelled, free = corpus.desync_guardian(), corpus.llhttp("request")
     if not labelled or not free:
         pytest.skip(f"no {corpus.folder('http-desync-guardian')} or {corpus.folder('llhttp')}")
-    ours = [Case(what, "ours", text) for what, text, _ in edge_requests.ACCEPTED]
-    ours += [Case(rule, "refused", text) for rule, _, text in edge_requests.REFUSED]
+    ours = [Case(what, "ours", text) for what, text, _ in corpus_requests.ACCEPTED]
+    ours += [Case(rule, "refused", text) for rule, _, text in corpus_requests.REFUSED]
     cases = labelled + ours + free
     answers = through.send(cases)
     exchanges = through.recorded()
