@@ -138,11 +138,30 @@ std::uint32_t Worker::find_upstream(const Exchange& now, const ServiceAt& servic
     return upstream;
 }
 
+// Its service went with the routes by which it was found, and nobody has it yet: it goes by those
+// of today.
+ServiceAt Worker::route_anew(std::uint32_t fd) {
+    const ExchangeAt at = runtime_.exchange(fd);
+    const Exchange& now = current(at);
+    const ListenerRoutes& of = routes_->of[at.record.listener_place];
+    if (now.attempts != 0 || listener_of(at.record) == nullptr || of.listener != at.record.listener)
+        return {};
+    static thread_local http::RequestHead head;
+    const http::HeadResult read = http::parse_request_head(request_head_of(segment_, now), head);
+    if (read.state != http::HeadState::Done) return {};
+    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
+    if (routed.routing != Routing::Found) return {};
+    commit(at, [&](Exchange& next) { next.service = routed.to; });
+    unhold(fd);
+    return server_of(at.record);
+}
+
 // False where the request has to wait for an endpoint.
 bool Worker::attach(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    const ServiceAt service = server_of(at.record);
+    ServiceAt service = server_of(at.record);
+    if (service.place == kNone) service = route_anew(fd);
     if (service.place == kNone) return false;
     // Where one or the other can always be tried it never waits in between; the tries are its wait.
     // After the first one it may go elsewhere, however long that was.

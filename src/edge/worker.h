@@ -23,7 +23,6 @@ public:
     void adopt_client(std::uint32_t fd);
     void adopt_idle(std::uint32_t fd);
     void give(Blocks free) { free_ = std::move(free); }
-    Counting& counting() { return counting_; }
     [[noreturn]] void run();
 
     void wake() const;  // This and what follows: from other threads.
@@ -132,6 +131,7 @@ private:
 
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
+    ServiceAt route_anew(std::uint32_t fd);
     std::uint32_t find_upstream(const Exchange& now, const ServiceAt& service);
     void take_on(std::uint32_t fd);
     bool is_due(std::uint32_t fd);
