@@ -36,18 +36,21 @@ std::uint32_t parse_ip(std::string_view text) {
     return (ip << 8) | part;
 }
 
-wire::SnapshotLimits default_limits() {
+wire::SnapshotLimits limits_of(const model::RequestsSpec& requests) {
     return {.connect = model::kConnectLimit,
-            .response_head = model::kResponseHeadLimit,
+            .response_head = requests.try_limit,
             .idle = model::kIdleLimit,
-            .tunnel = model::kTunnelLimit,
+            .tunnel = requests.tunnel,
             .hold = model::kHoldLimit,
             .held_requests_max = model::kHeldRequestsMax,
             .held_bytes_max = model::kHeldBytesMax,
             .write_stall = model::kWriteStallLimit,
             .body_grace = model::kBodyGrace,
-            .body_bytes_max = model::kBodyBytesMax,
-            .body_bytes_per_second = model::kBodyBytesPerSecondMin};
+            .body_bytes_max = requests.body_bytes_max,
+            .body_bytes_per_second = model::kBodyBytesPerSecondMin,
+            .total = requests.total_limit,
+            .in_flight_max = requests.in_flight_max,
+            .queued_max = requests.queued_max};
 }
 
 bool is_public(const Service& service) { return service.spec.at_public && !service.row.is_removed; }
@@ -314,7 +317,7 @@ void Control::publish_snapshot() {
                                                       each.second.caller == service_id;
                                            });
         if (!service.row.is_removed || has_calls)
-            snapshot.services.push_back({id, service.row.name, default_limits()});
+            snapshot.services.push_back({id, service.row.name, limits_of(service.spec.requests)});
     }
     for (const auto& [id, row] : world_.listeners) {
         if (row.port == 0 || world_.listener_errors.contains(id)) continue;

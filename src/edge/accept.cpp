@@ -207,7 +207,10 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
                                          .hold_ns = model::kHoldLimit.count(),
                                          .write_stall_ns = model::kWriteStallLimit.count(),
                                          .body_grace_ns = model::kBodyGrace.count(),
-                                         .body_bytes_max = model::kBodyBytesMax};
+                                         .body_bytes_max = model::kBodyBytesMax,
+                                         .total_ns = 0,
+                                         .in_flight_max = model::kInFlightMax,
+                                         .queued_max = model::kQueuedMax};
     const std::uint32_t place = server_of(client).place;
     return place == kNone ? kUsual : segment_.services[place];
 }

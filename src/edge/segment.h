@@ -19,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 13;
+constexpr std::uint32_t kLayoutVersion = 14;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -91,6 +91,9 @@ struct ServiceEntry {
     std::atomic<std::int64_t> write_stall_ns;
     std::atomic<std::int64_t> body_grace_ns;
     std::atomic<std::uint64_t> body_bytes_max;
+    std::atomic<std::int64_t> total_ns;        // 0: any.
+    std::atomic<std::uint32_t> in_flight_max;  // 0: any.
+    std::atomic<std::uint32_t> queued_max;
 };
 
 // Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.

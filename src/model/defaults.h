@@ -110,6 +110,11 @@ constexpr Duration kOverloadedAfter = 100ms;
 // For a place: longer is refused, since its client will not wait much longer for the answer.
 constexpr Duration kQueueLimit = 5s;
 
+// What a manifest may say of the last two, at most: as many as one edge can have under way.
+constexpr std::uint32_t kRequestsAtOnceMax = 16384;
+// And of the times of a request: longer is none.
+constexpr Duration kRequestTimeMax = 168h;
+
 // Of a request's body, once its grace is over; only while we wait for the client, not while its
 // instance is slow. Source: mod_reqtimeout of Apache, MinRate=500.
 constexpr std::uint32_t kBodyBytesPerSecondMin = 500;

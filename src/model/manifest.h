@@ -52,6 +52,18 @@ struct HealthSpec {
     bool operator==(const HealthSpec&) const = default;
 };
 
+// What the edge does for the requests to a service; docs/what-the-edge-does.md has each in words.
+struct RequestsSpec {
+    Duration try_limit = kResponseHeadLimit;  // Of each attempt, until its answer's head is there.
+    Duration total_limit{};          // From its head to its answer's, waits and retries included;
+                                     // 0: as long as these take.
+    Duration tunnel = kTunnelLimit;  // Silence in a tunnel or an event stream.
+    std::uint64_t body_bytes_max = kBodyBytesMax;  // 0: any.
+    std::uint32_t in_flight_max = kInFlightMax;    // At one time, of all instances together.
+    std::uint32_t queued_max = kQueuedMax;         // That wait for a place among these.
+    bool operator==(const RequestsSpec&) const = default;
+};
+
 struct ServiceSpec {
     std::string name;
     std::string path;  // Of its sources, relative to the manifest's folder.
@@ -63,6 +75,7 @@ struct ServiceSpec {
     std::vector<std::string> calls;  // Names of services, each once.
     std::vector<std::pair<std::string, std::string>> environment;
     HealthSpec health;
+    RequestsSpec requests = {};
     int scale = 1;
     Duration stop_grace = kStopGrace;  // From SIGTERM to SIGKILL.
     std::int64_t state_bytes = 0;      // 0: keeps nothing.

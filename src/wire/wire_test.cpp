@@ -94,7 +94,12 @@ Snapshot sample_snapshot() {
     Snapshot snapshot;
     snapshot.version = 9;
     snapshot.services.push_back({.id = 1, .name = "web", .limits = {.connect = Duration(1)}});
-    snapshot.services.push_back({.id = 2, .name = "orders", .limits = {.held_requests_max = 1000}});
+    snapshot.services.push_back({.id = 2,
+                                 .name = "orders",
+                                 .limits = {.held_requests_max = 1000,
+                                            .total = Duration(5),
+                                            .in_flight_max = 64,
+                                            .queued_max = 7}});
     snapshot.listeners.push_back({.id = 10,
                                   .kind = ListenerKind::Public,
                                   .service = 1,
@@ -117,6 +122,9 @@ TEST(Snapshot, ComesBackWhole) {
     EXPECT_EQ(back.version, 9U);
     EXPECT_EQ(back.services[1].name, "orders");
     EXPECT_EQ(back.services[1].limits.held_requests_max, 1000U);
+    EXPECT_EQ(back.services[1].limits.total, Duration(5));
+    EXPECT_EQ(back.services[1].limits.in_flight_max, 64U);
+    EXPECT_EQ(back.services[1].limits.queued_max, 7U);
     EXPECT_EQ(back.listeners[1].caller, 1U);
     EXPECT_EQ(back.listeners[1].caller_uid, 61184U);
     EXPECT_EQ(back.listeners[1].caller_uid_too, 61185U);
@@ -169,6 +177,25 @@ TEST(Snapshot, OneOfTheFormatBeforeIsRead) {
     EXPECT_EQ(back.services[0].limits.held_bytes_max, 4096U);
     EXPECT_EQ(back.listeners[0].service, 7U);
     EXPECT_TRUE(back.listeners[0].routes.empty() && back.listeners[0].trust.empty());
+    EXPECT_EQ(back.services[0].limits.in_flight_max, 1024U);
+    EXPECT_EQ(back.services[0].limits.total, Duration::zero());
+}
+
+// Sums of times would overflow, and counts would not fit where the edge keeps them.
+TEST(Snapshot, RefusesLimitsThatAreNone) {
+    const auto is_read = [](SnapshotLimits limits) {
+        Snapshot snapshot = sample_snapshot();
+        snapshot.services[0].limits = limits;
+        return read_snapshot(write_snapshot(snapshot)).ok();
+    };
+    EXPECT_TRUE(is_read({.tunnel = kSnapshotTimeMax, .in_flight_max = 65535, .queued_max = 65535}));
+    for (const Duration time : {Duration(-1), kSnapshotTimeMax + Duration(1)}) {
+        EXPECT_FALSE(is_read({.response_head = time}));
+        EXPECT_FALSE(is_read({.tunnel = time}));
+        EXPECT_FALSE(is_read({.total = time}));
+    }
+    EXPECT_FALSE(is_read({.in_flight_max = 65536}));
+    EXPECT_FALSE(is_read({.queued_max = 65536}));
 }
 
 // What the edge would compare in vain, or twice, or with somebody who is not there.

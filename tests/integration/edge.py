@@ -30,7 +30,8 @@ REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "att
            "considered", "attempts", "tries", "flags")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
-          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
+          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500, "total": 0,
+          "in_flight": 1024, "queued": 1024}
 
 
 def text(value):
@@ -41,8 +42,8 @@ def text(value):
 def snapshot(version, services, listeners, **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
     (id, service, {caller}) of those whose caller is not looked at."""
-    limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 3, version, len(services))
+    limits = struct.pack("<qqqqqIIqqQIqII", *{**LIMITS, **limits}.values())
+    body = struct.pack("<IIQI", 0x70616E73, 4, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits
     body += struct.pack("<I", len(listeners))
