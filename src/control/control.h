@@ -143,14 +143,15 @@ private:
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
     void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
-    bool is_doubled(const model::ListenerRow& row) const;
     void ensure_refused();
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
-    std::vector<Service*> services_at(const model::ListenerRow& row);
+    std::vector<Service*> services_at(const class PublicPorts& ports,
+                                      const model::ListenerRow& row);
     void forget_port_trouble();
-    void name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener);
+    void name_routes(const PublicPorts& ports, const model::ListenerRow& row,
+                     wire::SnapshotListener& listener);
     void name_callers(wire::SnapshotListener& listener);
     void look_up_again();
     void publish_snapshot();

@@ -36,7 +36,7 @@ constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 constexpr std::uint32_t kRingsToOneSpared = 32;
 constexpr std::uint32_t kHeadsToOneSpared = 64;
 // Routes and pairs of caller and callee.
-constexpr std::uint32_t kListenersMax = 1024;
+constexpr std::uint32_t kListenersMax = 2048;
 // Whose endpoints an edge keeps.
 constexpr std::uint32_t kServicesMax = 1024;
 // Also on one processor: so that one that hangs does not stop the other.

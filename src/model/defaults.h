@@ -172,11 +172,14 @@ constexpr Duration kProbePause = 100ms;
 constexpr Duration kProbeLimit = 1s;
 // Of one service: more than a machine of today has use for, fewer than its slots.
 constexpr int kScaleMax = 64;
-// Of one manifest: public ports, and one for each caller and callee. The edge has room for those of
-// two manifests, the one before and the next.
+// Of a system: services of the manifest, with those before it that go on. The edge has room for
+// 1024.
+constexpr int kServicesMax = 1000;
+// Of a system, likewise: public ports, and one for each caller and callee. The edge has room for
+// those of the releases before and of the next.
 constexpr int kPortsMax = 512;
-// Of one manifest: hosts and paths of its public services; a host of a service is one, and so is a
-// service without hosts. Each takes half a KiB of the edge's memory, twice.
+// Of a system, likewise: hosts and paths of its public services; a host of a service is one, and so
+// is a service without hosts. Each takes half a KiB of the edge's memory, twice.
 constexpr int kRoutesMax = 1024;
 // Of one public port: networks whose forwarded fields are believed. Source: the published ranges of
 // the large CDNs, which have up to about twenty.
