@@ -316,6 +316,7 @@ void Control::on_snapshot(const wire::SnapshotApplied& applied) {
         activate_again_ = {};
         return;
     }
+    ++world_.snapshots_refused;
     if (std::exchange(snapshot_refused_, std::string(applied.reason)) != applied.reason)
         say({.kind = "snapshot refused", .text = snapshot_refused_});
     activate_again_ =
