@@ -4,7 +4,8 @@ import errno
 import os
 from pathlib import Path
 
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 24, 0x4206, 0x4207
+PTRACE_PEEKUSER, ORIG_RAX = 3, 15 * 8
 WALL = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -34,6 +35,14 @@ class StoppedThread:
     def call(self, request):
         if libc.ptrace(request, self.thread, None, None) != 0:
             raise OSError(ctypes.get_errno(), f"ptrace of {self.thread}")
+
+    def run_to(self, number):
+        """On until it is at this system call."""
+        while True:
+            self.call(PTRACE_SYSCALL)
+            os.waitpid(self.thread, WALL)
+            if libc.ptrace(PTRACE_PEEKUSER, self.thread, ORIG_RAX, None) == number:
+                return
 
     def state(self):
         return Path(f"/proc/{self.thread}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
