@@ -129,8 +129,9 @@ struct Serving {
         runtime, EdgeFolders{life.options.run_folder, life.options.data_folder}, life.ticks,
         *serving->holder);
     keep_too(control.descriptors());
-    adopt_all(runtime, keep);
+    // What cannot be adopted without a fault counts as one, too: else it would go round for ever.
     catch_faults(*life.segment);
+    adopt_all(runtime, keep);
     control.start_disk();
     for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         std::thread([&worker] { worker->run(); }).detach();
