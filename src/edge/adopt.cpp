@@ -13,6 +13,7 @@
 #include "edge/flow.h"
 #include "edge/positions.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -253,6 +254,7 @@ void Adoption::take_client(std::uint32_t fd) {
         return;
     }
     ++adopted_.clients;
+    FAULT_POINT("adopt, a client");
     if (record.ring != kNone) rings_[record.ring] = true;
     runtime_.socket(fd).is_poison = fd == poison_;
     if (has_exchange(record)) {
@@ -320,6 +322,7 @@ Adopted Adoption::run(std::span<const int> keep) {
         worker != 0 && worker <= kWorkers)
         poison_ = segment.hands[worker - 1];
     std::fill(std::begin(segment.hands), std::end(segment.hands), kNone);
+    FAULT_POINT("adopt, counts recovered");
     // Dropped by the snapshot, and not closed any more: closed below, being nobody's.
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
         if (segment.listeners[i].id == 0) segment.listeners[i].fd = -1;
@@ -336,6 +339,7 @@ Adopted Adoption::run(std::span<const int> keep) {
             runtime_.socket(fd).is_open && runtime_.record(fd).kind != Kind::Client;
         if (is_upstream && !claimed_[fd]) take_upstream(fd);
     }
+    FAULT_POINT("adopt, no blocks");
     give_blocks();
     return adopted_;
 }

@@ -26,6 +26,7 @@
 #include "edge/memory_limit.h"
 #include "edge/ticks.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 #include "os/linux_files.h"
 
 namespace thole::edge {
@@ -131,7 +132,9 @@ struct Serving {
     keep_too(control.descriptors());
     // What cannot be adopted without a fault counts as one, too: else it would go round for ever.
     catch_faults(*life.segment);
+    FAULT_POINT("heir, nothing adopted");
     adopt_all(runtime, keep);
+    FAULT_POINT("heir, all adopted");
     control.start_disk();
     for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         std::thread([&worker] { worker->run(); }).detach();

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 
@@ -81,9 +82,11 @@ void open_record(Record& record, const Record& next) {
     Record filled = next;
     filled.kind = Kind::Free;
     record = filled;
+    FAULT_POINT("open, no kind");
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = next.kind;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("open, recorded");
 }
 
 }  // namespace

@@ -1,12 +1,17 @@
 """What a takeover must stand: a worker that hangs, core dumps, a full table of descriptors, deaths of both under load."""
+import os
+import select
+import signal
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
-from edge import OUT, SERVES
-from edge_stand import SERVICE, stand  # pylint: disable=unused-import
+from conftest import start_time, strike, until
+from edge import OUT, SERVES, Client
+from edge_stand import SERVICE, Load, Stand, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
 from stopped_thread import StoppedThread, workers
 
 SLOT, RECVFROM = 30, 45
@@ -50,3 +55,46 @@ def test_who_gets_the_number_of_a_socket_that_was_closed_is_not_told_of_its_end(
     for client in clients:
         assert client.answer()[0] == 200
     listener.close()
+
+
+def waits_of(clients, began, limit_s):
+    """How long after `began` each was answered, and that it was answered well."""
+    waits, waiting = {}, {client.connection: client for client in clients}
+    while waiting and time.monotonic() < began + limit_s:
+        for ready in select.select(list(waiting), [], [], 0.05)[0]:
+            client = waiting.pop(ready)
+            assert client.answer()[0] == 200
+            waits[client] = time.monotonic() - began
+    assert not waiting, f"{len(waiting)} were not answered in {limit_s} s"
+    return waits
+
+
+@pytest.mark.parametrize("how", ["stopped", "looping"])
+def test_who_is_with_a_worker_that_hangs_waits_seven_seconds_at_most_and_the_others_not_at_all(three, how):
+    """Five until it counts as hung, and the takeover."""
+    before = three.edge.pid
+    clients = [three.client() for _ in range(16)]
+    for client in clients:
+        client.expect("GET", "/get/1")
+    hung = StoppedThread(workers(before)[0])
+    if how == "looping":
+        hung.loop()
+    began = time.monotonic()
+    for client in clients:
+        client.send(b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    # Whoever traces a thread has to bury it, else its process has not ended.
+    waiter = threading.Event()
+    waits = {}
+    if how == "looping":
+        waits = waits_of(clients, began, 9)
+    else:
+        reader = threading.Thread(target=lambda: waits.update(waits_of(clients, began, 9)))
+        reader.start()
+        while reader.is_alive():
+            hung.bury()
+            waiter.wait(0.01)
+    long = [wait for wait in waits.values() if wait > 1]
+    print(f"{len(long)} of {len(waits)} waited, {max(waits.values()):.2f} s at most")
+    assert 4 <= len(long) <= 12 and max(long) <= 7, sorted(waits.values())
+    three.edge.connect()
+    assert three.edge.pid != before
