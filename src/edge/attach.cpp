@@ -66,6 +66,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     const std::uint32_t address = entry.address;
     const std::uint32_t port = entry.port;
     if (entry.service != service || entry.bits != 0 || entry.generation != generation) return kNone;
+    if (is_full(runtime_.descriptors_fill())) return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};

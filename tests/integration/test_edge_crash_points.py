@@ -65,6 +65,7 @@ def crashed_at(stand, places, place, visits):
     """Whether somebody came by in time."""
     places.arm(place, visits)
     if place.startswith(("heir", "adopt")):  # Passed by whoever takes over: what it began is finished by another one.
+        stand.edge.connect()
         os.kill(stand.edge.pid, signal.SIGKILL)
     deadline = time.monotonic() + WAIT_S
     while not places.dead() and time.monotonic() < deadline:
@@ -72,10 +73,15 @@ def crashed_at(stand, places, place, visits):
     places.disarm()
     if not places.dead():
         return False
+    follow(stand, places)
+    return True
+
+
+def follow(stand, places):
+    """To whoever took over."""
     while start_time(places.dead()) is not None:
         time.sleep(0.001)
     stand.edge.connect()
-    return True
 
 
 def crash(stand, places, dice, crashes):
@@ -89,7 +95,7 @@ def crash(stand, places, dice, crashes):
             stand.edge.endpoints([stand.entry(2, bits)])
             died = places.dead() != 0
             places.disarm()
-            stand.edge.connect()
+            follow(stand, places)
         else:
             died = crashed_at(stand, places, place, dice.randint(1, VISITS_MAX) if dice.random() < 0.5 else 1)
         seen[place] = seen.get(place, 0) + died

@@ -1,4 +1,5 @@
 """What a takeover must stand: a worker that hangs, core dumps, a full table of descriptors, deaths of both under load."""
+import contextlib
 import os
 import select
 import signal
@@ -12,7 +13,9 @@ import pytest
 from conftest import start_time, strike, until
 from edge import OUT, SERVES, Client
 from edge_stand import SERVICE, Load, Stand, kill_edge, kill_edge_and_holder, stand, three  # pylint: disable=unused-import
+
 from stopped_thread import StoppedThread, workers
+from test_edge_ceilings import descriptors_of, limited
 
 SLOT, RECVFROM = 30, 45
 
@@ -98,3 +101,23 @@ def test_who_is_with_a_worker_that_hangs_waits_seven_seconds_at_most_and_the_oth
     assert 4 <= len(long) <= 12 and max(long) <= 7, sorted(waits.values())
     three.edge.connect()
     assert three.edge.pid != before
+
+
+@pytest.fixture
+def crowded():
+    with limited("ulimit -n 160") as binaries, contextlib.closing(Stand(2, binaries)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("turns", [1, 4])
+def test_a_full_table_of_descriptors_is_taken_over_as_any_other(crowded, turns):
+    """A successor needs some of its own before it can close those of the dead; without any it would be nobody's."""
+    clients = [crowded.client() for _ in range(90)]
+    for client in clients:
+        client.send(b"GET /slow/2 HTTP/1.1\r\nHost: shop\r\n\r\n")
+    until(lambda: descriptors_of(crowded.edge.pid) >= 130, "as many as may be")
+    for _ in range(turns):
+        kill_edge(crowded)
+    for client in clients:
+        assert client.answer()[0] == 200
+    crowded.client().expect("GET", "/get/1")
