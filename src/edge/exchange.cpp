@@ -198,6 +198,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return Heard::Something;
     }
+    segment_.head_owners[written.block] = {record.cookie, written.bytes};
     FAULT_POINT("request's head, not recorded");
     const std::optional<std::int64_t> wished_ns = wish.in_all_ns();
     commit(at, [&](Exchange& next) {
@@ -316,6 +317,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
     if ((head.framing == http::Framing::UntilClose && head.status != 101) || is_unchunked)
         set_closing(static_cast<int>(fd), Closing::Reset);
+    segment_.head_owners[written.block] = {at.record.cookie, written.bytes};
     FAULT_POINT("answer's head, not recorded");
     commit(at, [&](Exchange& next) {
         next.status = head.status;

@@ -367,6 +367,7 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
     const std::size_t size =
         write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
     free_.heads.pop_back();
+    segment_.head_owners[block] = {at.record.cookie, size};
     FAULT_POINT("own answer, not recorded");
     const std::uint64_t out_start = runtime_.socket(fd).out;
     how.status = own.status;

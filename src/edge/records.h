@@ -94,6 +94,7 @@ inline void begin_exchange(Record& record, ExchangePair& pair, std::uint32_t blo
                            std::int64_t now_ns) {
     Exchange& first = pair.halves[commits_of(record) & 1];
     first = Exchange{};
+    first.client = record.cookie;
     first.listener = record.listener;
     first.listener_place = record.listener_place;
     first.in_start = record.idle_in;

@@ -19,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 13;
+constexpr std::uint32_t kLayoutVersion = 14;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -99,6 +99,13 @@ struct AllRoutes {
     RouteTable table;
 };
 
+// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
+// named anywhere.
+struct BlockOwner {
+    std::uint64_t cookie;
+    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -128,6 +135,8 @@ struct Segment {
     Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
+    BlockOwner ring_owners[kRings];
+    BlockOwner head_owners[kHeads];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };

@@ -65,7 +65,10 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
             starve(is_client ? fd : socket.other);
             return false;
         }
-        record.ring = free_.rings.back();
+        const std::uint32_t ring = free_.rings.back();
+        segment_.ring_owners[ring] = {record.cookie, socket.in};
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        record.ring = ring;
         free_.rings.pop_back();
         std::atomic_signal_fence(std::memory_order_seq_cst);
         FAULT_POINT("ring, taken");

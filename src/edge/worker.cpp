@@ -83,6 +83,9 @@ void Worker::adopt_client(std::uint32_t fd) {
         ask_caller(fd, *listener);
     client.is_paced = has_exchange(record) && exchange(fd).fault != 0;
     if (!has_exchange(record) || exchange(fd).upstream == kNone) return;
+    // Where its answer ends is what that memory says. Should that be wrong, the rest is nobody's:
+    // no other request goes out on this connection.
+    commit(runtime_.exchange(fd), [](Exchange& next) { next.flags |= kUpstreamCloses; });
     const Exchange& now = exchange(fd);
     Socket& upstream = runtime_.socket(now.upstream);
     upstream.owner = number_;
