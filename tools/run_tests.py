@@ -214,7 +214,19 @@ def tsan(options):
 
 def kills(options):
     """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
-    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults")
+    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults and not test_edge_crash_points")
+
+
+def deaths(options):
+    """SIGKILL of the edge two thousand times, one every 200 ms"""
+    return pytest(options, "deaths", "full", limit_s=1500, among="two_thousand_deaths")
+
+
+def crash_points(options):
+    """the edge dies five thousand times between an effect and its record"""
+    if not prepare("faults"):
+        return failure("crash_points: the build faults did not succeed")
+    return pytest(options, "crash_points", "full", limit_s=1500, among="test_edge_crash_points and not two_thousand_deaths")
 
 
 def faults(options):
@@ -270,7 +282,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
+FULL = [alone, tsan, kills, deaths, crash_points, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 

@@ -14,6 +14,7 @@
 #include "edge/tags.h"
 #include "edge/worker.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
@@ -94,6 +95,7 @@ void Worker::stop_accepting() {
 }
 
 void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
+    FAULT_POINT("accept, not recorded");
     const int one = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const auto number = static_cast<std::uint32_t>(fd);
@@ -111,6 +113,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     const std::uint32_t taker = taker_of_next(runtime_, number_, now_ns_);
     runtime_.clients[taker].fetch_add(1, std::memory_order_relaxed);
     std::atomic_ref<std::uint32_t>(socket.handed_to).store(taker, std::memory_order_release);
+    FAULT_POINT("accept, not watched");
     if (taker == number_) {
         join(number);
     } else {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "edge/worker.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -50,6 +51,7 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
         Record& record = runtime_.record(fd);
         record.kind = Kind::Busy;
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        FAULT_POINT("idle, taken");
         socket.was_reused = true;
         return fd;
     }
@@ -64,6 +66,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     const std::uint32_t address = entry.address;
     const std::uint32_t port = entry.port;
     if (entry.service != service || entry.bits != 0 || entry.generation != generation) return kNone;
+    if (is_full(runtime_.descriptors_fill())) return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};
@@ -78,6 +81,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
         ::close(fd);
         return kNone;
     }
+    FAULT_POINT("connect, not recorded");
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
     runtime_.open.fetch_add(1, std::memory_order_relaxed);
@@ -88,6 +92,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     socket.is_open = true;
     socket.is_connecting = !connected;
     open_upstream(runtime_.record(number), fd, {slot, generation});
+    FAULT_POINT("connect, not watched");
     watch(number);
     return number;
 }
@@ -196,6 +201,7 @@ bool Worker::attach(std::uint32_t fd) {
     // One that refused took no part in it.
     const bool was_refused = now.attempts > 0 && now_ns_ < endpoints_.at(now.slot).refused_until_ns;
     write_attempt(now);
+    FAULT_POINT("attach, nobody's");
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Attached;
         if (!was_refused) next.slot_before = next.attempts > 0 ? next.slot : kNone;
@@ -212,6 +218,7 @@ bool Worker::attach(std::uint32_t fd) {
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
+    FAULT_POINT("attach, not counted");
     take_on(fd);
     const Exchange& then = current(at);
     if (then.attempts == 1) traffic.budget.request(now_ns_);
@@ -308,7 +315,9 @@ void Worker::put_idle(std::uint32_t upstream) {
     record.idle_in = socket.in;
     record.idle_out = socket.out;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("idle, still busy");
     record.kind = Kind::Idle;
+    FAULT_POINT("idle, recorded");
     endpoints_.at(record.slot).idle.push_back(upstream);
 }
 

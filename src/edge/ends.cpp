@@ -7,6 +7,7 @@
 
 #include "edge/worker.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -56,6 +57,7 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     Record& record = runtime_.record(fd);
     record.kind = Kind::Free;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("close of a client, nobody's");
     unhold(fd);
     if (has_exchange(record)) {
         const Exchange& last = exchange(fd);
@@ -113,6 +115,7 @@ void Worker::give_up(std::uint32_t fd) {
 void Worker::shut_whole(std::uint32_t fd) {
     runtime_.record(fd).shut = kShutWhole;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("shut, not said");
     ::shutdown(static_cast<int>(fd), SHUT_WR);
     runtime_.socket(fd).since_ns = now_ns_;
     lingering_.push_back(fd);

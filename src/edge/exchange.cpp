@@ -9,6 +9,7 @@
 #include "http/emit.h"
 #include "http/grammar.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -197,6 +198,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return Heard::Something;
     }
+    segment_.head_owners[written.block] = {record.cookie, written.bytes};
+    FAULT_POINT("request's head, not recorded");
     const std::optional<std::int64_t> wished_ns = wish.in_all_ns();
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Ready;
@@ -314,6 +317,8 @@ Heard Worker::parse_response(std::uint32_t fd) {
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
     if ((head.framing == http::Framing::UntilClose && head.status != 101) || is_unchunked)
         set_closing(static_cast<int>(fd), Closing::Reset);
+    segment_.head_owners[written.block] = {at.record.cookie, written.bytes};
+    FAULT_POINT("answer's head, not recorded");
     commit(at, [&](Exchange& next) {
         next.status = head.status;
         // On a connection from the pool there was nothing to wait for.
@@ -409,16 +414,20 @@ void Worker::finish(std::uint32_t fd) {
         // Intent first: all is passed on, and a successor only has to close.
         at.record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        FAULT_POINT("finish, intended");
         counting_.end(at, fd, how, [](Exchange& next) {
             next.upstream = kNone;
             next.request.head = next.response.head = kNone;
         });
         free_head(before.request.head);
         free_head(before.response.head);
+        FAULT_POINT("finish, not said");
         ::shutdown(static_cast<int>(fd), SHUT_WR);
+        FAULT_POINT("finish, said");
         runtime_.socket(fd).since_ns = now_ns_;
         lingering_.push_back(fd);
     }
+    FAULT_POINT("finish, its instance still busy");
     if (upstream_stays) {
         put_idle(up);
     } else {

@@ -60,6 +60,7 @@ struct Exchange {
     std::uint32_t release;
     std::uint32_t listener;        // By which it came,
     std::uint32_t listener_place;  // and where that stands in the table.
+    std::uint64_t client;          // Cookie of the socket whose request it is.
     std::uint64_t upstream_cookie;
     std::uint64_t upstream_in_start;  // The upstream's input position at attach.
     std::uint64_t in_start;           // The client's input position of this request's first byte.

@@ -18,6 +18,7 @@ struct Faults {
     std::uint32_t worker;  // Whose fault the edge died of, from 1; 0: nobody's.
     std::uint32_t count;
     std::int64_t times_ns[kFaultsKept];
+    std::uint32_t given_up;  // How often that were too many so soon.
 };
 
 // So many so soon that another edge on the same memory would only fault again: keeper decides.

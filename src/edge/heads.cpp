@@ -16,6 +16,7 @@
 #include "http/grammar.h"
 #include "http/trace.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
@@ -366,6 +367,8 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
     const std::size_t size =
         write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
     free_.heads.pop_back();
+    segment_.head_owners[block] = {at.record.cookie, size};
+    FAULT_POINT("own answer, not recorded");
     const std::uint64_t out_start = runtime_.socket(fd).out;
     how.status = own.status;
     how.bytes_out = size;

@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "edge/exchange.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 
@@ -83,7 +84,9 @@ void commit(const ExchangeAt& at, Change change) {
     Exchange& next = at.pair.halves[(commits + 1) & 1];
     next = at.pair.halves[commits & 1];
     change(next);
+    FAULT_POINT("commit, not stored");
     store_state(at.record, state_of(commits + 1, block_of(at.record)));
+    FAULT_POINT("commit, stored");
 }
 
 // Begins one in a block that is nobody's, with the next byte that the client says.
@@ -91,19 +94,24 @@ inline void begin_exchange(Record& record, ExchangePair& pair, std::uint32_t blo
                            std::int64_t now_ns) {
     Exchange& first = pair.halves[commits_of(record) & 1];
     first = Exchange{};
+    first.client = record.cookie;
     first.listener = record.listener;
     first.listener_place = record.listener_place;
     first.in_start = record.idle_in;
     first.begun_ns = now_ns;
     first.upstream = first.slot = first.slot_before = kNone;
     first.request.head = first.response.head = kNone;
+    FAULT_POINT("begin, not stored");
     store_state(record, state_of(commits_of(record), block));
+    FAULT_POINT("begin, stored");
 }
 
 // The exchange is over, and the next one begins where its request ended. A commit, too.
 inline void end_exchange(const ExchangeAt& at) {
     at.record.idle_in = current(at).request.in_end;
+    FAULT_POINT("end, not stored");
     store_state(at.record, state_of(commits_of(at.record) + 1, kNoBlock));
+    FAULT_POINT("end, stored");
 }
 
 }  // namespace thole::edge

@@ -14,15 +14,19 @@
 
 #include "base/check.h"
 #include "edge/worker.h"
+#include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 
 namespace {
 
+// Those of connections; of few, a quarter is kept free.
 std::uint32_t descriptors_max() {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    return static_cast<std::uint32_t>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+    const auto all = static_cast<std::uint32_t>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+    return all - std::min(model::kOwnDescriptors, all / 4);
 }
 
 // Zeros are nobody's socket: each is made anew when its number is taken.
@@ -81,9 +85,11 @@ void open_record(Record& record, const Record& next) {
     Record filled = next;
     filled.kind = Kind::Free;
     record = filled;
+    FAULT_POINT("open, no kind");
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = next.kind;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("open, recorded");
 }
 
 }  // namespace

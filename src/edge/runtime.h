@@ -107,7 +107,7 @@ struct Runtime {
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};
     Room room;
-    // As many as this process may have; and those of connections, of both sides.
+    // As many as connections and listeners may have; and those of connections, of both sides.
     std::uint32_t descriptors;
     std::atomic<std::uint32_t> open{0};
     Socket* sockets;  // kDescriptorsMax of them, in memory that is not there before one is used.
@@ -127,7 +127,7 @@ struct Runtime {
     void take_number(std::uint32_t fd);
 
     void refused(std::uint32_t worker, Refusal why) { segment.refusals[worker].count(why); }
-    Fill descriptors_fill() const { return {open.load(std::memory_order_relaxed), descriptors}; }
+    Fill descriptors_fill() const { return {open + segment.listener_count, descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.
     ExchangeAt exchange(std::uint32_t fd) { return exchange_of(segment, fd); }

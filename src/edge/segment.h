@@ -102,6 +102,13 @@ struct AllRoutes {
     RouteTable table;
 };
 
+// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
+// named anywhere.
+struct BlockOwner {
+    std::uint64_t cookie;
+    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -131,6 +138,8 @@ struct Segment {
     Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
+    BlockOwner ring_owners[kRings];
+    BlockOwner head_owners[kHeads];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };

@@ -128,7 +128,11 @@ constexpr std::uint64_t kBodyBytesMax = 0;
 // manual, timeout client; nginx's send_timeout is 60 s.
 constexpr Duration kWriteStallLimit = 30s;
 
-// The edge where room is short. Each in percent.
+// The edge where room is short. But for the first, each in percent.
+
+// Descriptors that connections leave free; a quarter of all where that is less. Source: an edge has
+// about 25 of its own, and whoever takes over needs as many before it closes those of the dead.
+constexpr std::uint32_t kOwnDescriptors = 64;
 
 // Of all descriptors: above it idle connections and half-sent heads are closed, of the address with
 // the most first, and answers end their connection.
