@@ -29,18 +29,11 @@ bool fits(const wire::FaultTerms& terms, const FaultFacts& facts) {
     return field != nullptr && field->value == text_of(terms.value);
 }
 
-template <std::size_t Size>
-bool ends(const char (&chars)[Size]) {
-    return text_of(chars).size() < Size;
-}
-
 Status check(const wire::FaultTerms& terms, std::int64_t now_ns) {
     const auto kind = terms.kind;
     const bool has_rate = kind == wire::FaultKind::SlowBody || kind == wire::FaultKind::Bandwidth;
-    if (terms.id == 0 || kind >= wire::FaultKind::Count_ || !ends(terms.field) ||
-        !ends(terms.value) || !ends(terms.by))
-        return invalid("no such fault");
     if (terms.share < 1 || terms.share > 1000) return invalid("share: must be 0.1 % to 100 %");
+    if (!wire::is_sound(terms)) return invalid("no such fault");
     if (kind == wire::FaultKind::Abort && (terms.status < 400 || terms.status > 599))
         return invalid("abort: must be a status from 400 to 599");
     if (kind == wire::FaultKind::Delay && (terms.delay < 1 || terms.delay > kDelayNsMax ||

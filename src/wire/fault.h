@@ -3,6 +3,7 @@
 // again with an earlier end makes it shorter, and an end that is past ends it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace thole::wire {
@@ -74,5 +75,16 @@ struct FaultState {
     std::uint64_t hurt;     // Of these. Exact.
 };
 static_assert(sizeof(FaultState) == 312);
+
+constexpr std::uint32_t kFaultIdMax = 1'000'000'000;
+// A century: whatever is added to a time below it, or taken from it, stays a time.
+constexpr std::int64_t kFaultTimeMax = 3'155'760'000'000'000'000;
+
+// A text ends within its field, and is one line.
+bool is_sound_text(const char* text, std::size_t size);
+// Whether its kind, its texts and its numbers are some that may be read and calculated with;
+// whether they make sense together is the edge's to say.
+bool is_sound(const FaultTerms& terms);
+bool is_sound(const FaultState& fault);
 
 }  // namespace thole::wire
