@@ -125,7 +125,7 @@ def ctest(options, name, preset, limit_s, environment=None):
     return ended(name, read_junit(results, log), code, log)
 
 
-def pytest(options, name, marker, limit_s, among=""):
+def pytest(options, name, marker, limit_s, among="", environment=None):
     """`among`: only tests whose names fit this expression of pytest's -k."""
     folder = ROOT / "tests" / "integration"
     files = sorted(folder.glob("test_*.py"))
@@ -148,7 +148,7 @@ def pytest(options, name, marker, limit_s, among=""):
     expressions = [f"({each})" for each in (among, options.filter) if each]
     if expressions:
         command += ["-k", " and ".join(expressions)]
-    code = run(command, log, limit_s)
+    code = run(command, log, limit_s, environment=environment)
     if code == 5 and (options.filter or marker == "full"):  # Nothing was selected.
         return Counts()
     return ended(name, read_junit(results, log), code, log)
@@ -214,7 +214,7 @@ def tsan(options):
 
 def kills(options):
     """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
-    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults and not test_edge_crash_points")
+    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults and not test_edge_crash_points and not test_edge_soak")
 
 
 def deaths(options):
@@ -253,6 +253,30 @@ def strikes_stop_pairs(options):
                   among=f"at_whatever_step and SIGSTOP and ({PAIRS_WITHOUT_KEEPER})")
 
 
+def soak(options, name, preset, variable):
+    """Twenty minutes of mixed load and faults on purpose; what the sanitizer reports fails it, too."""
+    if options.filter or not prepare(preset):
+        return Counts() if options.filter else failure(f"{name}: the build {preset} did not succeed")
+    for report in RESULTS.glob(f"{name}-report.*"):
+        report.unlink()
+    environment = dict(os.environ, THOLE_SOAK_PRESET=preset)
+    environment[variable] = f"log_path={RESULTS / name}-report"
+    counts = pytest(options, name, "full", limit_s=1500 + 300, among="test_edge_soak", environment=environment)
+    for report in sorted(RESULTS.glob(f"{name}-report.*")):
+        counts.add(failure(f"{name}: {report.name}\n{tail(report)}"))
+    return counts
+
+
+def soak_tsan(options):
+    """the edge under the thread sanitizer for 20 minutes, with faults on purpose"""
+    return soak(options, "soak_tsan", "tsan", "TSAN_OPTIONS")
+
+
+def soak_asan(options):
+    """the same under the address sanitizer"""
+    return soak(options, "soak_asan", "ci", "ASAN_OPTIONS")
+
+
 def script(name, command, limit_s):
     """A suite of its own whose last line says `N passed, N failed`."""
     log = RESULTS / f"{name}.log"
@@ -282,7 +306,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, deaths, crash_points, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
+FULL = [alone, tsan, soak_tsan, soak_asan, kills, deaths, crash_points, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 

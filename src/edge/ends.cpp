@@ -161,6 +161,7 @@ void Worker::sweep_client(std::uint32_t fd) {
         if (listener_of(record) == nullptr) leave_idle(fd);
         return;
     }
+    if (runtime_.socket(fd).is_paced && faulty_.is_cut_off(fd)) return faulty_.sweep_cut_off(fd);
     const Exchange& now = exchange(fd);
     switch (now.phase) {
         case Phase::Reading:

@@ -90,6 +90,7 @@ void Worker::step(std::uint32_t fd) {
             continue;
         }
         if (exchange(fd).deadline_ns != 0 && is_past_deadline(fd)) continue;
+        if (client.is_paced && faulty_.is_cut_off(fd)) return;
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
             case Phase::Ready:
@@ -217,6 +218,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
             (head.upgrade.empty() ? 0U : kUpgradeAsked) |
             (wish.retries_itself ? kCallerRetries : 0U);
         next.due_ns = 0;
+        next.sent_to = 0;
         next.deadline_ns = wished_ns ? deadline_ns(now.begun_ns, wished_ns, kTimeoutMaxNs) : 0;
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;

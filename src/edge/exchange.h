@@ -89,7 +89,7 @@ struct Exchange {
     std::uint16_t timeout_at;
     std::uint16_t grpc_timeout_at;
     std::uint16_t attempt_at;
-    std::uint16_t reserved;
+    std::uint16_t sent_to;  // Ready: the slot, and 1, to which its fault sends it; 0: any.
     Flow request;
     Flow response;
 };

@@ -30,7 +30,7 @@ std::uint32_t descriptors_max() {
 }
 
 // Zeros are nobody's socket: each is made anew when its number is taken.
-static_assert(std::is_trivially_copyable_v<Socket> && std::is_trivially_destructible_v<Socket>);
+static_assert(std::is_trivially_destructible_v<Socket>);
 Socket* map_sockets() {
     void* const at = ::mmap(nullptr, kDescriptorsMax * sizeof(Socket), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -17,14 +17,31 @@
 
 namespace thole::edge {
 
+// A number that other workers than the one that writes it may look at: whole each time, and in no
+// order with anything else.
+class Loose {
+public:
+    Loose(std::uint32_t value) : value_(value) {}
+    Loose(const Loose& other) : value_(static_cast<std::uint32_t>(other)) {}
+    Loose& operator=(const Loose& other) {
+        value_.store(other, std::memory_order_relaxed);
+        return *this;
+    }
+    operator std::uint32_t() const { return value_.load(std::memory_order_relaxed); }
+    std::atomic<std::uint32_t>& in_order() { return value_; }
+
+private:
+    std::atomic<std::uint32_t> value_;
+};
+
 // Private state of one descriptor; owned by the worker that owns the connection.
 struct Socket {
     std::uint64_t in = 0;         // Bytes read by us.
     std::uint64_t out = 0;        // Bytes written by us.
-    std::uint32_t owner = kNone;  // The worker: a number that was closed may be another's now.
+    Loose owner = kNone;  // The worker: a number that was closed may be another's now.
     // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
-    // last (std::atomic_ref).
-    std::uint32_t handed_to = kNone;
+    // last, in order.
+    Loose handed_to = kNone;
     std::uint32_t other = kNone;  // Upstream: its client.
     std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
@@ -36,6 +53,8 @@ struct Socket {
     std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
     std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
     std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
+    std::uint64_t aimed = 0;    // Clients: faults (by place) that may hurt it where it goes,
+    std::uint32_t aim = 0;      // and the place of the one that then does.
     std::uint32_t held_bytes = 0;
     std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     // Clients: when we end what lasts, or an idle connection; 0: not at all.

@@ -205,5 +205,15 @@ constexpr Duration kFaultDelayMax = 60s;
 // Of what one service is asked all faults together hurt so much, in thousandths, unless it is said
 // that one may hurt everybody. Source: Gremlin and Steadybit, which leave half of what there is.
 constexpr std::uint32_t kFaultShareMax = 500;
+// Where a service with an `slo` burns its budget so many times too fast, faults on it end. Source:
+// Google's SRE workbook, chapter 5, its fastest alert.
+constexpr double kBurnTimes = 14.4;
+// In such a time as a whole, and still at its end: the workbook's hour and five minutes, made short
+// because a fault is.
+constexpr Duration kBurnWindow = 10s;
+// A second without an error: it burns no more.
+constexpr Duration kBurnStillWindow = 1s;
+// Fewer failures end nothing: they may be anybody's.
+constexpr std::uint64_t kBurnFailuresMin = 10;
 
 }  // namespace thole::model

@@ -79,6 +79,8 @@ struct ServiceSpec {
     int scale = 1;
     Duration stop_grace = kStopGrace;  // From SIGTERM to SIGKILL.
     std::int64_t state_bytes = 0;      // 0: keeps nothing.
+    // By its `slo`: of a million requests so many may fail; 0: it has none.
+    std::int64_t failures_allowed = 0;
     std::string user;                  // Empty: an unprivileged one of its own.
     bool operator==(const ServiceSpec&) const = default;
 

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/frame.h"
 #include "wire/image.h"
 #include "wire/keeper.h"
@@ -235,6 +236,41 @@ TEST(Snapshot, RefusesRoutesAndNetworksThatAreNone) {
     Snapshot snapshot = sample_snapshot();
     snapshot.listeners[1].routes = {{"a", "", 1}};
     EXPECT_FALSE(read_snapshot(write_snapshot(snapshot)).ok());
+}
+
+FaultState sound_fault() {
+    FaultState fault{};
+    fault.terms.id = 1;
+    fault.terms.kind = FaultKind::Abort;
+    fault.terms.share = 1000;
+    fault.terms.until = 2;
+    fault.begun = 1;
+    return fault;
+}
+
+// Control makes texts and sums of what an edge tells, which may be any edge.
+TEST(Fault, IsReadOnlyWhereItsTextsEndAndItsNumbersMayBeCalculatedWith) {
+    EXPECT_TRUE(is_sound(sound_fault()));
+    const auto with = [](auto change) {
+        FaultState fault = sound_fault();
+        change(fault);
+        return is_sound(fault);
+    };
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.by, 'x', 64); }));
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.field, 'x', 32); }));
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.value, 'x', 128); }));
+    EXPECT_TRUE(with([](auto& fault) { std::memset(fault.terms.by, 'x', 63); }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.by[0] = '\n'; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.kind = FaultKind::Count_; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.kind = static_cast<FaultKind>(99); }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.id = 0; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.id = ~0U; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.share = 1001; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.until = INT64_MAX; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.until = 0; })) << "before it began";
+    EXPECT_FALSE(with([](auto& fault) { fault.begun = INT64_MIN; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.delay = -1; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.jitter = INT64_MAX; }));
 }
 
 }  // namespace

@@ -15,8 +15,9 @@ WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 3
 STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
-DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
-TERMS = "<IIIIIIqqQqII32s128s64s"
+DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
+TERMS = "<IIIIIIqqQqIIII32s128s64s"
+FAULT_STATE = struct.calcsize(TERMS) + struct.calcsize("<qQQ")
 WANTS_ROUTES = 1
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
@@ -128,8 +129,8 @@ class Edge:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}
             for at in range(count):
-                terms = struct.unpack_from(TERMS, body, 24 + at * 312)
-                begun, matched, hurt = struct.unpack_from("<qQQ", body, 24 + at * 312 + 288)
+                terms = struct.unpack_from(TERMS, body, 24 + at * FAULT_STATE)
+                begun, matched, hurt = struct.unpack_from("<qQQ", body, 24 + at * FAULT_STATE + struct.calcsize(TERMS))
                 self.faults[terms[0]] = {"until": terms[9], "begun": begun, "matched": matched, "hurt": hurt}
 
     def until(self, condition, what, deadline_s=10):
@@ -157,12 +158,13 @@ class Edge:
 
     def fault(self, number, service, kind, share, lasts_s, **more):
         """Why it was refused, or nothing."""
-        asked = {"caller": NO_SERVICE, "status": 503, "delay_s": 0, "jitter_s": 0, "rate": 0, "whole": 0, "field": "",
-                 "value": "", **more}
+        asked = {"caller": NO_SERVICE, "status": 503, "delay_s": 0, "jitter_s": 0, "rate": 0, "whole": 0, "release": 0,
+                 "slot": NO_SLOT, "field": "", "value": "", **more}
         until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(lasts_s * SECOND)
         terms = struct.pack(
             TERMS, number, service, asked["caller"], kind, share, asked["status"], int(asked["delay_s"] * SECOND),
-            int(asked["jitter_s"] * SECOND), asked["rate"], until, asked["whole"], 0, asked["field"].encode(),
+            int(asked["jitter_s"] * SECOND), asked["rate"], until, asked["whole"], asked["release"], asked["slot"], 0,
+            asked["field"].encode(),
             asked["value"].encode(), b"test")
         self.sequence += 1
         self.link.send(wire.seal(FAULT, struct.pack("<Q", self.sequence) + terms))
@@ -218,13 +220,14 @@ class Edge:
         _, _, error, _, reason = struct.unpack("<QQiI104s", self.wait_for(SNAPSHOT_APPLIED))
         return error, reason.split(b"\0")[0].decode()
 
-    def endpoints(self, changes, full=False):
-        """changes: (slot, generation, service, port, bits). The ids in flight at endpoints that do not serve. Asked
+    def endpoints(self, changes, full=False, releases=None):
+        """changes: (slot, generation, service, port, bits); releases by slot, else 1. The ids in flight at endpoints that do not serve. Asked
         again of the next edge where this one dies before it has acknowledged."""
         self.sequence += 1
         body = struct.pack("<QII", self.sequence, len(changes), 1 if full else 0)
         for slot, generation, service, port, bits in changes:
-            body += struct.pack("<IIIIIHHII", slot, generation, service, 1, 0x7F000001, port, 0, bits, 100)
+            body += struct.pack("<IIIIIHHII", slot, generation, service, (releases or {}).get(slot, 1), 0x7F000001, port,
+                                0, bits, 100)
         while True:
             try:
                 self.link.send(wire.seal(ENDPOINTS, body))
