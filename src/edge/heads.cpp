@@ -14,6 +14,7 @@
 #include "edge/worker.h"
 #include "http/emit.h"
 #include "http/grammar.h"
+#include "http/hex.h"
 #include "http/trace.h"
 #include "model/defaults.h"
 #include "wire/snapshot.h"
@@ -78,26 +79,33 @@ namespace {
 struct IdText {
     char text[32];
     explicit IdText(wire::RequestId id) {
-        static constexpr char kDigits[] = "0123456789abcdef";
-        for (std::size_t i = 0; i < 32; ++i) {
-            const std::uint64_t half = i < 16 ? id.high : id.low;
-            text[i] = kDigits[half >> (60 - 4 * (i % 16)) & 15];
-        }
+        http::write_hex16(text, id.high);
+        http::write_hex16(text + 16, id.low);
     }
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text.
+// The peer's address, in network order, as text. inet_ntop would cost more than the rest of the
+// head.
 class AddressText {
 public:
     explicit AddressText(std::uint32_t address) {
-        const in_addr at{address};
-        if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
+        for (int byte = 0; byte < 4; ++byte) {
+            if (byte > 0) text_[size_++] = '.';
+            put(address >> (8 * byte) & 0xff);
+        }
     }
-    std::string_view view() const { return text_; }
+    std::string_view view() const { return {text_, size_}; }
 
 private:
-    char text_[INET_ADDRSTRLEN] = {};
+    void put(std::uint32_t number) {
+        if (number >= 100) text_[size_++] = static_cast<char>('0' + number / 100);
+        if (number >= 10) text_[size_++] = static_cast<char>('0' + number / 10 % 10);
+        text_[size_++] = static_cast<char>('0' + number % 10);
+    }
+
+    char text_[INET_ADDRSTRLEN];
+    std::size_t size_ = 0;
 };
 
 http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, std::uint64_t parent,
@@ -193,7 +201,7 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
     const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
     const AddressText peer(peer_of(static_cast<int>(by.fd), runtime_.socket(by.fd)));
     static thread_local std::array<char, http::kHeadBytesMax> chain;
-    std::array<http::Field, 8> set = {
+    std::array<http::OwnField, 8> set = {
         {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
     std::size_t count = 2;
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
@@ -268,12 +276,12 @@ void Worker::write_attempt(const Exchange& exchange) {
 Written Worker::write_response(const http::ResponseHead& head, const Exchange& exchange) {
     if (free_.heads.empty()) return {};
     const IdText id_text(exchange.id);
-    const http::Field set[] = {{"X-Request-Id", id_text.view()}};
+    const http::OwnField set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
     edits.set = set;
     // How long it waited, beside what the instance says of its own time.
     char timing[32];
-    http::Field waited{"Server-Timing"};
+    http::OwnField waited{"Server-Timing"};
     if ((exchange.flags & kHeld) != 0) {
         const int size = std::snprintf(timing, sizeof(timing), "hold;dur=%u.%03u",
                                        exchange.held_us / 1000, exchange.held_us % 1000);
