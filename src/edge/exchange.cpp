@@ -379,7 +379,8 @@ bool Worker::step_answering(std::uint32_t fd) {
 
 void Worker::finish(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
-    const Exchange before = current(at);
+    // The half that counts until the one commit that is made here; afterwards it stays as it is.
+    const Exchange& before = current(at);
     if ((before.flags & kInterim) != 0) {
         commit(at, [&](Exchange& next) {
             next.phase = Phase::Attached;

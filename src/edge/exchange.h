@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "edge/cache_line.h"
 #include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
@@ -51,7 +52,7 @@ struct Flow {
 };
 static_assert(sizeof(Flow) == 72);
 
-struct Exchange {
+struct alignas(kLineBytes) Exchange {
     Phase phase;
     std::uint32_t attempts;
     std::uint32_t upstream;  // Descriptor, or kNone.

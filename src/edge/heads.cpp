@@ -28,6 +28,7 @@ constexpr std::string_view kAttemptRoom = "1/3";
 static_assert(kTimeoutRoom.size() == sizeof(TimeoutMs));
 static_assert(kGrpcTimeoutRoom.size() == sizeof(GrpcTimeout));
 static_assert(kAttemptRoom[2] == '0' + model::kAttemptsMax);
+constexpr std::uint64_t kIdsOfBlock = 65536;  // So seldom workers meet over their next one.
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 constexpr std::string_view kBetweenFields = "\r\n: ";
 
@@ -71,7 +72,9 @@ Asker Worker::asker_of(std::uint32_t fd, const http::RequestHead& head, const Li
 }
 
 wire::RequestId WorkerParts::new_id() {
-    return {random_.next(), segment_.next_id.fetch_add(1, std::memory_order_relaxed)};
+    if (next_id_ % kIdsOfBlock == 0)
+        next_id_ = segment_.id_blocks.fetch_add(1, std::memory_order_relaxed) * kIdsOfBlock;
+    return {random_.next(), next_id_++};
 }
 
 namespace {

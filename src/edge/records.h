@@ -26,7 +26,7 @@ constexpr std::uint32_t kShutWhole = 1;
 // A tunnel: we send no more on it, and may still read.
 constexpr std::uint32_t kShutHalf = 2;
 
-struct Record {
+struct alignas(kLineBytes) Record {
     std::uint64_t cookie;
     // How often the exchange has changed, and in which block it is: one word, so that one store
     // changes both. The lowest bit of the count says which half counts.
@@ -76,12 +76,23 @@ inline const Exchange& current(const ExchangeAt& at) {
     return at.pair.halves[commits_of(at.record) & 1];
 }
 
+// A line at a time: what the compiler makes of one assignment begins slower than it copies.
+inline void copy(Exchange& to, const Exchange& from) {
+    struct Line {
+        std::uint64_t words[kLineBytes / sizeof(std::uint64_t)];
+    };
+    static_assert(sizeof(Exchange) % sizeof(Line) == 0);
+    auto* const lines = reinterpret_cast<Line*>(&to);
+    const auto* const of = reinterpret_cast<const Line*>(&from);
+    for (std::size_t i = 0; i < sizeof(Exchange) / sizeof(Line); ++i) lines[i] = of[i];
+}
+
 // Changes the exchange as a whole. A death at any instruction leaves the old or the new one.
 template <typename Change>
 void commit(const ExchangeAt& at, Change change) {
     const std::uint64_t commits = commits_of(at.record);
     Exchange& next = at.pair.halves[(commits + 1) & 1];
-    next = at.pair.halves[commits & 1];
+    copy(next, at.pair.halves[commits & 1]);
     change(next);
     store_state(at.record, state_of(commits + 1, block_of(at.record)));
 }
@@ -90,7 +101,8 @@ void commit(const ExchangeAt& at, Change change) {
 inline void begin_exchange(Record& record, ExchangePair& pair, std::uint32_t block,
                            std::int64_t now_ns) {
     Exchange& first = pair.halves[commits_of(record) & 1];
-    first = Exchange{};
+    static constexpr Exchange kNothing{};
+    copy(first, kNothing);
     first.listener = record.listener;
     first.listener_place = record.listener_place;
     first.in_start = record.idle_in;

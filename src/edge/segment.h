@@ -19,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 13;
+constexpr std::uint32_t kLayoutVersion = 14;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -102,8 +102,8 @@ struct AllRoutes {
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
-    std::atomic<std::uint64_t> epoch;  // Edges so far on this segment.
-    std::atomic<std::uint64_t> next_id;
+    std::atomic<std::uint64_t> epoch;      // Edges so far on this segment.
+    std::atomic<std::uint64_t> id_blocks;  // Of kIdsOfBlock each, that a worker takes.
     std::uint64_t snapshot_version;
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
@@ -116,7 +116,7 @@ struct Segment {
     std::atomic<std::uint64_t> access_written;
     std::atomic<std::uint64_t> access_dropped;
     Faults faults;
-    std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    Hand hands[kWorkers];
     std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
     AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
