@@ -52,7 +52,7 @@ struct Flow {
 };
 static_assert(sizeof(Flow) == 72);
 
-struct alignas(kLineBytes) Exchange {
+struct Exchange {
     Phase phase;
     std::uint32_t attempts;
     std::uint32_t upstream;  // Descriptor, or kNone.
@@ -114,7 +114,7 @@ enum ExchangeFlags : std::uint32_t {
     kFaultDue = 16384,
 };
 
-struct ExchangePair {
+struct alignas(kLineBytes) ExchangePair {
     Exchange halves[2];
 };
 static_assert(std::is_trivially_copyable_v<ExchangePair>);

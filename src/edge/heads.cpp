@@ -41,7 +41,7 @@ bool can_be_kept(const http::RequestHead& head) {
 // The id that a caller inside or a trusted proxy gave is kept, where it is one of our form (nginx's
 // $request_id is); all others are replaced.
 std::optional<wire::RequestId> given_id(const http::RequestHead& head) {
-    const http::Field* const given = head.find("x-request-id");
+    const http::Field* const given = head.find(http::Known::RequestId);
     if (given == nullptr || given->value.size() != 32) return std::nullopt;
     wire::RequestId id{0, 0};
     for (std::size_t i = 0; i < 32; ++i) {
@@ -116,7 +116,7 @@ http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, s
     std::uint8_t trace_bytes[16], parent_bytes[8];
     std::memcpy(trace_bytes, &id, sizeof(trace_bytes));
     std::memcpy(parent_bytes, &parent, sizeof(parent_bytes));
-    const http::Field* const given = head.find("traceparent");
+    const http::Field* const given = head.find(http::Known::Traceparent);
     if (trusts && given != nullptr && http::is_traceparent(given->value)) {
         return http::continue_traceparent(given->value, http::ParentIdBytes(parent_bytes));
     }

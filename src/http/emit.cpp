@@ -11,6 +11,36 @@
 namespace thole::http {
 namespace {
 
+// The first kBytes and the last, which may overlap.
+template <std::size_t kBytes>
+void copy_ends(char* to, std::string_view text) {
+    struct {
+        char bytes[kBytes];
+    } first, last;
+    const std::size_t rest = text.size() - kBytes;
+    std::memcpy(&first, text.data(), kBytes);
+    std::memcpy(&last, text.data() + rest, kBytes);
+    std::memcpy(to, &first, kBytes);
+    std::memcpy(to + rest, &last, kBytes);
+}
+
+// Most texts of a head are short: calling memcpy for each costs more than the copy.
+char* copy(char* to, std::string_view text) {
+    const std::size_t size = text.size();
+    if (size > 32) {
+        std::memcpy(to, text.data(), size);
+    } else if (size >= 16) {
+        copy_ends<16>(to, text);
+    } else if (size >= 8) {
+        copy_ends<8>(to, text);
+    } else if (size >= 4) {
+        copy_ends<4>(to, text);
+    } else {
+        for (std::size_t at = 0; at < size; ++at) to[at] = text[at];
+    }
+    return to + size;
+}
+
 // Goes on counting nothing once something did not fit.
 class Writer {
 public:
@@ -18,8 +48,8 @@ public:
 
     void put(std::string_view text) {
         fits_ = fits_ && text.size() <= to_.size() - size_;
-        if (!fits_ || text.empty()) return;
-        std::memcpy(to_.data() + size_, text.data(), text.size());
+        if (!fits_) return;
+        copy(to_.data() + size_, text);
         size_ += text.size();
     }
     void put_number(std::uint64_t number) {
@@ -30,15 +60,10 @@ public:
     void put_field(std::string_view name, std::string_view value) {
         fits_ = fits_ && name.size() + value.size() + 4 <= to_.size() - size_;
         if (!fits_) return;
-        char* at = to_.data() + size_;
-        const auto copy = [&at](std::string_view text) {
-            std::memcpy(at, text.data(), text.size());
-            at += text.size();
-        };
-        copy(name);
-        copy(": ");
-        if (!value.empty()) copy(value);
-        copy("\r\n");
+        char* at = copy(to_.data() + size_, name);
+        at = copy(at, ": ");
+        at = copy(at, value);
+        copy(at, "\r\n");
         size_ += name.size() + value.size() + 4;
     }
     // What may not stand in a value becomes blanks: obs-fold (9112 5.2), and whatever an edit has.

@@ -71,6 +71,15 @@ std::string_view as_read_by_others(std::string_view name, std::array<char, kTwin
     return {room.data(), size};
 }
 
+// Who has neither a '_' nor two '-' in a row is read as what it is.
+bool may_be_twin(std::string_view name) {
+    if (name.find('_') != std::string_view::npos) return true;
+    for (std::size_t at = name.find('-'); at < name.size(); at = name.find('-', at + 1)) {
+        if (name.substr(at + 1).starts_with('-')) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 Known known_name(std::string_view name) {
@@ -88,13 +97,7 @@ Known known_name(std::string_view name) {
 }
 
 bool is_twin_of_trusted_name(std::string_view name) {
-    bool may_be = false;
-    char before = '\0';
-    for (const char c : name) {
-        may_be = may_be || c == '_' || (c == '-' && before == '-');
-        before = c;
-    }
-    if (!may_be) return false;
+    if (!may_be_twin(name)) return false;
     std::array<char, kTwinBytesMax> room{};
     const Known read = known_name(as_read_by_others(name, room));
     if (read == known_name(name)) return false;
