@@ -109,10 +109,11 @@ std::vector<Command> prove() {
         {.name = "fault",
          .usage = "fault <service> <what> --share <n%> --for <duration>",
          .summary = "Hurts what a service is asked, on purpose and for a while",
-         .story = "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
-                  "All faults of a service hurt half of its requests at most, but for --whole and\n"
-                  "--partition, and end where a service that they hurt burns the budget of its slo.\n"
-                  "thole fault --list shows them, with whom they hurt.",
+         .story =
+             "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
+             "All faults of a service hurt half of its requests at most, but for --whole and\n"
+             "--partition, and end where a service that they hurt burns the budget of its slo.\n"
+             "thole fault --list shows them, with whom they hurt.",
          .group = Group::Prove,
          .positionals_max = 1,
          .options = {{"delay", 0, "<duration>", "Requests wait so long"},

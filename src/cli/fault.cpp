@@ -55,8 +55,7 @@ Status write_act(JsonWriter& json, const Arguments& arguments) {
     for (const auto& [option, name] :
          {std::pair{"delay", "delay"}, std::pair{"abort", "abort"}, std::pair{"reset", "reset"},
           std::pair{"hang", "hang"}, std::pair{"rate", "slow-body"},
-          std::pair{"bandwidth", "bandwidth"},
-          std::pair{"partition", "partition"}}) {
+          std::pair{"bandwidth", "bandwidth"}, std::pair{"partition", "partition"}}) {
         if (!arguments.has(option)) continue;
         kind = name;
         ++acts;
@@ -145,8 +144,7 @@ Result<int> list(Client& client, Console& console) {
             table.rows.push_back({number("id"), text(fault, "service"),
                                   fault.boolean_at("on").value_or(false) ? "on" : "over",
                                   text(fault, "text") + (ended.empty() ? "" : "; ended: " + ended),
-                                  number("hurt"), number("matched"),
-                                  text(fault, "by")});
+                                  number("hurt"), number("matched"), text(fault, "by")});
         }
     }
     if (table.rows.empty()) {

@@ -11,9 +11,9 @@ namespace thole::control {
 namespace {
 
 // Answers of these never were an instance's, and are its callers' loss all the same.
-constexpr wire::Outcome kFailed[] = {
-    wire::Outcome::ServerError, wire::Outcome::ConnectFailed, wire::Outcome::Reset,
-    wire::Outcome::TimedOut,    wire::Outcome::Overloaded,    wire::Outcome::Cut};
+constexpr wire::Outcome kFailed[] = {wire::Outcome::ServerError, wire::Outcome::ConnectFailed,
+                                     wire::Outcome::Reset,       wire::Outcome::TimedOut,
+                                     wire::Outcome::Overloaded,  wire::Outcome::Cut};
 
 bool is_on(const wire::FaultState& fault, std::int64_t now_ns) {
     return now_ns < fault.terms.until;

@@ -44,16 +44,16 @@ std::optional<Burn> Burning::burn(std::int64_t allowed) const {
     if (looks_.size() < 2) return std::nullopt;
     const Burn all = since(model::kBurnWindow);
     if (all.failed < model::kBurnFailuresMin || !is_too_fast(all, allowed)) return std::nullopt;
-    return is_too_fast(since(model::kBurnStillWindow), allowed) ? std::optional(all)
-                                                                : std::nullopt;
+    return is_too_fast(since(model::kBurnStillWindow), allowed) ? std::optional(all) : std::nullopt;
 }
 
 std::string words_of(const Burn& burn, std::int64_t allowed) {
     const double share = static_cast<double>(burn.failed) / static_cast<double>(burn.asked);
-    return fmt::format("burned its budget {:.0f} times too fast ({} of {} failed in {}; allowed "
-                       "{:g} %)",
-                       share * kMillion / static_cast<double>(allowed), burn.failed, burn.asked,
-                       format_duration(burn.within), static_cast<double>(allowed) / 10'000);
+    return fmt::format(
+        "burned its budget {:.0f} times too fast ({} of {} failed in {}; allowed "
+        "{:g} %)",
+        share * kMillion / static_cast<double>(allowed), burn.failed, burn.asked,
+        format_duration(burn.within), static_cast<double>(allowed) / 10'000);
 }
 
 }  // namespace thole::control

@@ -336,8 +336,8 @@ Adopted Adoption::run(std::span<const int> keep) {
     }
     if (const std::uint32_t worker = std::exchange(segment.faults.worker, 0);
         worker != 0 && worker <= kWorkers)
-        poison_ = segment.hands[worker - 1];
-    std::fill(std::begin(segment.hands), std::end(segment.hands), kNone);
+        poison_ = segment.hands[worker - 1].fd;
+    for (Hand& hand : segment.hands) hand.fd = kNone;
     FAULT_POINT("adopt, counts recovered");
     // Dropped by the snapshot, and not closed any more: closed below, being nobody's.
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {

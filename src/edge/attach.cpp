@@ -187,7 +187,8 @@ bool Worker::attach(std::uint32_t fd) {
         return true;
     }
     const std::uint32_t upstream = find_upstream(fd, service);
-    const bool is_kept = (exchange(fd).flags & kFaultDue) != 0;  // By a fault of just that instance.
+    const bool is_kept =
+        (exchange(fd).flags & kFaultDue) != 0;  // By a fault of just that instance.
     if (upstream == kNone && !is_kept) return false;
     unhold(fd);
     if (is_kept) return true;

@@ -313,7 +313,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
         return Heard::Something;
     }
-    if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
+    if (const http::Field* const said = head.find(http::Known::KeepAlive); said != nullptr)
         endpoints_.at(now.slot).keep_alive.told(said->value);
     const std::uint64_t out_start = runtime_.socket(fd).out;
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
@@ -386,7 +386,8 @@ bool Worker::step_answering(std::uint32_t fd) {
 
 void Worker::finish(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
-    const Exchange before = current(at);
+    // The half that counts until the one commit that is made here; afterwards it stays as it is.
+    const Exchange& before = current(at);
     if ((before.flags & kInterim) != 0) {
         commit(at, [&](Exchange& next) {
             next.phase = Phase::Attached;

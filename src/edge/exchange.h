@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "edge/cache_line.h"
 #include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
@@ -114,7 +115,7 @@ enum ExchangeFlags : std::uint32_t {
     kFaultDue = 16384,
 };
 
-struct ExchangePair {
+struct alignas(kLineBytes) ExchangePair {
     Exchange halves[2];
 };
 static_assert(std::is_trivially_copyable_v<ExchangePair>);

@@ -6,12 +6,19 @@
 #include <cstdint>
 #include <span>
 
+#include "edge/cache_line.h"
+
 namespace thole::edge {
 
 struct Segment;
 
 constexpr std::uint32_t kFaultsKept = 3;
 constexpr std::int64_t kFaultsWithinNs = 5'000'000'000;
+
+// In the segment, of each worker.
+struct alignas(kLineBytes) Hand {
+    std::uint32_t fd;  // The client whose request it is just at, or kNone.
+};
 
 // In the segment.
 struct Faults {

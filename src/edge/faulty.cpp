@@ -213,7 +213,8 @@ void Faulty::cut_off(std::uint32_t fd) {
     const ExchangeAt at = worker_.runtime_.exchange(fd);
     const Exchange& now = current(at);
     const ListenerEntry* const listener = worker_.listener_of(at.record);
-    const bool has_begun = now.phase != Phase::Reading && (now.flags & (kCounted | kOwnAnswer)) == 0;
+    const bool has_begun =
+        now.phase != Phase::Reading && (now.flags & (kCounted | kOwnAnswer)) == 0;
     if (listener == nullptr || !has_begun) return;
     const LeaseEntry* const lease =
         find_partition(leases_, now.service.id, listener->caller, worker_.now_ns_);

@@ -18,8 +18,8 @@ public:
     // The head was read and the exchange is Ready: which fault hurts it, if any. Committed, so that
     // whoever carries it on does the same to it, and nothing more.
     void choose(std::uint32_t fd, const http::RequestHead& head);
-    // It is to go to the instance in this slot. True where a fault that is aimed there keeps it from
-    // that: then it waits, and goes to that one after it.
+    // It is to go to the instance in this slot. True where a fault that is aimed there keeps it
+    // from that: then it waits, and goes to that one after it.
     bool meets(std::uint32_t fd, std::uint32_t slot);
     // Where its fault has sent it, while that one serves; else kNone.
     std::uint32_t sent_to(const Exchange& exchange) const;

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "edge/exchange.h"
@@ -27,7 +28,7 @@ constexpr std::uint32_t kShutWhole = 1;
 // A tunnel: we send no more on it, and may still read.
 constexpr std::uint32_t kShutHalf = 2;
 
-struct Record {
+struct alignas(kLineBytes) Record {
     std::uint64_t cookie;
     // How often the exchange has changed, and in which block it is: one word, so that one store
     // changes both. The lowest bit of the count says which half counts.
@@ -77,12 +78,16 @@ inline const Exchange& current(const ExchangeAt& at) {
     return at.pair.halves[commits_of(at.record) & 1];
 }
 
+// By libc, which copies by registers: what the compiler makes of an assignment of this size is a
+// string instruction, which takes longer to begin than to copy.
+inline void copy(Exchange& to, const Exchange& from) { std::memmove(&to, &from, sizeof(to)); }
+
 // Changes the exchange as a whole. A death at any instruction leaves the old or the new one.
 template <typename Change>
 void commit(const ExchangeAt& at, Change change) {
     const std::uint64_t commits = commits_of(at.record);
     Exchange& next = at.pair.halves[(commits + 1) & 1];
-    next = at.pair.halves[commits & 1];
+    copy(next, at.pair.halves[commits & 1]);
     change(next);
     FAULT_POINT("commit, not stored");
     store_state(at.record, state_of(commits + 1, block_of(at.record)));
@@ -93,7 +98,8 @@ void commit(const ExchangeAt& at, Change change) {
 inline void begin_exchange(Record& record, ExchangePair& pair, std::uint32_t block,
                            std::int64_t now_ns) {
     Exchange& first = pair.halves[commits_of(record) & 1];
-    first = Exchange{};
+    static constexpr Exchange kNothing{};
+    copy(first, kNothing);
     first.client = record.cookie;
     first.listener = record.listener;
     first.listener_place = record.listener_place;

@@ -112,8 +112,8 @@ struct BlockOwner {
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
-    std::atomic<std::uint64_t> epoch;  // Edges so far on this segment.
-    std::atomic<std::uint64_t> next_id;
+    std::atomic<std::uint64_t> epoch;      // Edges so far on this segment.
+    std::atomic<std::uint64_t> id_blocks;  // Of kIdsOfBlock each, that a worker takes.
     std::uint64_t snapshot_version;
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
@@ -126,7 +126,7 @@ struct Segment {
     std::atomic<std::uint64_t> access_written;
     std::atomic<std::uint64_t> access_dropped;
     Faults faults;
-    std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    Hand hands[kWorkers];
     std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
     AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];

@@ -171,12 +171,12 @@ void Worker::turn() {
     ready_.swap(again_);
     ++turns_;
     for (const std::uint32_t fd : ready_) {
-        segment_.hands[number_] = fd;
+        segment_.hands[number_].fd = fd;
         if (!is_own_client(fd)) continue;
         // Once, however often it was listed: each of these could list it again.
         if (std::exchange(runtime_.socket(fd).turn, turns_) != turns_) step(fd);
     }
-    segment_.hands[number_] = kNone;
+    segment_.hands[number_].fd = kNone;
     if (now_ns_ - swept_ns_ >= kSweepNs) sweep();
 }
 

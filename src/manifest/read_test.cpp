@@ -236,9 +236,10 @@ TEST(ReadManifest, TakesHowOftenAServiceMayFail) {
                        "5:25: 'availability' must be 90% to 99.9999%, not '" + text +
                            "' | availability: 99.9%"}});
     }
-    expect_wrong({{"slo: {p99: 250ms}", "5:11: not yet: 'p99' comes in a later version | remove it"},
-                  {"slo: {avail: 99%}", "5:11: unknown key 'avail' | did you mean 'availability'"},
-                  {"slo: 99%", "5:10: 'slo' must be a map of keys, not a text"}});
+    expect_wrong(
+        {{"slo: {p99: 250ms}", "5:11: not yet: 'p99' comes in a later version | remove it"},
+         {"slo: {avail: 99%}", "5:11: unknown key 'avail' | did you mean 'availability'"},
+         {"slo: 99%", "5:10: 'slo' must be a map of keys, not a text"}});
 }
 
 TEST(ReadManifest, RefusesPathsThatLeaveTheFolder) {

@@ -158,10 +158,9 @@ void read_availability(const Node& node, ServiceSpec& spec, Findings& findings) 
     const Result<std::int64_t> whole = parse_integer(digits.substr(0, point), 90, 99);
     const Result<std::int64_t> part = parse_integer(parts, 10'000, 19'999);
     if (!has_sign || !is_short || !whole.ok() || !part.ok()) {
-        return findings.add(node.place,
-                            fmt::format("'availability' must be 90% to 99.9999%, not {}",
-                                        shown(*text)),
-                            "availability: 99.9%");
+        return findings.add(
+            node.place, fmt::format("'availability' must be 90% to 99.9999%, not {}", shown(*text)),
+            "availability: 99.9%");
     }
     spec.failures_allowed = 1'000'000 - *whole * 10'000 - (*part - 10'000);
 }

@@ -81,7 +81,7 @@ struct ServiceSpec {
     std::int64_t state_bytes = 0;      // 0: keeps nothing.
     // By its `slo`: of a million requests so many may fail; 0: it has none.
     std::int64_t failures_allowed = 0;
-    std::string user;                  // Empty: an unprivileged one of its own.
+    std::string user;  // Empty: an unprivileged one of its own.
     bool operator==(const ServiceSpec&) const = default;
 
     // Two copies must never run at once: they would share data or a port.

@@ -16,8 +16,8 @@ bool is_time(std::int64_t time_ns) { return time_ns >= 0 && time_ns <= kFaultTim
 bool is_sound_text(const char* text, std::size_t size) {
     const char* const end = static_cast<const char*>(std::memchr(text, 0, size));
     return end != nullptr && std::none_of(text, end, [](char c) {
-        return static_cast<unsigned char>(c) < ' ' || c == 0x7f;
-    });
+               return static_cast<unsigned char>(c) < ' ' || c == 0x7f;
+           });
 }
 
 bool is_sound(const FaultTerms& terms) {
