@@ -19,6 +19,12 @@ std::uint64_t weight_of(std::span<const Candidate> candidates) {
     return weight;
 }
 
+std::uint32_t most_weight_of(std::span<const Candidate> candidates) {
+    std::uint32_t most = 0;
+    for (const Candidate& candidate : candidates) most = std::max(most, candidate.weight);
+    return most;
+}
+
 // Drawn by weight.
 std::size_t draw(std::span<const Candidate> candidates, std::uint64_t all, Random& random) {
     if (all == 0) return random.below(candidates.size());
@@ -85,9 +91,9 @@ std::size_t choose(std::span<const Candidate> candidates, Random& random) {
     std::size_t second = random.below(candidates.size() - 1);
     if (second >= first) ++second;
     // The second of two is always the other one, whatever its weight: so it is only looked at as
-    // often as its weight says.
-    if (all > 0 && candidates[second].weight < 1000 &&
-        random.below(1000) >= candidates[second].weight) {
+    // often as its weight says, against the most that one of them has. Where all are new, always.
+    const std::uint32_t most = most_weight_of(candidates);
+    if (candidates[second].weight < most && random.below(most) >= candidates[second].weight) {
         return first;
     }
     const Candidate& left = candidates[first];

@@ -213,6 +213,14 @@ TEST(Balance, ANewOneStartsWithLittleAndGetsItsShareWithinTenSeconds) {
     }
 }
 
+// After a restart of a whole service: that all are new says nothing about which is the slower one.
+TEST(Balance, WhereAllStartAtOnceTheSlowerOneGetsLittleFromTheBeginning) {
+    Fleet fleet({50 * kMillisecond, 5 * kMillisecond, 5 * kMillisecond}, 200, 1);
+    fleet.since = {fleet.now_ns, fleet.now_ns, fleet.now_ns};
+    fleet.run(kSecond);
+    EXPECT_LT(fleet.run(8 * kSecond).percent(0), 5);
+}
+
 TEST(Balance, TheWeightGrowsEvenlyFromATenth) {
     EXPECT_EQ(slow_start_weight(5, 0), 1000U);
     EXPECT_EQ(slow_start_weight(5, 5), 100U);

@@ -5,13 +5,13 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from conftest import until
 from edge import SERVES, Client, snapshot
 from edge_stand import Stand
+from judged import pause
 from project import free_port
 from readers import LIBRARIES, program
 
@@ -35,9 +35,8 @@ def app(environ, start):
     start("200 OK", [("Content-Length", "3"), ("X-Connection", environ["REMOTE_PORT"])])
     return [b"yes"]
 """
-# Each as it comes; gunicorn looks for old connections when something else happens, but once a second.
-KEEP_ALIVE_S = {"node": 5, "gunicorn": 2}
-CLOSES_WITHIN_S = {"node": 0.02, "gunicorn": 1.1}
+NAMES = ("node", "gunicorn")  # Each as it comes: idle connections are kept for 5 s and 2 s.
+LOOKS = 10  # When they close is looked at so often: Node does it a second later than it says.
 ALONE = 24  # Clients that POST to each, each by connections of its own.
 BUSY = 4  # Clients of those that GET.
 LASTS_S = 600
@@ -60,15 +59,15 @@ class Servers:
 
     def __init__(self, base):
         self.base, self.processes = base, []
-        self.ports = {name: free_port() for name in KEEP_ALIVE_S}
-        for name in (*KEEP_ALIVE_S, "nginx"):
+        self.ports = {name: free_port() for name in NAMES}
+        for name in (*NAMES, "nginx"):
             (base / name).mkdir()
         (base / "node" / "server.js").write_text(NODE, encoding="utf-8")
         (base / "gunicorn" / "teller.py").write_text(GUNICORN, encoding="utf-8")
         self.start("node", ["node", "server.js", str(self.ports["node"]), "arrived"])
         self.start("gunicorn", [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "32", "-b",
                                 f"127.0.0.1:{self.ports['gunicorn']}", "teller:app"])
-        self.fronts = {name: [free_port() for _ in range(ALONE)] for name in KEEP_ALIVE_S}
+        self.fronts = {name: [free_port() for _ in range(ALONE)] for name in NAMES}
         servers = "".join(SERVER.format(port=port, to=self.ports[name]) for name, ports in self.fronts.items()
                           for port in ports)
         (base / "nginx" / "config").write_text(LINES.format(servers=servers), encoding="utf-8")
@@ -127,11 +126,31 @@ class Asking(threading.Thread):
                 client = None
 
 
-def about(name):
+def idle_until_closed(port, found):
+    client = Client(port)
+    client.request("GET", "/")
+    began = time.monotonic()
+    with pytest.raises(ConnectionError):
+        client.more()
+    found.append(time.monotonic() - began)
+
+
+def when_closed(port):
+    """After how many seconds of silence, at least and at most."""
+    found = []
+    looks = [threading.Thread(target=idle_until_closed, args=(port, found)) for _ in range(LOOKS)]
+    for look in looks:
+        look.start()
+        pause(0.05)
+    for look in looks:
+        look.join()
+    return min(found), max(found)
+
+
+def about(first_s, last_s):
     """Pauses around the moment at which its connection is closed: half of them anywhere near it, half just there."""
-    keep, within = KEEP_ALIVE_S[name], CLOSES_WITHIN_S[name]
-    return lambda: random.uniform(0.9 * keep, 1.1 * keep + within) if random.random() < 0.5 else \
-        random.uniform(keep - 0.002, keep + within)
+    return lambda: random.uniform(0.8 * first_s, 1.2 * last_s) if random.random() < 0.5 else \
+        random.uniform(first_s - 0.002, last_s + 0.002)
 
 
 @pytest.fixture
@@ -145,8 +164,8 @@ def servers(tmp_path):
 def stand(servers):
     """Of each server a service that GETs come to, and many to whose pool nobody comes but one client's POSTs."""
     made = Stand(0)
-    services = {1 + at: name for at, name in enumerate([*KEEP_ALIVE_S] * (1 + ALONE))}
-    made.doors = {name: [] for name in KEEP_ALIVE_S}
+    services = {1 + at: name for at, name in enumerate([*NAMES] * (1 + ALONE))}
+    made.doors = {name: [] for name in NAMES}
     for number, name in services.items():
         made.doors[name].append(made.keeper.ensure_listener(100 + number))
     content = snapshot(2, services, [(100 + number, number) for number in services])
@@ -170,11 +189,13 @@ def report(name, posts, gets, others):
 @pytest.mark.full  # Ten minutes.
 def test_no_post_runs_into_a_connection_that_its_server_is_closing(servers, stand):
     stop, posts, gets, others = threading.Event(), {}, {}, {}
-    for name in KEEP_ALIVE_S:
+    for name in NAMES:
+        closed = when_closed(servers.ports[name])
+        print(f"{name} closes after {closed[0]:.3f} to {closed[1]:.3f} s")
         busy, *alone = stand.doors[name]
-        gets[name] = [Asking(busy, "", stop, lambda: random.expovariate(5)) for _ in range(BUSY)]
-        posts[name] = [Asking(port, f"edge{at}", stop, about(name)) for at, port in enumerate(alone)]
-        others[name] = [Asking(port, f"nginx{at}", stop, about(name)) for at, port in enumerate(servers.fronts[name])]
+        gets[name] = [Asking(busy, "", stop, lambda: random.expovariate(20)) for _ in range(BUSY)]
+        posts[name] = [Asking(port, f"edge{at}", stop, about(*closed)) for at, port in enumerate(alone)]
+        others[name] = [Asking(port, f"nginx{at}", stop, about(*closed)) for at, port in enumerate(servers.fronts[name])]
     end = time.monotonic() + LASTS_S
     try:
         stand.edge.until(lambda: time.monotonic() >= end, "the clock", LASTS_S + 60)
@@ -182,7 +203,7 @@ def test_no_post_runs_into_a_connection_that_its_server_is_closing(servers, stan
         stop.set()
         for each in (each for group in (posts, gets, others) for many in group.values() for each in many):
             each.join()
-    reports = {name: report(name, posts[name], gets[name], others[name]) for name in KEEP_ALIVE_S}
+    reports = {name: report(name, posts[name], gets[name], others[name]) for name in NAMES}
     for name, (failed, reused) in reports.items():
         assert failed == [], name
         assert reused >= 0.99, name
