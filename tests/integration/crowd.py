@@ -88,6 +88,9 @@ class Crowd:
     def __init__(self, port, rate):
         self.port, self.rate, self.idle, self.answers = port, rate, [], []
 
+    def failures(self):
+        return sum(status != 200 for _, status in self.answers)
+
     async def run(self):
         loop = asyncio.get_running_loop()
         due = loop.time()

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import resource
+import threading
 
 import pytest
 
@@ -56,7 +57,7 @@ class Cell:
     async def play(self):
         asking = asyncio.ensure_future(self.crowd.run())
         await self.until(lambda: False, NOISE_S)
-        self.failed_in_noise = sum(status != 200 for _, status in self.crowd.answers) / len(self.crowd.answers)
+        self.failed_in_noise = self.crowd.failures() / len(self.crowd.answers)
         for kind, badly in BADLY.items():
             self.bad, self.members[0].behave = {0}, badly
             within_s = OUT_WITHIN_S[self.rate] if len(self.members) > 1 else 30
@@ -113,7 +114,6 @@ def test_who_fails_is_out_soon_and_who_has_bad_luck_never(stand):
     content = snapshot(2, {1 + cell.number: f"cell{cell.number}" for cell in cells},
                        [(200 + cell.number, 1 + cell.number) for cell in cells])
     assert stand.edge.activate(2, content) == (0, "")
-    import threading
     began = threading.Event()
     stage = Stage(all_cells(cells, began))
     assert began.wait(10)
