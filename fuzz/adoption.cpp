@@ -189,7 +189,8 @@ void World::damage(Input& input) {
         const auto put = [&](auto& target) {
             static_assert(std::is_standard_layout_v<std::remove_reference_t<decltype(target)>>);
             const std::size_t at = input.two() % sizeof(target);
-            const std::size_t size = std::min<std::size_t>(1 + input.byte() % 8, sizeof(target) - at);
+            const std::size_t size =
+                std::min<std::size_t>(1 + input.byte() % 8, sizeof(target) - at);
             for (std::size_t i = 0; i < size; ++i)
                 reinterpret_cast<char*>(&target)[at + i] = static_cast<char>(input.byte());
         };

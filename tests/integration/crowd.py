@@ -87,20 +87,29 @@ class Crowd:
 
     def __init__(self, port, rate):
         self.port, self.rate, self.idle, self.answers = port, rate, [], []
+        self.due, self.timer = 0, None
 
     def failures(self):
         return sum(status != 200 for _, status in self.answers)
 
-    async def run(self):
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            due += random.expovariate(self.rate)
-            await asyncio.sleep(due - loop.time())
-            if self.idle:
-                self.idle.pop().ask(loop.time())
-            else:
-                asyncio.ensure_future(self.ask_anew(loop.time()))
+    def start(self):
+        self.due = asyncio.get_running_loop().time()
+        self.wait()
+
+    def stop(self):
+        self.timer.cancel()
+
+    def wait(self):
+        self.due += random.expovariate(self.rate)
+        self.timer = asyncio.get_running_loop().call_at(self.due, self.ask)
+
+    def ask(self):
+        now = asyncio.get_running_loop().time()
+        if self.idle:
+            self.idle.pop().ask(now)
+        else:
+            asyncio.ensure_future(self.ask_anew(now))
+        self.wait()
 
     async def ask_anew(self, now):
         try:

@@ -151,13 +151,14 @@ async def both_fleets(fleets, crowds, began, lasts_s):
     began.set()
     while len(crowds) < len(fleets):
         await asyncio.sleep(0.01)
-    asking = [asyncio.ensure_future(crowd.run()) for crowd in crowds]
+    for crowd in crowds:
+        crowd.start()
     await asyncio.sleep(3)
     asked = [[member.asked for member in fleet] for fleet in fleets]
     answered = [len(crowd.answers) for crowd in crowds]
     await asyncio.sleep(lasts_s)
-    for each in asking:
-        each.cancel()
+    for crowd in crowds:
+        crowd.stop()
     took = [sorted(took for took, _ in crowd.answers[number:]) for crowd, number in zip(crowds, answered)]
     return ([[member.asked - before for member, before in zip(fleet, befores)] for fleet, befores in zip(fleets, asked)],
             [each[len(each) * 99 // 100] for each in took], [crowd.failures() for crowd in crowds])
