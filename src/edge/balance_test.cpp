@@ -268,6 +268,16 @@ TEST(PeakLatency, RisesAtOnceAndFallsSlowly) {
     EXPECT_GE(latency.us(now + 10'000 * kSecond), 1U) << "known once is not unknown again";
 }
 
+// A pause of its collector is no reason to leave it out for minutes, where one request comes a
+// second.
+TEST(PeakLatency, OneAnswerThatWasThreeHundredTimesSlowerIsForgottenInAMinute) {
+    PeakLatency latency;
+    latency.began(kSecond);
+    latency.answered(kSecond + 300 * kMillisecond, 300 * kMillisecond);
+    EXPECT_GT(latency.us(11 * kSecond), 100'000U);
+    EXPECT_LT(latency.us(62 * kSecond), 1'500U);
+}
+
 TEST(PeakLatency, SilenceCountsOnlyWhileSomebodyWaits) {
     PeakLatency latency;
     latency.began(kSecond);
