@@ -51,8 +51,8 @@ def main():
     parser.add_argument("names", nargs="*", choices=[[], *names()], help="only these")
     options = parser.parse_args()
     searched = json.loads(SEARCHED.read_text(encoding="utf-8")) if SEARCHED.exists() else {}
-    failed = 0
-    for name in options.names or names():
+    chosen, failed = options.names or names(), 0
+    for name in chosen:
         minutes, runs, problem = search(name, options.minutes)
         in_all = searched.setdefault(name, {"minutes": 0, "runs": 0})
         in_all["minutes"] += minutes
@@ -62,7 +62,7 @@ def main():
         if problem:
             failed += 1
             print(f"FAILED {name}: {problem}", flush=True)
-    print(f"{len(options.names or names()) - failed} passed, {failed} failed")
+    print(f"{len(chosen) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
 
