@@ -214,7 +214,14 @@ def tsan(options):
 
 def kills(options):
     """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
-    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults and not test_edge_crash_points and not test_edge_soak")
+    return pytest(options, "kills", "full", limit_s=1500, among=" and ".join(
+        f"not {other}" for other in ("at_whatever_step", "test_keeper_faults", "test_edge_crash_points", "test_edge_soak",
+                                     "test_edge_posts", "test_edge_noise", "test_edge_changes")))
+
+
+def changes(options):
+    """ten minutes without control, a thousand sets of routes, instances that come and go for a minute"""
+    return pytest(options, "changes", "full", limit_s=1500, among="test_edge_changes")
 
 
 def deaths(options):
@@ -234,6 +241,16 @@ def faults(options):
     if not prepare("faults"):
         return failure("faults: the build faults did not succeed")
     return pytest(options, "faults", "full or not full", limit_s=1500, among="test_keeper_faults")
+
+
+def posts(options):
+    """ten minutes of POSTs at the moment at which Node and gunicorn close a connection, nginx beside it"""
+    return pytest(options, "posts", "full", limit_s=1500, among="test_edge_posts")
+
+
+def ejection(options):
+    """one to three instances at 1 to 500 requests a second: time until one is out, and nobody is by bad luck"""
+    return pytest(options, "ejection", "full", limit_s=1500, among="test_edge_noise")
 
 
 def strikes_kill(options):
@@ -296,6 +313,15 @@ def breaks(options):
     return script("breaks", ["/usr/bin/python3", "tools/run_breaks.py"], 1500 * 4)
 
 
+def fuzz(options):
+    """each fuzzer searches for two and a half minutes, with what it has learned before (tools/run_fuzz.py)"""
+    if options.filter:
+        return Counts()
+    if not prepare("fuzz"):
+        return failure("fuzz: the build fuzz did not succeed")
+    return script("fuzz", ["/usr/bin/python3", "tools/run_fuzz.py"], 1500)
+
+
 def machine(options):
     """a bare Debian 12 root: the two commands of the README"""
     if options.filter:
@@ -306,7 +332,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, soak_tsan, soak_asan, kills, deaths, crash_points, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
+FULL = [alone, tsan, soak_tsan, soak_asan, kills, deaths, crash_points, faults, changes, posts, ejection, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, fuzz, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 
