@@ -146,7 +146,9 @@ def ask_all(project, seen, stop, more):
         began = time.monotonic()
         try:
             client = client or Client(project.port)
-            how = client.request("GET", "/", more=more)[0]
+            how, fields, _ = client.request("GET", "/", more=more)
+            if fields.get("connection") == "close":
+                client = None
         except OSError:
             how, client = "broken", None
         seen.append((how, time.monotonic() - began, began))
