@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "edge/cache_line.h"
 #include "edge/patience.h"
 #include "edge/router.h"
 
