@@ -81,6 +81,12 @@ void PeakLatency::left(std::int64_t now_ns) {
     if (waiting_ == 0) silent_ns_ = now_ns;
 }
 
+void PeakLatency::left_after(std::int64_t now_ns, std::int64_t silent_ns) {
+    left(now_ns);
+    const double silent_us = static_cast<double>(silent_ns) / 1000;
+    if (silent_us > faded(now_ns)) sample(now_ns, silent_us);
+}
+
 std::uint32_t PeakLatency::us(std::int64_t now_ns) const {
     const double silent =
         waiting_ == 0 ? 0

@@ -22,6 +22,8 @@ public:
     void failed(std::int64_t now_ns, std::int64_t took_ns);
     // It ended without telling anything: its client went away, or it was sent elsewhere unbegun.
     void left(std::int64_t now_ns);
+    // The same, after it was silent for so long: it is no quicker than that.
+    void left_after(std::int64_t now_ns, std::int64_t silent_ns);
 
     // In microseconds; 0 is not known yet.
     std::uint32_t us(std::int64_t now_ns) const;

@@ -278,6 +278,22 @@ TEST(PeakLatency, OneAnswerThatWasThreeHundredTimesSlowerIsForgottenInAMinute) {
     EXPECT_LT(latency.us(62 * kSecond), 1'500U);
 }
 
+// Clients that are in a hurry leave one that hangs: it must not look as quick as before.
+TEST(PeakLatency, WhoWasLeftAfterASilenceIsNoQuickerThanThat) {
+    PeakLatency latency;
+    std::int64_t now = kSecond;
+    latency.began(now);
+    latency.answered(now, kMillisecond);
+    latency.began(now);
+    now += 300 * kMillisecond;
+    latency.left_after(now, 300 * kMillisecond);
+    EXPECT_EQ(latency.waiting(), 0U);
+    EXPECT_EQ(latency.us(now), 300'000U);
+    latency.began(now);
+    latency.left_after(now, kMillisecond);
+    EXPECT_GT(latency.us(now), 250'000U) << "a short one says nothing";
+}
+
 TEST(PeakLatency, SilenceCountsOnlyWhileSomebodyWaits) {
     PeakLatency latency;
     latency.began(kSecond);

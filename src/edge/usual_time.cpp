@@ -40,6 +40,13 @@ void UsualTime::answered(std::int64_t took_ns, std::int64_t now_ns) {
     }
 }
 
+bool UsualTime::is_unusual(std::int64_t silent_ns, std::int64_t now_ns) const {
+    const bool is_known =
+        now_ns - begun_ns_ < 2 * kSpanNs && seen_[0] + seen_[1] >= kUsualSamplesMin;
+    return is_known && silent_ns > std::max(slowest_ns_[0], slowest_ns_[1]) &&
+           silent_ns > half_ns_ * model::kTryLimitTimes;
+}
+
 std::int64_t UsualTime::try_limit_ns(std::int64_t now_ns, std::int64_t most_ns) const {
     const std::int64_t passed = now_ns - begun_ns_;
     if (passed >= 2 * kSpanNs || seen_[0] + seen_[1] < kSeenMin) return most_ns;

@@ -19,6 +19,11 @@ public:
     // too little is known.
     std::int64_t try_limit_ns(std::int64_t now_ns, std::int64_t most_ns) const;
 
+    // Whether an instance that has been silent for so long, and was then not waited for any more,
+    // is one that hangs: longer than any answer of the last minutes took, and much longer than half
+    // of them.
+    bool is_unusual(std::int64_t silent_ns, std::int64_t now_ns) const;
+
 private:
     void turn(std::int64_t now_ns);
 

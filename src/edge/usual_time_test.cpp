@@ -45,6 +45,44 @@ TEST(UsualTime, WhatWasLongAgoSaysNothing) {
     EXPECT_EQ(learned(5000, kMillisecond).try_limit_ns(3600 * kSecond, kMost), kMost);
 }
 
+// All clients of an instance that hangs leave after half a second: each of them is evidence, and
+// none where answers take as long now and then.
+TEST(UsualTime, SilenceIsUnusualWhereItIsLongerThanAnyAnswerOfLate) {
+    const UsualTime quick = learned(100, 10 * kMillisecond);
+    EXPECT_TRUE(quick.is_unusual(500 * kMillisecond, 2 * kSecond));
+    EXPECT_FALSE(quick.is_unusual(30 * kMillisecond, 2 * kSecond)) << "not much longer";
+    UsualTime with_slow_page = quick;
+    with_slow_page.answered(600 * kMillisecond, 2 * kSecond);
+    EXPECT_FALSE(with_slow_page.is_unusual(500 * kMillisecond, 3 * kSecond));
+    EXPECT_FALSE(learned(10, kMillisecond).is_unusual(5 * kSecond, 2 * kSecond)) << "hardly known";
+    EXPECT_FALSE(quick.is_unusual(500 * kMillisecond, 3600 * kSecond)) << "long ago";
+}
+
+// Clients that leave just where the slowest answers come: what is well must not look bad for it.
+TEST(UsualTime, OfAHealthyInstanceHardlyAnySilenceIsUnusual) {
+    UsualTime usual;
+    Random random(5);
+    int unusual = 0, left = 0;
+    constexpr int kRequests = 100'000;
+    constexpr std::int64_t kPatience = 200 * kMillisecond;
+    for (int i = 0; i < kRequests; ++i) {
+        const std::int64_t now = kSecond + i * 10 * kMillisecond;
+        // One in fifty takes up to ten times as long as the others, which take 10 to 60 ms.
+        std::int64_t took =
+            10 * kMillisecond + static_cast<std::int64_t>(random.below(50)) * kMillisecond;
+        if (random.chance(0.02)) took *= 1 + static_cast<std::int64_t>(random.below(10));
+        if (took <= kPatience) {
+            usual.answered(took, now);
+            continue;
+        }
+        ++left;
+        unusual += usual.is_unusual(kPatience, now) ? 1 : 0;
+    }
+    EXPECT_GT(left, kRequests / 200);
+    // Less than what is bad for anybody (ejection.h).
+    EXPECT_LT(unusual, kRequests * 2 / 100);
+}
+
 TEST(UsualTime, HalfIsInTheMiddleOfWhatIsSeen) {
     UsualTime usual;
     Random random(7);
