@@ -109,6 +109,7 @@ void Control::connect() {
                 },
             .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
             .faults = [this](const auto& faults) { on_faults(faults); },
+            .refused = [this](const auto& counts) { world_.refused = counts; },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",

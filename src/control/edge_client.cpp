@@ -226,6 +226,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);
             return;
+        case wire::EdgeMessage::Refused:
+            if (const auto counts = wire::read_message<wire::RefusedCounts>(body))
+                events_.refused(*counts);
+            return;
         case wire::EdgeMessage::Routes:
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteStats>(body))
                 events_.routes(rows->first, rows->second);

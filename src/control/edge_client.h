@@ -33,6 +33,7 @@ struct EdgeEvents {
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
     std::function<void(const std::vector<wire::RouteDurations>&)> durations;
     std::function<void(const std::vector<wire::FaultState>&)> faults;  // All that it knows of.
+    std::function<void(const wire::RefusedCounts&)> refused = [](const wire::RefusedCounts&) {};
 };
 
 // Why the requests of a service are to wait although endpoints serve: a bit for each author, so

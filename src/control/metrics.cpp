@@ -19,6 +19,10 @@ constexpr std::string_view kOutcomeNames[] = {
     "connect_failed", "reset",   "timed_out", "overloaded",   "refused",
     "client_gone",    "cut",     "injected"};
 static_assert(std::size(kOutcomeNames) == wire::kOutcomes);
+constexpr std::string_view kRefusalNames[] = {
+    "slow_head",  "slow_body", "slow_reader", "body_too_large", "descriptors", "half_head",
+    "overloaded", "largest",   "pause",       "queue_full",     "queue_low",   "queue_late"};
+static_assert(std::size(kRefusalNames) == wire::kRefusals);
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -90,6 +94,10 @@ void write_edge(Exposition& to, const World& world, const MetricsSaid& said) {
         to.sample({}, value);
     };
     one(metrics::kEdgeWaiting, std::uint64_t{world.traffic.held});
+    one(metrics::kEdgeQueued, std::uint64_t{world.refused.queued});
+    to.begin(metrics::kEdgeRefused);
+    for (std::uint32_t why = 0; why < wire::kRefusals; ++why)
+        to.sample({kRefusalNames[why]}, world.refused.of[why]);
     one(metrics::kEdgeHolds, world.traffic.held_ever);
     one(metrics::kEdgeReplays, world.traffic.replayed_ever);
     one(metrics::kEdgeBroken, world.traffic.broken_ever);

@@ -19,6 +19,10 @@ constexpr Metric kEdgeInFlight{"thole_edge_requests_in_flight", MetricKind::Gaug
                                "service release", "Requests and tunnels at instances now."};
 constexpr Metric kEdgeWaiting{"thole_edge_requests_waiting", MetricKind::Gauge, "",
                               "Requests that are held until an instance serves."};
+constexpr Metric kEdgeQueued{"thole_edge_requests_queued", MetricKind::Gauge, "",
+                             "Requests that wait for a place at a service with enough to do."};
+constexpr Metric kEdgeRefused{"thole_edge_refused", MetricKind::Counter, "reason",
+                              "Refused or let go for want of room or time, by the reason."};
 constexpr Metric kEdgeHolds{"thole_edge_holds", MetricKind::Counter, "",
                             "Requests that were held until an instance served."};
 constexpr Metric kEdgeReplays{"thole_edge_replays", MetricKind::Counter, "",

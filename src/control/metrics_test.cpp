@@ -184,6 +184,17 @@ TEST_F(Metrics, WhatMetNoInstanceAndWhatFoundNoPlaceIsShownAndAClosedListenerIsN
     EXPECT_EQ(text().find("} 5\n"), std::string::npos);
 }
 
+// Who is refused wants to know whether the client was slow or the service had too much to do.
+TEST_F(Metrics, WhatTheEdgeRefusesIsCountedByItsReason) {
+    world_.refused.of[static_cast<std::size_t>(wire::Refusal::QueueFull)] = 7;
+    world_.refused.of[static_cast<std::size_t>(wire::Refusal::SlowHead)] = 2;
+    world_.refused.queued = 5;
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="queue_full"} 7)"));
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="slow_head"} 2)"));
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="queue_late"} 0)"));
+    EXPECT_TRUE(says("thole_edge_requests_queued 5"));
+}
+
 // A public port went from web to orders: what web's instances served stays web's.
 TEST_F(Metrics, ARequestIsItsInstancesServiceS) {
     hear({route(8, 1, 30, 2), route(8, 1, 20, 3)});

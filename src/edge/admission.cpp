@@ -8,7 +8,7 @@ namespace thole::edge {
 
 namespace {
 
-constexpr char kLowFrom = '5';
+constexpr char kLowFrom = '6';
 constexpr std::uint64_t kRetryAfterLongest = 30;
 
 std::string_view trimmed(std::string_view text) {
@@ -25,16 +25,8 @@ std::string_view take_part(std::string_view& text, char mark) {
     return trimmed(part);
 }
 
-// Places that one of this priority may take.
-std::uint32_t places(const Load& load, Priority priority) {
-    if (priority == Priority::Normal) return load.in_flight_max;
-    const std::uint64_t share =
-        std::uint64_t{load.in_flight_max} * model::kLowPriorityPercent / 100;
-    return static_cast<std::uint32_t>(std::max<std::uint64_t>(share, 1));
-}
-
 bool has_place(const Load& load, Priority priority) {
-    return load.in_flight < std::min(places(load, priority), load.in_flight_max);
+    return load.in_flight < places_for(load, priority);
 }
 
 bool is_overloaded(const Load& load) {
@@ -42,6 +34,14 @@ bool is_overloaded(const Load& load) {
 }
 
 }  // namespace
+
+std::uint32_t places_for(const Load& load, Priority priority) {
+    if (priority == Priority::Normal) return load.in_flight_max;
+    const std::uint64_t share =
+        std::uint64_t{load.in_flight_max} * model::kLowPriorityPercent / 100;
+    return std::min(static_cast<std::uint32_t>(std::max<std::uint64_t>(share, 1)),
+                    load.in_flight_max);
+}
 
 Priority priority_of(std::string_view field) {
     // A dictionary of structured fields (RFC 8941 section 3.2); the last one of a name counts.

@@ -11,9 +11,9 @@ namespace thole::edge {
 
 enum class Priority : std::uint8_t { Normal, Low };
 
-// `Priority: u=5` and above is low (RFC 9218 section 4.1: 0 to 7, 3 without it, 7 is background
-// work); so are the images of some browsers, which may come last. What is malformed says nothing.
-// A request can only lower itself: there is nothing above normal to ask for.
+// `Priority: u=6` and above is low (RFC 9218 section 4.1: 0 to 7, 3 without it, 7 is background
+// work). What is malformed says nothing. A request can only lower itself: there is nothing above
+// normal to ask for.
 Priority priority_of(std::string_view field);
 
 // Of one service, over all workers, at this moment.
@@ -25,6 +25,9 @@ struct Load {
     std::uint32_t waiting_max = 0;
     std::int64_t longest_wait_ns = 0;  // Of who waits for longest; 0: nobody does.
 };
+
+// Places that one of this priority may take.
+std::uint32_t places_for(const Load& load, Priority priority);
 
 enum class Entry : std::uint8_t {
     Admit,

@@ -14,11 +14,11 @@ namespace {
 
 TEST(Admission, WhatClientsSayOfTheirPriority) {
     for (const char* const low :
-         {"u=5", "u=7", "u=5, i", "i, u=6", "u=1, u=7", "u=6;x=1", " i ,\tu=5 "}) {
+         {"u=6", "u=7", "u=6, i", "i, u=6", "u=1, u=7", "u=6;x=1", " i ,\tu=7 "}) {
         EXPECT_EQ(priority_of(low), Priority::Low) << low;
     }
     for (const char* const normal :
-         {"", "u=0", "u=4, i", "i", "u=8", "u=-7", "u=55", "u=", "u", "u=7, u=1", "u=\"7\"", "uu=7",
+         {"", "u=0", "u=5, i", "i", "u=8", "u=-7", "u=55", "u=", "u", "u=7, u=1", "u=\"7\"", "uu=7",
           "U=7", ",,,", ";u=7", "x;u=7", "u =7"}) {
         EXPECT_EQ(priority_of(normal), Priority::Normal) << normal;
     }

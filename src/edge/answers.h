@@ -13,9 +13,14 @@ struct Answer {
     std::uint16_t status;
     wire::Outcome outcome;
     std::string_view why;
+    std::uint32_t retry_after_s = 1;  // Of a 503.
 };
 constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
                           "no instance of this service became ready in time"};
+constexpr Answer kNoPlace{503, wire::Outcome::Overloaded,
+                          "this service has as many requests as it may, and as many wait"};
+constexpr Answer kNoPlaceInTime{503, wire::Outcome::Overloaded,
+                                "this service has as many requests as it may, for too long"};
 constexpr Answer kBodyTooLarge{413, wire::Outcome::Refused,
                                "the request's body is larger than this service takes"};
 

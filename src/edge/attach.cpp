@@ -101,14 +101,6 @@ ServiceTraffic& WorkerParts::traffic_of(std::uint32_t place) {
     return traffic_[std::min<std::size_t>(place, traffic_.size() - 1)];
 }
 
-// Between two attempts there is a pause.
-bool Worker::is_due(std::uint32_t fd) {
-    const std::int64_t due_ns = exchange(fd).due_ns;
-    if (due_ns <= now_ns_) return true;
-    alarms_.set(fd, runtime_.socket(fd).alarm_ns, due_ns);
-    return false;
-}
-
 // From here on an instance works for it; release() is its end.
 void Worker::take_on(std::uint32_t fd) {
     const Exchange& now = exchange(fd);
@@ -145,30 +137,11 @@ std::uint32_t Worker::find_upstream(std::uint32_t fd, const ServiceAt& service) 
     return upstream;
 }
 
-// Its service went with the routes by which it was found, and nobody has it yet: it goes by those
-// of today.
-ServiceAt Worker::route_anew(std::uint32_t fd) {
-    const ExchangeAt at = runtime_.exchange(fd);
-    const Exchange& now = current(at);
-    const ListenerRoutes& of = routes_->of[at.record.listener_place];
-    if (now.attempts != 0 || listener_of(at.record) == nullptr || of.listener != at.record.listener)
-        return {};
-    static thread_local http::RequestHead head;
-    const http::HeadResult read = http::parse_request_head(request_head_of(segment_, now), head);
-    if (read.state != http::HeadState::Done) return {};
-    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
-    if (routed.routing != Routing::Found) return {};
-    commit(at, [&](Exchange& next) { next.service = routed.to; });
-    unhold(fd);
-    return server_of(at.record);
-}
-
 // False where the request has to wait for an endpoint.
 bool Worker::attach(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
-    ServiceAt service = server_of(at.record);
-    if (service.place == kNone) service = route_anew(fd);
+    const ServiceAt service = server_of(at.record);
     if (service.place == kNone) return false;
     // Where one or the other can always be tried it never waits in between; the tries are its wait.
     // After the first one it may go elsewhere, however long that was.
@@ -223,6 +196,7 @@ bool Worker::attach(std::uint32_t fd) {
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
+    entrance_.carry(fd, upstream);
     FAULT_POINT("attach, not counted");
     take_on(fd);
     const Exchange& then = current(at);
@@ -238,9 +212,16 @@ bool Worker::hold(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
     const ServiceAt service = server_of(at.record);
+    entrance_.leave(fd);
     if (service.place == kNone) {
         answer(fd, {503, wire::Outcome::Overloaded, "this address is not served any more"});
         return true;
+    }
+    // One that refused just now is asked again when it may be: by these, in their order, before any
+    // that comes then.
+    if (held_again_ns_ <= now_ns_) {
+        held_again_ns_ = endpoints_.refused_until_ns(service.place, now_ns_);
+        if (held_again_ns_ != 0) alarms_.set(fd, socket.alarm_ns, held_again_ns_);
     }
     if (socket.is_held) return false;
     const ServiceEntry& limits = segment_.services[service.place];
@@ -300,6 +281,7 @@ void Worker::release(std::uint32_t upstream) {
     if (load > 0) --load;
     counting_.released({record.slot, record.generation});
     Socket& socket = runtime_.socket(upstream);
+    entrance_.give_back(socket);
     if (std::exchange(socket.is_awaited, false)) endpoints_.at(record.slot).latency.left(now_ns_);
     ServiceTraffic& traffic = traffic_of(socket.service);
     if (traffic.in_flight > 0) --traffic.in_flight;

@@ -38,6 +38,7 @@ void Worker::replay(std::uint32_t fd, wire::TryEnd end, std::int64_t due_ns) {
         next.flags |= flags;
         next.due_ns = due_ns;
     });
+    entrance_.keep(fd, gone);
     drop_upstream(gone);
 }
 
@@ -134,6 +135,21 @@ bool Worker::is_past_deadline(std::uint32_t fd) {
     if (now_ns_ < now.deadline_ns) {
         alarms_.set(fd, runtime_.socket(fd).alarm_ns, now.deadline_ns);
         return false;
+    }
+    // That is its client's wish first; but one that hangs must not look idle because all its
+    // clients are in a hurry.
+    Socket* const upstream =
+        now.phase == Phase::Attached ? &runtime_.socket(now.upstream) : nullptr;
+    if (upstream != nullptr && upstream->is_awaited && !upstream->is_connecting && now.fault == 0 &&
+        is_complete(now.request, upstream->out, 0, Source::Open)) {
+        const std::int64_t silent_ns =
+            now_ns_ - std::max(runtime_.socket(fd).since_ns, upstream->since_ns);
+        if (traffic_of(upstream->service).usual.is_unusual(silent_ns, now_ns_)) {
+            tried(fd, Try::Late);
+        } else {
+            upstream->is_awaited = false;
+            endpoints_.at(now.slot).latency.left_after(now_ns_, silent_ns);
+        }
     }
     answer(fd, {504, wire::Outcome::TimedOut, "its deadline has passed"});
     return true;

@@ -24,12 +24,6 @@ std::int64_t spread_of(std::int64_t left_ns) {
     return std::max<std::int64_t>(0, left_ns - std::min(left_ns / 2, kAnswerNs));
 }
 
-bool lasts(const Exchange& exchange) {
-    const bool has_events = exchange.phase == Phase::Answering &&
-                            (exchange.flags & (kEventStream | kInterim)) == kEventStream;
-    return exchange.phase == Phase::Tunnel || has_events;
-}
-
 // An empty line ends an event, whichever of the three ends its lines have.
 bool ends_event(std::string_view text) {
     for (const std::string_view mark : {"\n\n", "\r\r", "\r\n\r\n"}) {

@@ -1,5 +1,7 @@
 #include "edge/endpoints.h"
 
+#include <algorithm>
+
 namespace thole::edge {
 namespace {
 
@@ -60,6 +62,15 @@ std::uint32_t Endpoints::pick(const ServiceAt& service, const Avoided& avoided, 
     }
     if (candidates_.empty()) return kNone;
     return candidates_[choose(candidates_, random)].slot;
+}
+
+std::int64_t Endpoints::refused_until_ns(std::uint32_t place, std::int64_t now_ns) const {
+    std::int64_t first_ns = 0;
+    for (const std::uint32_t slot : serving_[place]) {
+        const std::int64_t until_ns = slots_[slot].refused_until_ns;
+        if (until_ns > now_ns) first_ns = first_ns == 0 ? until_ns : std::min(first_ns, until_ns);
+    }
+    return first_ns;
 }
 
 void Endpoints::refused(std::uint32_t slot, std::int64_t now_ns) {

@@ -46,6 +46,8 @@ public:
     // Nobody listens there: it died and control has not said so yet, or it was never there. For a
     // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
     void refused(std::uint32_t slot, std::int64_t now_ns);
+    // When the first of those of a service that refused may be asked again; 0: none did.
+    std::int64_t refused_until_ns(std::uint32_t place, std::int64_t now_ns) const;
 
 private:
     Segment& segment_;

@@ -59,6 +59,7 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     FAULT_POINT("close of a client, nobody's");
     unhold(fd);
+    entrance_.leave(fd);
     if (has_exchange(record)) {
         const Exchange& last = exchange(fd);
         free_head(last.request.head);
@@ -146,6 +147,7 @@ void Worker::sweep() {
         }
     }
     lingering_.resize(kept);
+    entrance_.serve_all();
     look_at_held();  // Also those for whom no descriptor or port was left are tried again.
     shed();
     feed(starved_.size());
@@ -184,6 +186,8 @@ void Worker::sweep_client(std::uint32_t fd) {
             if (now_ns_ - now.attached_ns > service_of(record).hold_ns) {
                 answer(fd, kTooLate);
                 again_.push_back(fd);
+            } else {
+                entrance_.look_at(fd);
             }
             break;
         case Phase::Attached: sweep_attached(fd); break;

@@ -94,7 +94,7 @@ void Worker::step(std::uint32_t fd) {
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
             case Phase::Ready:
-                moved = !faulty_.keeps(fd) && is_due(fd) && (attach(fd) || hold(fd));
+                moved = !faulty_.keeps(fd) && !entrance_.keeps(fd) && (attach(fd) || hold(fd));
                 break;
             case Phase::Attached: moved = step_attached(fd); break;
             case Phase::Answering: moved = step_answering(fd); break;
@@ -193,7 +193,9 @@ Heard Worker::parse_request(std::uint32_t fd) {
     char protocols[256];
     head.upgrade = http::without_h2c(head.upgrade, protocols);
     const Asker by = asker_of(fd, head, of);
-    const Wish wish = wish_of(head, by.from);
+    Wish wish = wish_of(head, by.from);
+    const std::int64_t total_ns = segment_.services[routed.to.place].total_ns;
+    if (total_ns != 0) wish.end_after(total_ns);
     const Written written = write_request(head, by, wish);
     if (written.block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
@@ -213,10 +215,11 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.release = next.held_us = next.status = next.tries = 0;
         next.connect_us = next.answer_us = next.considered = 0;
         next.flags =
-            (is_idempotent(head.method) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
+            (may_be_repeated(head) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
             (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
             (head.upgrade.empty() ? 0U : kUpgradeAsked) |
-            (wish.retries_itself ? kCallerRetries : 0U);
+            (wish.retries_itself ? kCallerRetries : 0U) |
+            (wish.priority == Priority::Low ? kLowPriority : 0U);
         next.due_ns = 0;
         next.sent_to = 0;
         next.deadline_ns = wished_ns ? deadline_ns(now.begun_ns, wished_ns, kTimeoutMaxNs) : 0;
@@ -337,6 +340,7 @@ Heard Worker::parse_response(std::uint32_t fd) {
         if (!head.keep_alive) next.flags |= kUpstreamCloses;
         if (head.status == 101) begin_tunnel(next, head);
     });
+    if (lasts(current(at))) entrance_.give_back(runtime_.socket(current(at).upstream));
     return Heard::Something;
 }
 

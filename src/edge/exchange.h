@@ -113,7 +113,15 @@ enum ExchangeFlags : std::uint32_t {
     kCallerRetries = 8192,  // Its caller was told that we, further out, try again.
     // Its fault is still to be carried out. Ready; attached_ns is when a wait for it is over.
     kFaultDue = 16384,
+    kLowPriority = 32768,
 };
+
+// A tunnel or a stream of events, once it has begun: many of them are no load.
+inline bool lasts(const Exchange& exchange) {
+    const bool has_events = exchange.phase == Phase::Answering &&
+                            (exchange.flags & (kEventStream | kInterim)) == kEventStream;
+    return exchange.phase == Phase::Tunnel || has_events;
+}
 
 struct alignas(kLineBytes) ExchangePair {
     Exchange halves[2];

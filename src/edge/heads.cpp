@@ -169,16 +169,24 @@ std::string_view forwarded_for(const http::RequestHead& head, std::string_view p
 
 }  // namespace
 
-bool is_idempotent(std::string_view method) {
+bool may_be_repeated(const http::RequestHead& head) {
     for (const std::string_view safe : {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}) {
-        if (method == safe) return true;
+        if (head.method == safe) return true;
     }
-    return false;
+    if (head.method != "POST" && head.method != "PATCH") return false;
+    const http::Field* const key = sole(head, "idempotency-key");
+    return key != nullptr && !key->value.empty();
 }
 
 std::optional<std::int64_t> Wish::in_all_ns() const {
     if (!timeout_ns || !grpc_timeout_ns) return timeout_ns ? timeout_ns : grpc_timeout_ns;
     return std::min(*timeout_ns, *grpc_timeout_ns);
+}
+
+void Wish::end_after(std::int64_t limit_ns) {
+    if (!timeout_ns && !grpc_timeout_ns) timeout_ns = limit_ns;
+    if (timeout_ns) timeout_ns = std::min(*timeout_ns, limit_ns);
+    if (grpc_timeout_ns) grpc_timeout_ns = std::min(*grpc_timeout_ns, limit_ns);
 }
 
 Wish wish_of(const http::RequestHead& head, From from) {
@@ -192,6 +200,8 @@ Wish wish_of(const http::RequestHead& head, From from) {
             const std::string_view said = field.value;  // "1/3"
             wish.retries_itself = said.size() == 3 && said[1] == '/' && said[0] >= '1' &&
                                   said[0] < said[2] && said[2] <= '9';
+        } else if (from != From::Outside && http::same_name(field.name, "priority")) {
+            wish.priority = priority_of(field.value);
         }
     }
     return wish;
@@ -222,7 +232,7 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
     if (says_host && !head.host.empty()) set[count++] = {"X-Forwarded-Host", head.host};
     // The last ones, so that it is known where they stand: each attempt writes its own.
     Written written;
-    const bool retries = !wish.retries_itself && is_idempotent(head.method) && can_be_kept(head);
+    const bool retries = !wish.retries_itself && may_be_repeated(head) && can_be_kept(head);
     if (wish.timeout_ns) set[count++] = {"X-Request-Timeout-Ms", kTimeoutRoom};
     if (wish.grpc_timeout_ns) set[count++] = {"grpc-timeout", kGrpcTimeoutRoom};
     if (retries) set[count++] = {"X-Thole-Attempt", kAttemptRoom};
@@ -313,8 +323,8 @@ namespace {
 // Any other method passes, too.
 constexpr char kAllow[] = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
 
-std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::uint16_t status,
-                             std::string_view why) {
+std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, const Answer& own) {
+    const auto [status, outcome, why, retry_after_s] = own;
     const std::int64_t now_ns = edge::now_ns();
     const bool has_body = (exchange.flags & kHeadRequest) == 0;
     const std::string_view reason = http::reason_of(status);
@@ -331,7 +341,9 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
                       static_cast<long long>(held_us / 1000),
                       static_cast<long long>(held_us % 1000));
     }
-    const char* const more = status == 503   ? "Retry-After: 1\r\n"
+    char retry_after[32];
+    std::snprintf(retry_after, sizeof(retry_after), "Retry-After: %u\r\n", retry_after_s);
+    const char* const more = status == 503   ? retry_after
                              : status == 405 ? kAllow  // 9110 15.5.6
                                              : "";
     const int size =
@@ -349,6 +361,7 @@ std::size_t write_own_answer(std::span<char> to, const Exchange& exchange, std::
 // this request.
 void Worker::answer(std::uint32_t fd, const Answer& own) {
     unhold(fd);
+    entrance_.leave(fd);
     const ExchangeAt at = runtime_.exchange(fd);
     if (current(at).phase == Phase::Reading) {
         const wire::RequestId id = new_id();
@@ -375,8 +388,7 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
         return close_client(fd, own.outcome);
     }
     const std::uint32_t block = free_.heads.back();
-    const std::size_t size =
-        write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
+    const std::size_t size = write_own_answer({segment_.heads[block], kHeadBytes}, before, own);
     free_.heads.pop_back();
     segment_.head_owners[block] = {at.record.cookie, size};
     FAULT_POINT("own answer, not recorded");

@@ -5,13 +5,16 @@
 #include <optional>
 #include <string_view>
 
+#include "edge/admission.h"
 #include "edge/exchange.h"
 #include "http/head.h"
 
 namespace thole::edge {
 
-// RFC 9110 section 9.2.2. TRACE is refused.
-bool is_idempotent(std::string_view method);
+// Doing it twice is no harm: by its method (RFC 9110 section 9.2.2; TRACE is refused), or because
+// its client names it, so that its service knows it again (Idempotency-Key, for POST and PATCH:
+// draft-ietf-httpapi-idempotency-key-header).
+bool may_be_repeated(const http::RequestHead& head);
 
 // A head in a block, rewritten; or none.
 struct Written {
@@ -36,11 +39,15 @@ struct Wish {
     std::optional<std::int64_t> timeout_ns;
     std::optional<std::int64_t> grpc_timeout_ns;
     bool retries_itself = false;
+    Priority priority = Priority::Normal;
 
     // The shorter one.
     std::optional<std::int64_t> in_all_ns() const;
+    // No later than this: whoever is asked is told so, too.
+    void end_after(std::int64_t limit_ns);
 };
-// Who is outside may shorten its request's time, and says nothing of attempts.
+// Who is outside may shorten its request's time, and says nothing of attempts and priorities: a
+// browser's are meant for its own page.
 Wish wish_of(const http::RequestHead& head, From from);
 
 }  // namespace thole::edge

@@ -5,20 +5,12 @@
 #include <atomic>
 #include <cstdint>
 
+#include "wire/edge.h"
+
 namespace thole::edge {
 
-enum class Refusal : std::uint32_t {
-    SlowHead,      // Not whole after its time.
-    SlowBody,      // Under the least rate, or silent: 408.
-    SlowReader,    // Did not take its answer.
-    BodyTooLarge,  // 413, or cut.
-    Descriptors,   // Idle, or its head not whole, and closed to make room for others.
-    HalfHead,      // Its head not whole, and closed because buffers were short.
-    Overloaded,    // 503, because buffers were short.
-    Largest,       // Reset in the middle, because buffers were shorter still.
-    Pause,         // Of taking in: how often.
-};
-constexpr std::uint32_t kRefusals = static_cast<std::uint32_t>(Refusal::Pause) + 1;
+using wire::kRefusals;
+using wire::Refusal;
 
 struct Refusals {
     std::atomic<std::uint64_t> of[kRefusals];

@@ -11,6 +11,7 @@
 
 #include "edge/answers.h"
 #include "edge/clock.h"
+#include "edge/places.h"
 #include "edge/pressure.h"
 #include "edge/segment.h"
 #include "edge/socket.h"
@@ -22,19 +23,6 @@ struct EndedTunnel {
     std::int64_t at_ns = 0;  // 0: nothing.
     Exchange exchange;
     char line[72];  // The request's first, cut to fit.
-};
-
-// What waits for one service, of all workers.
-class Held {
-public:
-    // False where it would be more than these; then nothing was taken.
-    bool take(std::uint32_t bytes, std::uint32_t requests_max, std::uint32_t bytes_max);
-    void give_back(std::uint32_t bytes) { all_.fetch_sub(kOne + bytes); }
-    std::uint32_t requests() const { return static_cast<std::uint32_t>(all_.load() / kOne); }
-
-private:
-    static constexpr std::uint64_t kOne = std::uint64_t{1} << 32;
-    std::atomic<std::uint64_t> all_{0};  // Requests << 32 | bytes: a place is taken whole.
 };
 
 class Worker;
@@ -64,7 +52,9 @@ struct Runtime {
     Socket* sockets;  // kDescriptorsMax of them, in memory that is not there before one is used.
     std::vector<std::unique_ptr<Worker>> workers;
     std::array<Held, kServicesMax> held;
-    std::array<Shortage, kWorkers> shortages;  // Each of one worker.
+    std::array<Places, kServicesMax> places;
+    std::array<std::atomic<bool>, kWorkers> is_called{};  // Of each worker: a place may be free.
+    std::array<Shortage, kWorkers> shortages;             // Each of one worker.
     // Of each worker: a place for bytes that wrap in their ring and are wanted as one piece.
     char wrapped[kWorkers][kRingBytes];
     char fault_stacks[kWorkers][64 * 1024];  // On which each handles its own fault.

@@ -50,12 +50,17 @@ struct alignas(kLineBytes) Socket {
     bool is_awaited = false;  // Upstream: its answer has not begun.
     bool is_poison = false;   // The edge before died over this one.
     bool is_shut = false;     // We have said that we send no more.
+    bool has_place = false;   // Upstreams, and clients that have none: counts at its service.
+    bool is_queued = false;   // Clients: in a line of the entrance.
+    bool is_held = false;
+    bool is_starved = false;  // Clients: in the list of those that wait for a block.
+    bool is_paced = false;    // Clients: a fault may make their bodies slow.
+    // The place of the one it waits for, has a place at, or is an upstream to.
+    std::uint32_t service = 0;
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.
     bool lost = false;        // Clients: the tunnel's instance is no more.
-    bool is_held = false;
-    bool is_starved = false;    // Clients: in the list of those that wait for a block.
-    bool is_paced = false;      // Clients: a fault may make their bodies slow.
-    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
+    bool is_low = false;      // Clients: the line is that of low priority.
+    bool is_pausing = false;  // Clients: before a further attempt, which is under way so far.
     // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
     // last, in order.
     Loose handed_to = kNone;
@@ -66,6 +71,8 @@ struct alignas(kLineBytes) Socket {
     Stall stall;                // Clients: whether it takes its answer.
     std::int64_t alarm_ns = 0;  // Clients: when it is woken next; 0: not.
     std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
+    std::int64_t queued_ns = 0;  // Clients: since when it waits in line for a place,
+    std::uint32_t older = kNone, newer = kNone;  // between these.
     std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
     std::uint64_t aimed = 0;    // Clients: faults (by place) that may hurt it where it goes,
     std::uint32_t aim = 0;      // and the place of the one that then does.

@@ -57,7 +57,7 @@ WorkerParts::WorkerParts(Runtime& runtime, std::uint32_t number)
       ended_tunnels_(kEndedTunnels) {}
 
 Worker::Worker(Runtime& runtime, std::uint32_t number)
-    : WorkerParts(runtime, number), faulty_(*this) {
+    : WorkerParts(runtime, number), entrance_(*this), faulty_(*this) {
     CHECK(epoll_.is_open() && wake_.is_open());
     turned_ns_.store(now_ns(), std::memory_order_relaxed);
     again_.reserve(kToLookAtAtFirst);
@@ -91,6 +91,7 @@ void Worker::adopt_client(std::uint32_t fd) {
     upstream.owner = number_;
     upstream.other = fd;
     upstream.since_ns = client.since_ns;
+    entrance_.adopt(fd, now.upstream);
     take_on(fd);
 }
 
@@ -167,6 +168,11 @@ void Worker::turn() {
         if (set_ns == alarm.at_ns) set_ns = 0;
         again_.push_back(alarm.fd);
     }
+    if (runtime_.is_called[number_].load(std::memory_order_relaxed)) entrance_.serve_all();
+    if (held_again_ns_ != 0 && now_ns_ >= held_again_ns_) {
+        held_again_ns_ = 0;
+        look_at_held();
+    }
     ready_.clear();
     ready_.swap(again_);
     ++turns_;
@@ -224,6 +230,7 @@ void Worker::apply_table() {
     list_in_flight();
     list_under_way(runtime_.asked);
     look_at_held();
+    entrance_.look_at_all();
     faulty_.wake_all();
     applied_.store(sequence, std::memory_order_release);
 }

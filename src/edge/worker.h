@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "edge/entrance.h"
 #include "edge/faulty.h"
 #include "edge/flow.h"
 #include "edge/heads.h"
 #include "edge/worker_parts.h"
-#include "http/head.h"
 
 namespace thole::edge {
 
@@ -35,6 +35,7 @@ public:
     std::vector<int> descriptors() const;  // Of its own.
 
 private:
+    friend class Entrance;
     friend class Faulty;
     // worker.cpp: the loop.
     void turn();
@@ -131,10 +132,8 @@ private:
 
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
-    ServiceAt route_anew(std::uint32_t fd);
     std::uint32_t find_upstream(std::uint32_t fd, const ServiceAt& service);
     void take_on(std::uint32_t fd);
-    bool is_due(std::uint32_t fd);
     bool hold(std::uint32_t fd);
     void unhold(std::uint32_t fd);
     void look_at_held();
@@ -144,6 +143,7 @@ private:
     void put_idle(std::uint32_t upstream);
     void idle_closed(std::uint32_t upstream);
 
+    Entrance entrance_;
     Faulty faulty_;
 };
 

@@ -39,6 +39,7 @@ struct WorkerParts {
     Callers callers_;
     os::FileDescriptor epoll_, wake_;
     std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0, holds_ = 0;
+    std::int64_t held_again_ns_ = 0;  // When those that wait are looked at, if before the sweep.
     Alarms alarms_;
     Random random_;
     std::uint64_t next_id_ = 0;  // Of its block; at a block's begin it has none.

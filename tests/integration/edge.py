@@ -12,7 +12,7 @@ from backend import expected, odd_chunks
 
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN = 1, 2, 3, 4, 5, 6, 7, 8
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 48, 49
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS, REFUSED = 37, 38, 39, 40, 41, 42, 48, 49, 50
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
@@ -23,6 +23,8 @@ NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
 ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
+REFUSALS = ("slow_head", "slow_body", "slow_reader", "body_too_large", "descriptors", "half_head", "overloaded",
+            "largest", "pause", "queue_full", "queue_low", "queue_late")
 TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent")
 PHASES = ("head", "waiting", "asked", "answering", "tunnel")
 IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
@@ -65,7 +67,7 @@ class Edge:
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
         self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
-        self.faults = None
+        self.faults, self.refused, self.queued = None, {}, 0
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -125,6 +127,9 @@ class Edge:
                 listener, release, slot, _, *counts = struct.unpack_from("<IIII16Q", body, 16 + at * 144)
                 self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
+        elif kind == REFUSED:
+            _, *counts, self.queued, _ = struct.unpack("<Q12QII", body)
+            self.refused = dict(zip(REFUSALS, counts))
         elif kind == FAULTS:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}
