@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "control/control.h"
+#include "control/ports.h"
 
 namespace thole::control {
 namespace {
@@ -57,6 +58,7 @@ std::set<std::uint32_t> stands_on(World& world, const model::Manifest& manifest,
 // alone. What faults ended is counted by them, at their beginning.
 std::map<std::uint32_t, Served> Control::served() {
     std::map<std::uint32_t, Served> all;
+    const PublicPorts ports(world_);
     for (const auto& [key, totals] : world_.edge_totals.routes()) {
         const auto slot = world_.slots.find(key[2]);
         const auto listener = world_.listeners.find(key[0]);
@@ -64,7 +66,7 @@ std::map<std::uint32_t, Served> Control::served() {
         if (slot != world_.slots.end()) {
             service = slot->second.row.service;
         } else if (listener != world_.listeners.end() &&
-                   services_at(listener->second).size() == 1) {
+                   services_at(ports, listener->second).size() == 1) {
             service = listener->second.service;
         }
         Served& served = all[service];
