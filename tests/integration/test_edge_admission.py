@@ -351,8 +351,9 @@ def test_a_post_with_an_idempotency_key_is_sent_again_once_and_one_without_never
     again = [request for request in good.requests if request.fields["x-thole-attempt"] == "2/3"]
     assert again and all(request.body == b"once" for request in again)
     before = len(bad.requests), len(good.requests)
+    good.answers = bad.answers
     answers = [timed(stand, method="POST", body=b"once")[0] for _ in range(12)]
-    assert set(answers) == {200, 503}
+    assert set(answers) == {503}
     assert len(bad.requests) + len(good.requests) - sum(before) == 12
     # Two keys are none.
     before = len(bad.requests) + len(good.requests)
@@ -368,26 +369,16 @@ def test_a_post_with_a_key_outlives_the_death_of_its_instance(said):
     assert [answer[0] for answer in answers] == [200] * 8 and bad.requests and len(good.requests) == 8
 
 
-def test_an_instance_that_hangs_is_left_out_although_all_its_clients_are_in_a_hurry(said):
+def test_an_instance_that_hangs_is_left_alone_although_all_its_clients_are_in_a_hurry(said):
+    """Each leaves after 400 ms: an instance that has nothing under way then must not look idle."""
     stand, (hung, good) = said
-    assert all(timed(stand, more="X-Request-Timeout-Ms: 400\r\n")[0] == 200 for _ in range(300))
+    hurry = "X-Request-Timeout-Ms: 400\r\n"
+    assert all(timed(stand, more=hurry)[0] == 200 for _ in range(300))
     hung.answers = lambda request: None
-    begun, stop, answers = time.monotonic(), threading.Event(), []
-
-    def load():
-        while not stop.wait(0.02):
-            answers.append(timed(stand, more="X-Request-Timeout-Ms: 400\r\n")[0])
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        stand.edge.until(lambda: stand.edge.stats.get((20, 2), {"bits": 0})["bits"] == 1, "it is out", 30)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert time.monotonic() - begun < 20 and 504 in answers and 200 in answers
-    assert stand.edge.stats[21, 2]["bits"] == 0
+    before = len(hung.requests), len(good.requests)
+    answers = [timed(stand, more=hurry)[0] for _ in range(300)]
+    assert 504 in answers and answers.count(504) < 30, answers.count(504)
+    assert len(hung.requests) - before[0] < 30 and len(good.requests) - before[1] > 270
 
 
 def test_the_holder_too_dies_and_all_places_are_there(counted):
