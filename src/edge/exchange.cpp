@@ -194,8 +194,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
     head.upgrade = http::without_h2c(head.upgrade, protocols);
     const Asker by = asker_of(fd, head, of);
     Wish wish = wish_of(head, by.from);
-    const std::int64_t total_ns = segment_.services[routed.to.place].total_ns;
-    if (total_ns != 0) wish.end_after(total_ns);
+    wish.end_after(segment_.services[routed.to.place].total_ns);
     const Written written = write_request(head, by, wish);
     if (written.block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});

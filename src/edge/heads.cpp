@@ -184,6 +184,7 @@ std::optional<std::int64_t> Wish::in_all_ns() const {
 }
 
 void Wish::end_after(std::int64_t limit_ns) {
+    if (limit_ns == 0) return;
     if (!timeout_ns && !grpc_timeout_ns) timeout_ns = limit_ns;
     if (timeout_ns) timeout_ns = std::min(*timeout_ns, limit_ns);
     if (grpc_timeout_ns) grpc_timeout_ns = std::min(*grpc_timeout_ns, limit_ns);

@@ -43,7 +43,7 @@ struct Wish {
 
     // The shorter one.
     std::optional<std::int64_t> in_all_ns() const;
-    // No later than this: whoever is asked is told so, too.
+    // No later than this, 0: any time; whoever is asked is told so, too.
     void end_after(std::int64_t limit_ns);
 };
 // Who is outside may shorten its request's time, and says nothing of attempts and priorities: a
