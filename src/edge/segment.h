@@ -102,13 +102,6 @@ struct AllRoutes {
     RouteTable table;
 };
 
-// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
-// named anywhere.
-struct BlockOwner {
-    std::uint64_t cookie;
-    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
-};
-
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
