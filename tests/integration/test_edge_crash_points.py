@@ -83,8 +83,7 @@ def crashed_at(stand, places, place, visits):
 
 def follow(stand, places):
     """To whoever took over."""
-    while start_time(places.dead()) is not None:
-        time.sleep(0.001)
+    until(lambda: start_time(places.dead()) is None, "its death")
     stand.edge.connect()
 
 
