@@ -1,5 +1,6 @@
 """The edge dies at each numbered place between an effect and its record, and wherever it just is, again and again; its
 clients, who check every byte, must not notice."""
+import contextlib
 import mmap
 import os
 import random
@@ -71,9 +72,8 @@ def crashed_at(stand, places, place, visits):
     if place in OF_HEIRS:  # Passed by whoever takes over.
         stand.edge.connect()
         os.kill(stand.edge.pid, signal.SIGKILL)
-    deadline = time.monotonic() + WAIT_S
-    while not places.dead() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    with contextlib.suppress(AssertionError):
+        until(lambda: places.dead() != 0, place, WAIT_S)
     places.disarm()
     if not places.dead():
         return False
@@ -94,9 +94,9 @@ class Timed(list):
         super().append((round(time.monotonic(), 3), *failure))
 
 
-def crash(stand, places, dice, crashes, told):
+def crash(load, places, dice, crashes, told):
     """place -> how often. A place that nobody passes just now gives way to another one."""
-    seen, bits = {}, SERVES
+    stand, seen, bits = load.stand, {}, SERVES
     while sum(seen.values()) < crashes:
         place = dice.choice(PLACES)
         if place.startswith("endpoint"):  # Passed when control says something.
@@ -110,7 +110,7 @@ def crash(stand, places, dice, crashes, told):
             died = crashed_at(stand, places, place, dice.randint(1, VISITS_MAX) if dice.random() < 0.5 else 1)
         seen[place] = seen.get(place, 0) + died
         told.append((round(time.monotonic(), 3), place, died))
-        time.sleep(BETWEEN_S)
+        load.stop.wait(BETWEEN_S)
     return seen
 
 
@@ -119,7 +119,7 @@ def crashes_go_unnoticed(faulty, seed, crashes):
     load, told = Load(stand), []
     load.failures = Timed()
     try:
-        seen = crash(stand, places, random.Random(seed), crashes, told)
+        seen = crash(load, places, random.Random(seed), crashes, told)
     finally:
         places.disarm()
         load.halt()
