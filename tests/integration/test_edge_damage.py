@@ -65,7 +65,9 @@ class Keyed:
                             return
                         buffer += more
                     body, buffer = buffer[:size], buffer[size:]
-                    if key is None or foreign_in(body, key.group(1)):
+                    if key is None:  # Not whole: a request that was told wrong where it begins.
+                        return
+                    if foreign_in(head + body, key.group(1)):
                         self.mixed.append((head, body))
                         return
                     text = key.group(1) * (PIECE // 10)
@@ -149,14 +151,13 @@ class Memory:
                 break
         self.memory, self.dice = mmap.mmap(file, os.fstat(file).st_size), dice
         os.close(file)
-        # It is padded to 64 bytes.
-        self.records = max(range(0, 64, 8), key=lambda pad: self.place(pad) or len(self.used()))
-        self.place(self.records)
+        self.owners = len(self.memory) - self.HEADS * 36 * 1024 - self.RINGS * 64 * 1024 - (self.RINGS + self.HEADS) * 16
+        self.exchanges = self.owners - self.EXCHANGES * 2 * self.HALF
+        # These begin with a line, and what is before them does not end with one.
+        self.place(max(range(0, 64, 8), key=lambda pad: self.place(pad) or len(self.used())))
 
     def place(self, pad):
-        self.owners = len(self.memory) - pad - self.HEADS * 36 * 1024 - self.RINGS * 64 * 1024 - (self.RINGS + self.HEADS) * 16
-        self.exchanges = self.owners - self.EXCHANGES * 2 * self.HALF
-        self.records = self.exchanges - self.RECORDS * self.RECORD
+        self.records = self.exchanges - self.RECORDS * self.RECORD - pad
 
     def record(self, fd):
         at = self.records + fd * self.RECORD
@@ -223,7 +224,7 @@ class Memory:
             hit = self.flip(0, self.dice.choice([4096, 2**20, self.records]))
         return kind, hit
 
-    FAULTY, HANDS = 72, 112  # Whose fault it was, from 1; whom each worker is just at.
+    FAULTY, HANDS = 72, 128  # Whose fault it was, from 1; whom each worker is just at.
 
     def blame(self, fd):
         """As the handler of a fault does: the first worker's, and it was at this client."""
