@@ -192,7 +192,7 @@ bool Adoption::connection_holds(std::uint32_t fd) const {
     if (has_exchange(record)) return is_free(block_of(record), exchanges_) && exchange_holds(fd);
     const std::uint64_t in = runtime_.socket(fd).in;
     if (in < record.idle_in || in - record.idle_in > kRingBytes) return false;
-    if (!owns_ring(runtime_.segment, record, record.idle_in)) return false;
+    if (!owns_ring(runtime_.segment, record, {record.idle_in, in})) return false;
     return in == record.idle_in || record.ring != kNone;
 }
 
@@ -201,11 +201,8 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
     const Exchange& now = current(at);
     const Socket& client = runtime_.socket(fd);
     if (!is_sound(at.record, now, now_ns()) || client.in < now.in_start) return false;
-    if (now.phase == Phase::Reading) {
-        if (!owns_ring(runtime_.segment, at.record, now.in_start)) return false;
-        const std::uint64_t waiting = client.in - now.in_start;
-        return waiting <= kRingBytes && (waiting == 0 || at.record.ring != kNone);
-    }
+    if (now.phase == Phase::Reading)
+        return owns_ring(runtime_.segment, at.record, {now.in_start, client.in});
     const bool shares_a_head = now.request.head == now.response.head && now.request.head != kNone;
     if (shares_a_head || !is_free(now.request.head, heads_) || !is_free(now.response.head, heads_))
         return false;
@@ -218,7 +215,7 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
     if (now.request.head == kNone || client.in < now.request.in_body) return false;
     if (now.upstream == kNone)
         return now.phase == Phase::Ready &&
-               owns_ring(runtime_.segment, at.record, now.request.in_body);
+               owns_ring(runtime_.segment, at.record, {now.request.in_body, client.in});
     return upstream_holds(fd);
 }
 
@@ -242,11 +239,11 @@ bool Adoption::upstream_holds(std::uint32_t fd) const {
         now.phase == Phase::Attached && client.in - now.request.in_body <= kRingBytes;
     const std::uint64_t from =
         may_begin_anew ? now.request.in_body : wanted_from(now.request, upstream.out, client.in);
-    if (!owns_ring(runtime_.segment, at.record, from)) return false;
+    if (!owns_ring(runtime_.segment, at.record, {from, client.in})) return false;
     const std::uint64_t told = now.phase == Phase::Attached
                                    ? now.upstream_in_start
                                    : wanted_from(now.response, client.out, upstream.in);
-    if (!owns_ring(runtime_.segment, other, told)) return false;
+    if (!owns_ring(runtime_.segment, other, {told, upstream.in})) return false;
     if (now.phase == Phase::Attached) return upstream.in - now.upstream_in_start <= kRingBytes;
     // Its room is given back once it is passed on.
     const bool has_head = now.response.head != kNone || head_left(now.response, client.out) == 0;

@@ -1,5 +1,4 @@
-// The memory that outlives an edge, as a whole: a sparse memfd, so that untouched pages cost
-// nothing. Records are in records.h, counts in counters.h.
+// The memory that outlives an edge, as a whole: a sparse memfd, so untouched pages cost nothing.
 #pragma once
 
 #include <atomic>
@@ -102,13 +101,6 @@ struct AllRoutes {
     RouteTable table;
 };
 
-// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
-// named anywhere.
-struct BlockOwner {
-    std::uint64_t cookie;
-    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
-};
-
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
@@ -119,8 +111,7 @@ struct Segment {
     std::int32_t memory;
     std::atomic<std::uint32_t> listener_count;  // Places in use, gaps included.
     std::atomic<std::uint32_t> service_count;
-    // Edges that keeper has started on this segment, and those that left; a holder of an earlier
-    // one leaves.
+    // Edges that keeper has started here, and those that left; a holder of an earlier one leaves.
     std::atomic<std::uint32_t> lineage;
     // Main's: lines of access.log, and those for which there was no room or no disk.
     std::atomic<std::uint64_t> access_written;

@@ -157,6 +157,7 @@ void Worker::free_ring(Record& record) {
     const std::uint32_t ring = record.ring;
     record.ring = kNone;
     if (ring == kNone) return;
+    segment_.ring_owners[ring].cookie = 0;
     FAULT_POINT("ring, let go of");
     free_.rings.push_back(ring);
     feed(kFedByOne);
@@ -185,6 +186,7 @@ void Worker::free_empty_rings(std::uint32_t fd) {
 
 void Worker::free_head(std::uint32_t block) {
     if (block == kNone) return;
+    segment_.head_owners[block].cookie = 0;
     free_.heads.push_back(block);
     feed(kFedByOne);
 }

@@ -91,7 +91,12 @@ bool is_whole(const Segment& segment) {
 bool is_sound(const Record& client, const Exchange& exchange, std::int64_t now_ns) {
     if (exchange.client != client.cookie || exchange.phase > Phase::Tunnel) return false;
     if (!is_time(exchange.begun_ns, now_ns)) return false;
-    if (exchange.phase == Phase::Reading) return true;
+    const bool has_upstream = exchange.upstream != kNone;
+    if (exchange.phase == Phase::Reading)
+        return !has_upstream && exchange.request.head == kNone && exchange.response.head == kNone;
+    if (exchange.phase == Phase::Ready || (exchange.flags & kOwnAnswer) != 0) {
+        if (has_upstream) return false;
+    }
     for (const std::int64_t time_ns :
          {exchange.attached_ns, exchange.due_ns, exchange.deadline_ns}) {
         if (!is_time(time_ns, now_ns + kAheadMaxNs)) return false;
@@ -106,11 +111,12 @@ bool is_sound(const Record& client, const Exchange& exchange, std::int64_t now_n
            is_in_head(exchange.attempt_at, exchange);
 }
 
-bool owns_ring(const Segment& segment, const Record& record, std::uint64_t from) {
-    if (record.ring == kNone) return true;
+bool owns_ring(const Segment& segment, const Record& record, Span wanted) {
+    if (wanted.from > wanted.to || wanted.to - wanted.from > kRingBytes) return false;
+    if (record.ring == kNone) return wanted.from == wanted.to;
     if (record.ring >= kRings) return false;
     const BlockOwner& owner = segment.ring_owners[record.ring];
-    return owner.cookie == record.cookie && owner.from <= from;
+    return owner.cookie == record.cookie && owner.from <= wanted.from;
 }
 
 bool owns_head(const Segment& segment, const Record& client, const Flow& flow) {

@@ -17,8 +17,13 @@ bool is_whole(const Segment& segment);
 // Of a client that has one, by itself: how it fits to its sockets is adoption's to find out.
 bool is_sound(const Record& client, const Exchange& exchange, std::int64_t now_ns);
 
-// Whether what lies in its ring from this position on is its own.
-bool owns_ring(const Segment& segment, const Record& record, std::uint64_t from);
+// What is wanted of what was read: positions in the stream.
+struct Span {
+    std::uint64_t from;
+    std::uint64_t to;
+};
+// Whether all of it lies in the record's ring, and is its own.
+bool owns_ring(const Segment& segment, const Record& record, Span wanted);
 // Whether a flow of this client's has no head, or one that is its own, in full.
 bool owns_head(const Segment& segment, const Record& client, const Flow& flow);
 

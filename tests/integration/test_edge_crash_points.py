@@ -1,5 +1,6 @@
 """The edge dies at each numbered place between an effect and its record, and wherever it just is, again and again; its
 clients, who check every byte, must not notice."""
+import contextlib
 import mmap
 import os
 import random
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BINARIES, ROOT, start_time
+from conftest import BINARIES, ROOT, start_time, until
 from edge import OUT, SERVES
 from edge_stand import Load, Stand, kill_edge, three  # pylint: disable=unused-import
+from test_edge_deaths import edges_of
 
 EDGE = ROOT / "build/faults/bin/edge"
 SOURCES = sorted((ROOT / "src/edge").glob("*.cpp")) + [ROOT / "src/edge/records.h"]
@@ -70,9 +72,8 @@ def crashed_at(stand, places, place, visits):
     if place in OF_HEIRS:  # Passed by whoever takes over.
         stand.edge.connect()
         os.kill(stand.edge.pid, signal.SIGKILL)
-    deadline = time.monotonic() + WAIT_S
-    while not places.dead() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    with contextlib.suppress(AssertionError):
+        until(lambda: places.dead() != 0, place, WAIT_S)
     places.disarm()
     if not places.dead():
         return False
@@ -82,8 +83,7 @@ def crashed_at(stand, places, place, visits):
 
 def follow(stand, places):
     """To whoever took over."""
-    while start_time(places.dead()) is not None:
-        time.sleep(0.001)
+    until(lambda: start_time(places.dead()) is None, "its death")
     stand.edge.connect()
 
 
@@ -94,9 +94,9 @@ class Timed(list):
         super().append((round(time.monotonic(), 3), *failure))
 
 
-def crash(stand, places, dice, crashes, told):
+def crash(load, places, dice, crashes, told):
     """place -> how often. A place that nobody passes just now gives way to another one."""
-    seen, bits = {}, SERVES
+    stand, seen, bits = load.stand, {}, SERVES
     while sum(seen.values()) < crashes:
         place = dice.choice(PLACES)
         if place.startswith("endpoint"):  # Passed when control says something.
@@ -110,7 +110,7 @@ def crash(stand, places, dice, crashes, told):
             died = crashed_at(stand, places, place, dice.randint(1, VISITS_MAX) if dice.random() < 0.5 else 1)
         seen[place] = seen.get(place, 0) + died
         told.append((round(time.monotonic(), 3), place, died))
-        time.sleep(BETWEEN_S)
+        load.stop.wait(BETWEEN_S)
     return seen
 
 
@@ -119,7 +119,7 @@ def crashes_go_unnoticed(faulty, seed, crashes):
     load, told = Load(stand), []
     load.failures = Timed()
     try:
-        seen = crash(stand, places, random.Random(seed), crashes, told)
+        seen = crash(load, places, random.Random(seed), crashes, told)
     finally:
         places.disarm()
         load.halt()
@@ -137,10 +137,22 @@ def test_an_heir_that_dies_while_it_takes_over_refuses_nobody(faulty, place):
     """What was under way breaks, as where edge and holder die together; whoever comes is served, each time."""
     stand, places = faulty
     for _ in range(5):
+        until(lambda: is_served(stand), "somebody serves")
         quiet = stand.client()  # Somebody to be adopted.
         quiet.expect("GET", "/get/1")
         assert crashed_at(stand, places, place, 1)
-        stand.client().expect("GET", "/get/2")
+        until(lambda: len(edges_of(stand)) == 2, "one edge and one holder")
+    stand.client().expect("GET", "/get/1")
+
+
+def is_served(stand):
+    """False where its connection broke: the heir's own holder serves until keeper, who does not know it, has another edge."""
+    client = stand.client()  # Refused by nobody.
+    try:
+        client.expect("GET", "/get/2")
+    except ConnectionError:
+        return False
+    return True
 
 
 @pytest.mark.full
