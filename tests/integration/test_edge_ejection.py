@@ -90,7 +90,7 @@ def test_where_all_fail_all_are_tried(two):  # noqa: F811
         for backend in backends:
             backend.answers = lambda request: (503, b"")
         with contextlib.closing(Traffic(two, 100)) as traffic:
-            two.edge.until(lambda: len(traffic.answers) > 600, "many have failed", 20)
+            two.edge.until(lambda: len(traffic.answers) > 600, "many have failed", 60)
         assert bits(two, 0) == bits(two, 1) == 0
         assert min(len(backend.requests) for backend in backends) > 150
         assert {status for _, status in traffic.answers} == {503}

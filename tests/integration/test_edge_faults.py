@@ -98,7 +98,7 @@ def test_it_goes_on_until_its_end_and_no_longer_whoever_dies(stand, who):
     assert ask(stand.client)[0] == 1
     end_by(who, stand)
     later = []
-    while time.monotonic() < said + lasts_s + 0.5:
+    while not later or time.monotonic() < said + lasts_s + 0.5:
         before = time.monotonic()
         how, took = ask(stand.client)
         # What is begun before its end and answered after it may be either.
@@ -124,7 +124,7 @@ def test_one_that_waits_goes_on_waiting_behind_the_next_edge_and_is_hurt_once(st
     kill_edge(stand)
     for client in clients:
         assert client.answer()[0] == 200
-        assert 1.5 <= time.monotonic() - began < 2.2
+        assert 1.5 <= time.monotonic() - began < 2.9  # Twice would be 3.
     assert sorted(int(line[0]) for line in stand.backends[0].lines("post")) == list(range(20))
     stand.edge.until(lambda: stand.edge.faults, "it tells of its faults")
     assert stand.edge.faults[1]["hurt"] == 20
@@ -196,7 +196,7 @@ def test_a_narrow_line_is_narrow_both_ways(stand):
     blocks = b"".join(b"%063d\n" % number for number in range(800))
     client.send(blocks)
     assert client.exactly(len(blocks)) == blocks
-    assert time.monotonic() - began == pytest.approx(len(blocks) / 50_000, rel=0.25)
+    assert 0.75 < (time.monotonic() - began) / (len(blocks) / 50_000) < 1.6
 
 
 @pytest.fixture
