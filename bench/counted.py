@@ -11,13 +11,13 @@ SERVICE, LISTENER, ENDPOINTS = 1, 100, 3
 class Stand:
     """keeper and an edge; a service with three endpoints that are one upstream."""
 
-    def __init__(self, upstream, binaries=BINARIES):
+    def __init__(self, upstream, binaries=BINARIES, **limits):
         self.system = System("edge", binaries)
         try:
             keeper = self.system.start()
             self.port = keeper.ensure_listener(LISTENER)
             self.edge = Edge(self.system)
-            assert self.edge.activate(1, snapshot(1, {SERVICE: "bench"}, [(LISTENER, SERVICE)])) == (0, "")
+            assert self.edge.activate(1, snapshot(1, {SERVICE: "bench"}, [(LISTENER, SERVICE)], **limits)) == (0, "")
             self.edge.endpoints([(20 + number, 1, SERVICE, upstream.port, SERVES) for number in range(ENDPOINTS)],
                                 full=True)
         except BaseException:

@@ -1,17 +1,22 @@
 // Asks as fast as it is answered: some keep-alive connections, one request under way on each, every
 // answer checked for its status and its size to the byte.
 //
-//     load <port> <connections> <bytes of the answer's body>
+//     load <port> <connections> <bytes of the answer's body> [<bytes of the request's>]
 //
 // It connects and waits. For each number on a line of its input it makes that many requests and
 // prints: requests, answers that were wrong, seconds, median and 99th percentile in microseconds.
 // The connections stay, so that what is counted between two lines is requests and nothing else.
+// A second number on the line is how many it begins in a second, whether or not earlier ones are
+// answered; then a request's time begins when it was to be sent.
 #include <strings.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bench/sockets.h"
@@ -20,8 +25,9 @@ namespace thole::bench {
 namespace {
 
 constexpr int kEventsMax = 128;
+constexpr std::int64_t kAnswerNs = 10'000'000'000;
 constexpr std::size_t kAnswerBytesMax = 64 * 1024;
-constexpr std::string_view kRequest = "GET /bench HTTP/1.1\r\nHost: bench\r\n\r\n";
+constexpr std::string_view kHead = " /bench HTTP/1.1\r\nHost: bench\r\n";
 constexpr std::string_view kLength = "\r\ncontent-length:";
 
 struct Connection {
@@ -33,6 +39,8 @@ struct Connection {
 
 struct Run {
     std::int64_t wanted = 0, begun = 0, wrong = 0;
+    std::int64_t from_ns = 0, apart_ns = 0;  // Of requests at a rate.
+    std::vector<Connection*> idle;
     std::vector<std::int64_t> took_ns;
 };
 
@@ -40,6 +48,12 @@ std::int64_t now_ns() {
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+std::string make_request(std::size_t body) {
+    if (body == 0) return "GET" + std::string(kHead) + "\r\n";
+    return "POST" + std::string(kHead) + "Content-Length: " + std::to_string(body) + "\r\n\r\n" +
+           std::string(body, 'x');
 }
 
 std::size_t content_length(std::string_view head) {
@@ -52,8 +66,9 @@ std::size_t content_length(std::string_view head) {
 
 class Load {
 public:
-    Load(std::uint16_t port, std::size_t connections, std::size_t body_bytes)
+    Load(std::uint16_t port, std::size_t connections, std::size_t body_bytes, std::string request)
         : body_bytes_(body_bytes),
+          request_(std::move(request)),
           epoll_(checked(::epoll_create1(0), "epoll_create1")),
           connections_(connections) {
         for (Connection& connection : connections_) {
@@ -62,33 +77,65 @@ public:
         }
     }
 
-    void run(std::int64_t wanted) {
+    // At a rate: so many a second; 0: as fast as they are answered.
+    void run(std::int64_t wanted, std::int64_t rate) {
         Run run;
         run.wanted = wanted;
         run.took_ns.reserve(static_cast<std::size_t>(wanted));
-        const std::int64_t from = now_ns();
-        for (Connection& connection : connections_) ask(run, connection);
-        epoll_event events[kEventsMax];
+        run.from_ns = now_ns();
+        run.apart_ns = rate > 0 ? 1'000'000'000 / rate : 0;
+        for (Connection& connection : connections_) next(run, connection);
         while (static_cast<std::int64_t>(run.took_ns.size()) < wanted) {
-            const int count = ::epoll_wait(epoll_, events, kEventsMax, 10'000);
-            if (count == 0) {
-                errno = ETIMEDOUT;
-                die("no answer");
-            }
-            for (int i = 0; i < count; ++i)
-                hear(run, *static_cast<Connection*>(events[i].data.ptr));
+            begin_what_is_due(run);
+            hear_some(run);
         }
-        print(run, now_ns() - from);
+        print(run, now_ns() - run.from_ns);
     }
 
 private:
-    static void ask(Run& run, Connection& connection) {
+    void next(Run& run, Connection& connection) const {
+        if (run.apart_ns > 0) {
+            run.idle.push_back(&connection);
+        } else {
+            ask(run, connection, now_ns());
+        }
+    }
+
+    void begin_what_is_due(Run& run) const {
+        while (run.apart_ns > 0 && !run.idle.empty() && run.begun < run.wanted) {
+            const std::int64_t due_ns = run.from_ns + run.begun * run.apart_ns;
+            if (due_ns > now_ns()) return;
+            Connection& connection = *run.idle.back();
+            run.idle.pop_back();
+            ask(run, connection, due_ns);
+        }
+    }
+
+    // Until the next request is due, where there is one to be sent.
+    void hear_some(Run& run) const {
+        std::int64_t wait_ns = kAnswerNs;
+        const bool is_next = run.apart_ns > 0 && !run.idle.empty() && run.begun < run.wanted;
+        if (is_next) {
+            const std::int64_t due_ns = run.from_ns + run.begun * run.apart_ns;
+            wait_ns = std::max<std::int64_t>(0, due_ns - now_ns());
+        }
+        const timespec wait{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+        epoll_event events[kEventsMax];
+        const int count = ::epoll_pwait2(epoll_, events, kEventsMax, &wait, nullptr);
+        if (count == 0 && !is_next) {
+            errno = ETIMEDOUT;
+            die("no answer");
+        }
+        for (int i = 0; i < count; ++i) hear(run, *static_cast<Connection*>(events[i].data.ptr));
+    }
+
+    void ask(Run& run, Connection& connection, std::int64_t asked_ns) const {
         if (run.begun == run.wanted) return;
         ++run.begun;
         connection.size = 0;
-        connection.asked_ns = now_ns();
-        const ssize_t sent = ::send(connection.fd, kRequest.data(), kRequest.size(), MSG_NOSIGNAL);
-        if (sent != static_cast<ssize_t>(kRequest.size())) die("send");
+        connection.asked_ns = asked_ns;
+        const ssize_t sent = ::send(connection.fd, request_.data(), request_.size(), MSG_NOSIGNAL);
+        if (sent != static_cast<ssize_t>(request_.size())) die("send");
     }
 
     void hear(Run& run, Connection& connection) const {
@@ -106,7 +153,7 @@ private:
         run.took_ns.push_back(now_ns() - connection.asked_ns);
         if (!answer.starts_with("HTTP/1.1 200 ") || promised != body_bytes_ || body != promised)
             ++run.wrong;
-        ask(run, connection);
+        next(run, connection);
     }
 
     static void print(Run& run, std::int64_t ns) {
@@ -123,6 +170,7 @@ private:
     }
 
     std::size_t body_bytes_;
+    std::string request_;
     int epoll_;
     std::vector<Connection> connections_;
 };
@@ -131,10 +179,17 @@ private:
 }  // namespace thole::bench
 
 int main(int count, char** words) {
-    if (count != 4) return 2;
+    if (count != 4 && count != 5) return 2;
+    ::prctl(PR_SET_TIMERSLACK, 1UL);  // Nanoseconds: else each wait is 50 us longer.
+    const int body = count == 5 ? std::atoi(words[4]) : 0;
     thole::bench::Load load(static_cast<std::uint16_t>(std::atoi(words[1])),
                             static_cast<std::size_t>(std::atoi(words[2])),
-                            static_cast<std::size_t>(std::atoi(words[3])));
-    long long wanted = 0;
-    while (std::scanf("%lld", &wanted) == 1 && wanted > 0) load.run(wanted);
+                            static_cast<std::size_t>(std::atoi(words[3])),
+                            thole::bench::make_request(static_cast<std::size_t>(body)));
+    char line[64];
+    while (std::fgets(line, sizeof(line), stdin) != nullptr) {
+        long long wanted = 0, rate = 0;
+        if (std::sscanf(line, "%lld %lld", &wanted, &rate) < 1 || wanted <= 0) break;
+        load.run(wanted, rate);
+    }
 }

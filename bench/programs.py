@@ -33,13 +33,14 @@ class Program:
 class Load:
     """Keep-alive connections that stay between runs."""
 
-    def __init__(self, port, connections, body):
-        self.process = subprocess.Popen([str(BIN / "bench_load"), str(port), str(connections), str(body)],
+    def __init__(self, port, connections, body, sent=0):
+        self.process = subprocess.Popen([str(BIN / "bench_load"), str(port), str(connections), str(body), str(sent)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def run(self, requests):
-        """(seconds, median, 99th percentile in microseconds). Each answer was as long as it had to be."""
-        self.process.stdin.write(f"{requests}\n")
+    def run(self, requests, rate=0):
+        """(seconds, median, 99th percentile in microseconds). Each answer was as long as it had to be. At a rate: so many
+        are begun a second, and their time begins when they were to be."""
+        self.process.stdin.write(f"{requests} {rate}\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline().split()
         assert line, "the load has ended: an answer did not come"

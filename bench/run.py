@@ -4,13 +4,15 @@ import sys
 
 import at_rest
 import edge_instructions
+import edge_peers
 import edge_requests
 import restart
 import returns
 from programs import where
 
-BENCHES = {"edge": edge_requests.main, "edge-instructions": edge_instructions.main, "rest": at_rest.main,
-           "restart": restart.main, "returns": returns.main}
+BENCHES = {"edge": edge_requests.main, "edge-instructions": edge_instructions.main,
+           "edge-peers": edge_peers.main, "rest": at_rest.main, "restart": restart.main,
+           "returns": returns.main}
 
 
 def main():
