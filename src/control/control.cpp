@@ -105,6 +105,9 @@ void Control::connect() {
             .routes = [this](const auto& header,
                              const auto& rows) { world_.edge_totals.hear(header, rows); },
             .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
+            .refusals = [this](
+                            const auto& header,
+                            const auto& rows) { world_.edge_totals.hear_refusals(header, rows); },
             .faults = [this](const auto& faults) { on_faults(faults); },
         });
     api_ = std::make_unique<Api>(*this);

@@ -228,6 +228,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteStats>(body))
                 events_.routes(rows->first, rows->second);
             return;
+        case wire::EdgeMessage::Refusals:
+            if (const auto rows = read_rows<wire::RefusalsHeader, wire::RefusalStats>(body))
+                events_.refusals(rows->first, rows->second);
+            return;
         case wire::EdgeMessage::Durations:
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteDurations>(body))
                 events_.durations(rows->second);

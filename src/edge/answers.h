@@ -16,8 +16,9 @@ struct Answer {
 };
 constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
                           "no instance of this service became ready in time"};
-constexpr Answer kBodyTooLarge{413, wire::Outcome::Refused,
-                               "the request's body is larger than this service takes"};
+constexpr Answer kBodyTooLarge{
+    413, wire::Outcome::Refused,
+    "EDGE-BODY-LARGE: the request's body is larger than this service takes"};
 
 // What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
 // head for which no block was free.

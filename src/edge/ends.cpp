@@ -77,7 +77,9 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
 bool Worker::refuse_response(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Flow before = current(at).response;
+    const std::string_view rule = http::text_of(before.body.rule()).id;
     if (before.head == kNone || runtime_.socket(fd).out != before.out_start) {
+        runtime_.refused(number_, fd, rule, wire::RefusalKind::Answer);
         close_client(fd, wire::Outcome::Reset);
         return false;
     }
@@ -88,7 +90,7 @@ bool Worker::refuse_response(std::uint32_t fd) {
         next.response.head = kNone;
     });
     free_head(before.head);
-    answer(fd, {502, wire::Outcome::Reset, http::text_of(before.body.rule()).id});
+    answer(fd, {502, wire::Outcome::Reset, rule});
     return true;
 }
 
@@ -167,7 +169,7 @@ void Worker::sweep_client(std::uint32_t fd) {
                 // be.
                 const Heard heard = parse_request(fd);
                 if (heard == Heard::Nothing) {
-                    runtime_.refused(number_, Refusal::SlowHead);
+                    runtime_.refused(number_, fd, kSlowHead);
                     return close_client(fd, wire::Outcome::ClientGone);
                 }
                 if (heard == Heard::NoRoom && free_.heads.empty()) return;
@@ -210,8 +212,8 @@ void Worker::sweep_attached(std::uint32_t fd) {
         const std::int64_t since_ns = std::min(now_ns_ - swept_ns_, kLookedMaxNs);
         const bool is_in_time = keeps_pace(client.body, pace, {client.in, since_ns, waiting});
         if (is_in_time && quiet <= limits.idle_ns) return;
-        runtime_.refused(number_, Refusal::SlowBody);
-        answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
+        answer(fd, {408, wire::Outcome::Refused,
+                    "EDGE-BODY-SLOW: the request's body did not come in time"});
     } else {
         const std::int64_t most_ns = limits.response_head_ns;
         // Whose answer only waits for room has answered.
@@ -252,7 +254,7 @@ void Worker::sweep_answering(std::uint32_t fd) {
         if (!is_stalled(client.stall, {client.out, now_ns_, limits.write_stall_ns},
                         [fd] { return unsent_of(fd); }))
             return;
-        runtime_.refused(number_, Refusal::SlowReader);
+        runtime_.refused(number_, fd, kSlowReader);
         return close_client(fd, wire::Outcome::ClientGone);
     }
     client.stall = Stall{};

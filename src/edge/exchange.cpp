@@ -147,20 +147,17 @@ std::optional<Answer> Worker::refusal_of(const Record& client, const http::Reque
         routes_->of[client.listener_place].listener != client.listener)
         return Answer{503, wire::Outcome::Overloaded, "this address is not served any more"};
     if (client.caller == Caller::Wrong)
-        return Answer{403, wire::Outcome::Refused, "this port is another service's"};
+        return Answer{403, wire::Outcome::Refused, "EDGE-CALLER: this port is another service's"};
     if (routed.routing != Routing::Found) {
         const std::uint16_t status = routed.routing == Routing::NoRoute ? 404 : 400;
         return Answer{status, wire::Outcome::Refused, reason_of(routed.routing)};
     }
     if (const std::uint64_t most = segment_.services[routed.to.place].body_bytes_max;
-        most != 0 && head.framing == http::Framing::Length && head.length > most) {
-        runtime_.refused(number_, Refusal::BodyTooLarge);
+        most != 0 && head.framing == http::Framing::Length && head.length > most)
         return kBodyTooLarge;
-    }
-    if (is_over(free_.rings_fill(), model::kRefusePercent)) {
-        runtime_.refused(number_, Refusal::Overloaded);
-        return Answer{503, wire::Outcome::Overloaded, "too many requests are under way"};
-    }
+    if (is_over(free_.rings_fill(), model::kRefusePercent))
+        return Answer{503, wire::Outcome::Overloaded,
+                      "EDGE-OVERLOAD: too many requests are under way"};
     return std::nullopt;
 }
 
@@ -238,7 +235,6 @@ bool Worker::step_attached(std::uint32_t fd) {
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(at).request, upstream.out, 0, Source::Open)) {
         if (const BodyPassed passed = pass_request(fd); passed == BodyPassed::TooLarge) {
-            runtime_.refused(number_, Refusal::BodyTooLarge);
             answer(fd, kBodyTooLarge);
             return true;
         } else if (passed == BodyPassed::Malformed) {
@@ -348,6 +344,9 @@ bool Worker::step_answering(std::uint32_t fd) {
         // A request may still be under way while its answer comes.
         if (!is_complete(current(at).request, upstream.out, 0, Source::Open) &&
             !upstream.is_broken && !upstream.has_ended && pass_request(fd) != BodyPassed::Well) {
+            const http::Rule rule = current(at).request.body.rule();
+            runtime_.refused(number_, fd,
+                             rule == http::Rule::None ? kBodyLarge : http::text_of(rule).id);
             close_client(fd, wire::Outcome::Refused);
             return false;
         }

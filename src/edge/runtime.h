@@ -126,7 +126,9 @@ struct Runtime {
     void close_number(std::uint32_t fd);
     void take_number(std::uint32_t fd);
 
-    void refused(std::uint32_t worker, Refusal why) { segment.refusals[worker].count(why); }
+    // A client was, or is no more, for this rule; by its route, as far as that is known.
+    void refused(std::uint32_t worker, std::uint32_t fd, std::string_view rule,
+                 wire::RefusalKind kind = wire::RefusalKind::Request);
     Fill descriptors_fill() const { return {open.load(std::memory_order_relaxed), descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.

@@ -19,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 13;
+constexpr std::uint32_t kLayoutVersion = 14;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.

@@ -42,6 +42,7 @@ enum class EdgeMessage : std::uint16_t {
     Durations = 40,  // RoutesHeader, RouteDurations[count].
     Found = 41,      // WhyHeader, RequestRecord[count] (request.h).
     DrainApplied = 42,
+    Refusals = 43,  // RefusalsHeader, RefusalStats[count] (refusal.h).
     FaultApplied = 48,
     Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
 };

@@ -12,7 +12,7 @@ from backend import expected, odd_chunks
 
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN = 1, 2, 3, 4, 5, 6, 7, 8
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 48, 49
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 43, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
@@ -23,6 +23,7 @@ OUTCOMES = ("informational", "success", "redirect", "client_error", "server_erro
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
 ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
 TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent")
+REFUSAL_KINDS = ("request", "answer", "reported")
 PHASES = ("head", "waiting", "asked", "answering", "tunnel")
 IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
 REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "attached_us", "connect_us", "answer_us",
@@ -63,7 +64,7 @@ class Edge:
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
         self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
-        self.faults = None
+        self.faults, self.refusals = None, {}
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -74,7 +75,7 @@ class Edge:
             self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self.link.connect(str(self.system.run / "edge.sock"))
-                self.stats, self.routes, self.faults = {}, {}, None
+                self.stats, self.routes, self.faults, self.refusals = {}, {}, None, {}
                 self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, WANTS_ROUTES, b"test")))
                 self.welcome = struct.unpack("<IIQQQII32s", self.wait_for(WELCOME, 2))
                 return
@@ -123,6 +124,11 @@ class Edge:
                 listener, release, slot, _, *counts = struct.unpack_from("<IIII16Q", body, 16 + at * 144)
                 self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
+        elif kind == REFUSALS:
+            _, count, _ = struct.unpack_from("<QII", body)
+            for at in range(count):
+                kind_of, listener, service, _, rule, number = struct.unpack_from("<IIII24sQ", body, 16 + at * 48)
+                self.refusals[REFUSAL_KINDS[kind_of], listener, service, rule.split(b"\0")[0].decode()] = number
         elif kind == FAULTS:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}
