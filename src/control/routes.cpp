@@ -50,6 +50,16 @@ wire::SnapshotLimits default_limits() {
             .body_bytes_per_second = model::kBodyBytesPerSecondMin};
 }
 
+wire::SnapshotService service_in_snapshot(std::uint32_t id, const Service& service) {
+    const model::RequestsSpec& requests = service.spec.requests;
+    wire::SnapshotService said{id, service.row.name, default_limits()};
+    if (requests.reports_rules) said.request_flags |= wire::kReportsRules;
+    if (requests.keeps_encoded_slash) said.request_flags |= wire::kKeepsEncodedSlash;
+    for (const std::string& name : requests.upgrades)
+        said.upgrades += (said.upgrades.empty() ? "" : ", ") + name;
+    return said;
+}
+
 bool is_public(const Service& service) { return service.spec.at_public && !service.row.is_removed; }
 
 bool has_same_port(const Service& one, const Service& other) {
@@ -314,7 +324,7 @@ void Control::publish_snapshot() {
                                                       each.second.caller == service_id;
                                            });
         if (!service.row.is_removed || has_calls)
-            snapshot.services.push_back({id, service.row.name, default_limits()});
+            snapshot.services.push_back(service_in_snapshot(id, service));
     }
     for (const auto& [id, row] : world_.listeners) {
         if (row.port == 0 || world_.listener_errors.contains(id)) continue;

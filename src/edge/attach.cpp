@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "edge/intake.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
@@ -149,7 +150,7 @@ ServiceAt Worker::route_anew(std::uint32_t fd) {
     static thread_local http::RequestHead head;
     const http::HeadResult read = http::parse_request_head(request_head_of(segment_, now), head);
     if (read.state != http::HeadState::Done) return {};
-    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
+    const RoutingResult routed = route_head(*routes_, at.record.listener_place, head);
     if (routed.routing != Routing::Found) return {};
     commit(at, [&](Exchange& next) { next.service = routed.to; });
     unhold(fd);

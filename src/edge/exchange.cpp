@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "edge/intake.h"
 #include "edge/worker.h"
 #include "http/emit.h"
 #include "http/grammar.h"
@@ -168,16 +169,14 @@ Heard Worker::parse_request(std::uint32_t fd) {
     const Socket& client = runtime_.socket(fd);
     if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
-    const http::HeadResult result =
-        http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
-    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
-    if (result.state == http::HeadState::Bad) {
-        answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
+    const Taken taken = take_head(text_of(record.ring, now.in_start, client.in), *routes_,
+                                  record.listener_place, head);
+    if (taken.state == http::HeadState::NeedMore) return Heard::Nothing;
+    if (taken.state == http::HeadState::Bad) {
+        answer(fd, {taken.status, wire::Outcome::Refused, http::text_of(taken.rule).id});
         return Heard::Something;
     }
-    const ListenerRoutes& of = routes_->of[record.listener_place];
-    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
-    if (const std::optional<Answer> refusal = refusal_of(record, head, routed)) {
+    if (const std::optional<Answer> refusal = refusal_of(record, head, taken.routed)) {
         answer(fd, *refusal);
         return Heard::Something;
     }
@@ -186,8 +185,10 @@ Heard Worker::parse_request(std::uint32_t fd) {
         return Heard::NoRoom;
     }
     char protocols[256];
-    head.upgrade = http::without_h2c(head.upgrade, protocols);
-    const Asker by = asker_of(fd, head, of);
+    if (!head.upgrade.empty())
+        head.upgrade =
+            allowed_upgrade(routes_->policies[taken.routed.to.place], head.upgrade, protocols);
+    const Asker by = asker_of(fd, head, routes_->of[record.listener_place]);
     const Wish wish = wish_of(head, by.from);
     const Written written = write_request(head, by, wish);
     if (written.block == kNone) {
@@ -199,7 +200,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.phase = Phase::Ready;
         next.attempts = 0;
         next.upstream = next.slot = kNone;
-        next.service = routed.to;
+        next.service = taken.routed.to;
         next.id = by.id;
         next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
@@ -215,7 +216,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;
         next.attempt_at = written.attempt_at;
-        set_flow(next.request, head, now.in_start + result.bytes);
+        set_flow(next.request, head, now.in_start + taken.bytes);
         next.request.head = written.block;
         next.request.head_bytes = written.bytes;
         next.response = Flow{};
@@ -223,6 +224,9 @@ Heard Worker::parse_request(std::uint32_t fd) {
     });
     runtime_.socket(fd).body = BodyTime{};
     runtime_.socket(fd).ends_ns = 0;  // It may have been about to leave.
+    taken.reported.for_each([&](http::Rule rule) {
+        runtime_.refused(number_, fd, http::text_of(rule).id, wire::RefusalKind::Reported);
+    });
     faulty_.choose(fd, head);
     return Heard::Something;
 }

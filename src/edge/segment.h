@@ -10,6 +10,7 @@
 #include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/leases.h"
+#include "edge/policy.h"
 #include "edge/records.h"
 #include "edge/refusals.h"
 #include "edge/router.h"
@@ -95,7 +96,8 @@ struct ServiceEntry {
 
 // Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
 struct AllRoutes {
-    ListenerRoutes of[kListenersMax];  // By the listener's place.
+    ListenerRoutes of[kListenersMax];      // By the listener's place.
+    RequestPolicy policies[kServicesMax];  // By the service's place.
     RouteTable table;
 };
 

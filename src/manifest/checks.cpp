@@ -120,6 +120,11 @@ private:
             findings_.add(probe->key_place, "'ready' asks a port, and this service has port none",
                           "remove it");
         }
+        if (draft.node->find("requests") != nullptr) {
+            findings_.add(draft.place_of("requests"),
+                          "'requests' says what happens at a port, and this service has port none",
+                          "remove it");
+        }
     }
 
     // On one machine a port has one listener, which several services share by host and path.

@@ -6,6 +6,7 @@
 
 #include "base/parse.h"
 #include "manifest/public_side.h"
+#include "manifest/requests.h"
 #include "manifest/values.h"
 
 namespace thole::manifest {
@@ -102,6 +103,10 @@ void read_health(const Node& node, ServiceSpec& spec, Findings& findings) {
     read_fields(node, kFields, spec.health, findings);
 }
 
+void read_requests(const Node& node, ServiceSpec& spec, Findings& findings) {
+    spec.requests = read_requests_spec(node, findings);
+}
+
 void read_scale(const Node& node, ServiceSpec& spec, Findings& findings) {
     if (node.kind == Node::Kind::Text && node.text.find("..") != std::string::npos) {
         return findings.add(node.place,
@@ -162,6 +167,7 @@ constexpr Field<ServiceSpec> kServiceFields[] = {
     {"calls", read_calls},
     {"env", read_environment},
     {"health", read_health},
+    {"requests", read_requests},
     {"scale", read_scale},
     {"stop", read_stop},
     {"state", read_state},

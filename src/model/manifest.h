@@ -52,6 +52,14 @@ struct HealthSpec {
     bool operator==(const HealthSpec&) const = default;
 };
 
+// What the edge does for the requests to a service; docs/what-the-edge-does.md has each in words.
+struct RequestsSpec {
+    bool reports_rules = false;        // Serves what breaks a rule harmlessly, and counts it.
+    bool keeps_encoded_slash = false;  // "%2f" where a prefix of the path decides.
+    std::vector<std::string> upgrades = {"websocket"};  // Protocols, in small letters, each once.
+    bool operator==(const RequestsSpec&) const = default;
+};
+
 struct ServiceSpec {
     std::string name;
     std::string path;  // Of its sources, relative to the manifest's folder.
@@ -63,6 +71,7 @@ struct ServiceSpec {
     std::vector<std::string> calls;  // Names of services, each once.
     std::vector<std::pair<std::string, std::string>> environment;
     HealthSpec health;
+    RequestsSpec requests = {};
     int scale = 1;
     Duration stop_grace = kStopGrace;  // From SIGTERM to SIGKILL.
     std::int64_t state_bytes = 0;      // 0: keeps nothing.

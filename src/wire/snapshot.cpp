@@ -10,7 +10,8 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 3;
+constexpr std::uint32_t kFormat = 4;
+constexpr std::uint32_t kFormatWithoutRequests = 3;
 constexpr std::uint32_t kFormatWithoutRoutes = 2;
 constexpr std::uint32_t kServicesMax = 65536;
 
@@ -55,6 +56,13 @@ SnapshotLimits read_limits(ByteReader& reader, std::uint32_t format) {
     limits.body_bytes_max = reader.u64();
     limits.body_bytes_per_second = reader.u32();
     return limits;
+}
+
+void read_requests(ByteReader& reader, std::uint32_t format, SnapshotService& service) {
+    service.request_flags = kAnyUpgrade;
+    if (format <= kFormatWithoutRequests) return;
+    service.request_flags = reader.u32();
+    service.upgrades = std::string(reader.text());
 }
 
 bool has_service(const Snapshot& snapshot, std::uint32_t id) {
@@ -104,7 +112,16 @@ Status check_routes(const Snapshot& snapshot) {
     return success();
 }
 
+bool is_upgrade_list(std::string_view text) {
+    return text.size() <= kUpgradesBytesMax &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > 0x1f && c < 0x7f; });
+}
+
 Status check(const Snapshot& snapshot) {
+    for (const SnapshotService& service : snapshot.services) {
+        if (!is_upgrade_list(service.upgrades))
+            return corrupt("snapshot: a list of upgrades that is none");
+    }
     for (std::size_t i = 0; i < snapshot.services.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
             if (snapshot.services[i].id == snapshot.services[j].id)
@@ -191,6 +208,8 @@ std::string write_snapshot(const Snapshot& snapshot) {
         writer.u32(service.id);
         writer.text(service.name);
         write_limits(writer, service.limits);
+        writer.u32(service.request_flags);
+        writer.text(service.upgrades);
     }
     writer.u32(static_cast<std::uint32_t>(snapshot.listeners.size()));
     for (const SnapshotListener& listener : snapshot.listeners) {
@@ -216,7 +235,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
     Snapshot snapshot;
     if (reader.u32() != kMagic) return corrupt("snapshot: not a snapshot");
     const std::uint32_t format = reader.u32();
-    if (format != kFormat && format != kFormatWithoutRoutes)
+    if (format > kFormat || format < kFormatWithoutRoutes)
         return corrupt("snapshot: of another format");
     snapshot.version = reader.u64();
     const std::uint32_t services = reader.u32();
@@ -226,6 +245,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
         service.id = reader.u32();
         service.name = std::string(reader.text());
         service.limits = read_limits(reader, format);
+        read_requests(reader, format, service);
         snapshot.services.push_back(std::move(service));
     }
     const std::uint32_t listeners = reader.u32();

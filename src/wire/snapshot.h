@@ -5,9 +5,10 @@
 //     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32 (ByteWriter's
 //     encoding)
 //
-// Format 3 adds to each listener its networks and routes, and to each service the last four limits.
-// One of format 2, which an older control wrote, is read like one without any routes and with the
-// usual limits.
+// Format 4 adds to each service what its requests may do. Format 3 adds to each listener its
+// networks and routes, and to each service the last four limits. One of format 2 or 3, which an
+// older control wrote, is read like one without any routes, with the usual limits, and with every
+// upgrade but that to HTTP/2.
 //
 // Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
 // it parked.
@@ -39,10 +40,21 @@ struct SnapshotLimits {
     std::uint32_t body_bytes_per_second = 0;  // At least; 0: any.
 };
 
+// What a service's requests may do.
+enum PolicyFlags : std::uint32_t {
+    kReportsRules = 1,  // One that breaks a rule of which nobody can make two things is served.
+    kKeepsEncodedSlash = 2,  // "%2f" passes where a prefix of the path decides.
+    kAnyUpgrade = 4,         // To any protocol but HTTP/2.
+};
+constexpr std::size_t kUpgradesBytesMax = 59;
+
 struct SnapshotService {
     std::uint32_t id = 0;
     std::string name;
     SnapshotLimits limits;
+    std::uint32_t request_flags = 0;  // PolicyFlags
+    // Tokens in small letters, as in Upgrade: "websocket, echo". At most kUpgradesBytesMax.
+    std::string upgrades = {};
 };
 
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };

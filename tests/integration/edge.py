@@ -18,6 +18,7 @@ PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
 TERMS = "<IIIIIIqqQqII32s128s64s"
 WANTS_ROUTES = 1
+REPORTS_RULES, KEEPS_SLASH, ANY_UPGRADE = 1, 2, 4
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
@@ -39,13 +40,13 @@ def text(value):
     return struct.pack("<I", len(data)) + data
 
 
-def snapshot(version, services, listeners, **limits):
+def snapshot(version, services, listeners, flags=ANY_UPGRADE, upgrades="", **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
     (id, service, {caller}) of those whose caller is not looked at."""
     limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 3, version, len(services))
+    body = struct.pack("<IIQI", 0x70616E73, 4, version, len(services))
     for number, name in services.items():
-        body += struct.pack("<I", number) + text(name) + limits
+        body += struct.pack("<I", number) + text(name) + limits + struct.pack("<I", flags) + text(upgrades)
     body += struct.pack("<I", len(listeners))
     for number, service, *uid in listeners:
         if uid and isinstance(uid[0], set):
