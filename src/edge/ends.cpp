@@ -42,6 +42,16 @@ End Worker::end_as(std::uint32_t fd, wire::Outcome outcome) {
     return how;
 }
 
+void WorkerParts::refused(std::uint32_t fd, std::string_view rule, wire::RefusalKind kind) {
+    const Record& client = runtime_.record(fd);
+    std::uint32_t service = wire::kNoSlot;
+    if (has_exchange(client)) {
+        const Exchange& now = exchange(fd);
+        if (now.phase != Phase::Reading && (now.flags & kOwnAnswer) == 0) service = now.service.id;
+    }
+    segment_.refusals[number_].count({kind, client.listener, service, rule});
+}
+
 // Counts how it ended, once; where nothing was begun there is nothing to count.
 void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
     if (!has_exchange(runtime_.record(fd))) return;
@@ -79,7 +89,7 @@ bool Worker::refuse_response(std::uint32_t fd) {
     const Flow before = current(at).response;
     const std::string_view rule = http::text_of(before.body.rule()).id;
     if (before.head == kNone || runtime_.socket(fd).out != before.out_start) {
-        runtime_.refused(number_, fd, rule, wire::RefusalKind::Answer);
+        refused(fd, rule, wire::RefusalKind::Answer);
         close_client(fd, wire::Outcome::Reset);
         return false;
     }
@@ -160,6 +170,7 @@ void Worker::sweep_client(std::uint32_t fd) {
         if (listener_of(record) == nullptr) leave_idle(fd);
         return;
     }
+    if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
     const Exchange& now = exchange(fd);
     switch (now.phase) {
         case Phase::Reading:
@@ -169,7 +180,7 @@ void Worker::sweep_client(std::uint32_t fd) {
                 // be.
                 const Heard heard = parse_request(fd);
                 if (heard == Heard::Nothing) {
-                    runtime_.refused(number_, fd, kSlowHead);
+                    refused(fd, kSlowHead);
                     return close_client(fd, wire::Outcome::ClientGone);
                 }
                 if (heard == Heard::NoRoom && free_.heads.empty()) return;
@@ -254,7 +265,7 @@ void Worker::sweep_answering(std::uint32_t fd) {
         if (!is_stalled(client.stall, {client.out, now_ns_, limits.write_stall_ns},
                         [fd] { return unsent_of(fd); }))
             return;
-        runtime_.refused(number_, fd, kSlowReader);
+        refused(fd, kSlowReader);
         return close_client(fd, wire::Outcome::ClientGone);
     }
     client.stall = Stall{};

@@ -90,6 +90,7 @@ void Worker::step(std::uint32_t fd) {
             continue;
         }
         if (exchange(fd).deadline_ns != 0 && is_past_deadline(fd)) continue;
+        if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
             case Phase::Ready:
@@ -224,9 +225,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
     });
     runtime_.socket(fd).body = BodyTime{};
     runtime_.socket(fd).ends_ns = 0;  // It may have been about to leave.
-    taken.reported.for_each([&](http::Rule rule) {
-        runtime_.refused(number_, fd, http::text_of(rule).id, wire::RefusalKind::Reported);
-    });
+    taken.reported.for_each(
+        [&](http::Rule rule) { refused(fd, http::text_of(rule).id, wire::RefusalKind::Reported); });
     faulty_.choose(fd, head);
     return Heard::Something;
 }
@@ -349,8 +349,7 @@ bool Worker::step_answering(std::uint32_t fd) {
         if (!is_complete(current(at).request, upstream.out, 0, Source::Open) &&
             !upstream.is_broken && !upstream.has_ended && pass_request(fd) != BodyPassed::Well) {
             const http::Rule rule = current(at).request.body.rule();
-            runtime_.refused(number_, fd,
-                             rule == http::Rule::None ? kBodyLarge : http::text_of(rule).id);
+            refused(fd, rule == http::Rule::None ? kBodyLarge : http::text_of(rule).id);
             close_client(fd, wire::Outcome::Refused);
             return false;
         }

@@ -48,17 +48,6 @@ void Runtime::close_number(std::uint32_t fd) {
     ::close(static_cast<int>(fd));
 }
 
-void Runtime::refused(std::uint32_t worker, std::uint32_t fd, std::string_view rule,
-                      wire::RefusalKind kind) {
-    const Record& client = record(fd);
-    std::uint32_t service = wire::kNoSlot;
-    if (has_exchange(client)) {
-        const Exchange& now = current(exchange(fd));
-        if (now.phase != Phase::Reading && (now.flags & kOwnAnswer) == 0) service = now.service.id;
-    }
-    segment.refusals[worker].count({kind, client.listener, service, rule});
-}
-
 void Runtime::take_number([[maybe_unused]] std::uint32_t fd) {
 #ifdef __SANITIZE_THREAD__
     __tsan_acquire(&sockets[fd]);

@@ -36,6 +36,7 @@ struct Socket {
     std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
     std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
     std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
+    Departure departure;        // Clients.
     std::uint32_t held_bytes = 0;
     std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
     // Clients: when we end what lasts, or an idle connection; 0: not at all.
@@ -126,9 +127,6 @@ struct Runtime {
     void close_number(std::uint32_t fd);
     void take_number(std::uint32_t fd);
 
-    // A client was, or is no more, for this rule; by its route, as far as that is known.
-    void refused(std::uint32_t worker, std::uint32_t fd, std::string_view rule,
-                 wire::RefusalKind kind = wire::RefusalKind::Request);
     Fill descriptors_fill() const { return {open.load(std::memory_order_relaxed), descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.

@@ -65,7 +65,7 @@ void Worker::shed() {
         list_sheddable(runtime_, clients_, why, shortage.sheddable);
         const std::size_t chosen = choose_to_shed(shortage.sheddable, wanted);
         for (std::size_t i = 0; i < chosen; ++i) {
-            runtime_.refused(number_, shortage.sheddable[i].fd, why);
+            refused(shortage.sheddable[i].fd, why);
             close_client(shortage.sheddable[i].fd, wire::Outcome::ClientGone);
         }
     };
@@ -82,7 +82,7 @@ void Worker::shed() {
         const std::size_t chosen = largest(shortage.streams, excess);
         for (std::size_t i = 0; i < chosen; ++i) {
             const std::uint32_t fd = shortage.streams[i].fd;
-            runtime_.refused(number_, fd, kLargest);
+            refused(fd, kLargest);
             set_closing(static_cast<int>(fd), Closing::Reset);
             close_client(fd, wire::Outcome::Overloaded);
         }
