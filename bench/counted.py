@@ -33,15 +33,19 @@ class Stand:
         self.system.close()
 
 
-def counted_binaries(folder):
-    """thole's programs, of which the edge counts its calls."""
+def edge_in(folder, before, by=""):
+    """thole's programs, of which the edge is started after this line of a shell, by these words."""
     (folder / "lib" / "thole").mkdir(parents=True)
     (folder / "lib" / "thole" / "keeper").symlink_to(BINARIES / "lib" / "thole" / "keeper")
     edge = folder / "lib" / "thole" / "edge"
-    edge.write_text(f"#!/bin/sh\nexport BENCH_COUNTS={folder}/counts LD_PRELOAD={BIN}/count_calls.so\n"
-                    f'exec {BINARIES}/lib/thole/edge "$@"\n', encoding="utf-8")
+    edge.write_text(f'#!/bin/sh\n{before}\nexec {by} {BINARIES}/lib/thole/edge "$@"\n', encoding="utf-8")
     edge.chmod(0o755)
     return folder
+
+
+def counted_binaries(folder):
+    """thole's programs, of which the edge counts its calls."""
+    return edge_in(folder, f"export BENCH_COUNTS={folder}/counts LD_PRELOAD={BIN}/count_calls.so")
 
 
 def read_counts(folder):

@@ -3,13 +3,14 @@
 import sys
 
 import at_rest
+import edge_instructions
 import edge_requests
 import restart
 import returns
 from programs import where
 
-BENCHES = {"edge": edge_requests.main, "rest": at_rest.main, "restart": restart.main,
-           "returns": returns.main}
+BENCHES = {"edge": edge_requests.main, "edge-instructions": edge_instructions.main, "rest": at_rest.main,
+           "restart": restart.main, "returns": returns.main}
 
 
 def main():

@@ -1,8 +1,6 @@
 # Fuzzers of the parsers that meet bytes from outside: fuzz/<name>.cpp. Each build replays fuzz/seeds/<name> as a test; the
-# preset fuzz (clang) makes programs that search:
-#   cmake --preset fuzz && ninja -C build/fuzz fuzz_http_head
-#   mkdir -p build/fuzz/found && build/fuzz/bin/fuzz_http_head -dict=fuzz/http.dict -max_len=2048 -max_total_time=60 \
-#       build/fuzz/found fuzz/seeds/http_head
+# preset fuzz (clang) makes programs that search, which tools/run_fuzz.py starts:
+#   cmake --preset fuzz && ninja -C build/fuzz fuzz_http_head && tools/run_fuzz.py --minutes 1 http_head
 option(THOLE_FUZZ "Let fuzzers search (clang's libFuzzer) instead of replaying their seeds" OFF)
 
 function(thole_fuzzer name)
@@ -25,3 +23,4 @@ thole_fuzzer(http_response LINK thole_http)
 thole_fuzzer(edge_flow LINK thole_edge)
 thole_fuzzer(snapshot LINK thole_wire)
 thole_fuzzer(router LINK thole_edge)
+thole_fuzzer(adoption LINK thole_edge)

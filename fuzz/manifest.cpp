@@ -59,6 +59,13 @@ void check_service(const model::Manifest& whole, const model::ServiceSpec& servi
         CHECK(!name.empty() && name.find('=') == std::string::npos && name != "PORT");
         CHECK(value.find('\0') == std::string::npos);
     }
+    const model::RequestsSpec& requests = service.requests;
+    for (const Duration limit : {requests.try_limit, requests.tunnel})
+        CHECK(Duration::zero() < limit && limit <= model::kRequestTimeMax);
+    CHECK(Duration::zero() <= requests.total_limit &&
+          requests.total_limit <= model::kRequestTimeMax);
+    CHECK(requests.in_flight_max > 0 && requests.in_flight_max <= model::kRequestsAtOnceMax);
+    CHECK(requests.queued_max <= model::kRequestsAtOnceMax);
     CHECK(service.health.startup > Duration::zero() && service.stop_grace >= Duration::zero());
 }
 

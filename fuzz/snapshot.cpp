@@ -40,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Result<wire::Snapshot> snapshot = wire::read_snapshot(sealed);
     if (!snapshot.ok()) return 0;
     check(snapshot.value());
-    // The format before is written as the one of today; that one comes out as it went in.
+    // A format before is written as the one of today; that one comes out as it went in.
     const std::string written = wire::write_snapshot(snapshot.value());
     const Result<wire::Snapshot> again = wire::read_snapshot(written);
     CHECK(again.ok() && wire::write_snapshot(again.value()) == written);

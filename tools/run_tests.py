@@ -125,7 +125,7 @@ def ctest(options, name, preset, limit_s, environment=None):
     return ended(name, read_junit(results, log), code, log)
 
 
-def pytest(options, name, marker, limit_s, among=""):
+def pytest(options, name, marker, limit_s, among="", environment=None):
     """`among`: only tests whose names fit this expression of pytest's -k."""
     folder = ROOT / "tests" / "integration"
     files = sorted(folder.glob("test_*.py"))
@@ -148,7 +148,7 @@ def pytest(options, name, marker, limit_s, among=""):
     expressions = [f"({each})" for each in (among, options.filter) if each]
     if expressions:
         command += ["-k", " and ".join(expressions)]
-    code = run(command, log, limit_s)
+    code = run(command, log, limit_s, environment=environment)
     if code == 5 and (options.filter or marker == "full"):  # Nothing was selected.
         return Counts()
     return ended(name, read_junit(results, log), code, log)
@@ -214,7 +214,26 @@ def tsan(options):
 
 def kills(options):
     """long rounds of kills: each role, each pair, five hundred edges, every part of the shop"""
-    return pytest(options, "kills", "full", limit_s=1500, among="not at_whatever_step and not test_keeper_faults")
+    return pytest(options, "kills", "full", limit_s=1500, among=" and ".join(
+        f"not {other}" for other in ("at_whatever_step", "test_keeper_faults", "test_edge_crash_points", "test_edge_soak",
+                                     "test_edge_posts", "test_edge_noise", "test_edge_changes")))
+
+
+def changes(options):
+    """ten minutes without control, a thousand sets of routes, instances that come and go for a minute"""
+    return pytest(options, "changes", "full", limit_s=1500, among="test_edge_changes")
+
+
+def deaths(options):
+    """SIGKILL of the edge two thousand times, one every 200 ms"""
+    return pytest(options, "deaths", "full", limit_s=1500, among="two_thousand_deaths")
+
+
+def crash_points(options):
+    """the edge dies five thousand times between an effect and its record"""
+    if not prepare("faults"):
+        return failure("crash_points: the build faults did not succeed")
+    return pytest(options, "crash_points", "full", limit_s=1500, among="test_edge_crash_points and not two_thousand_deaths")
 
 
 def faults(options):
@@ -222,6 +241,16 @@ def faults(options):
     if not prepare("faults"):
         return failure("faults: the build faults did not succeed")
     return pytest(options, "faults", "full or not full", limit_s=1500, among="test_keeper_faults")
+
+
+def posts(options):
+    """ten minutes of POSTs at the moment at which Node and gunicorn close a connection, nginx beside it"""
+    return pytest(options, "posts", "full", limit_s=1500, among="test_edge_posts")
+
+
+def ejection(options):
+    """one to three instances at 1 to 500 requests a second: time until one is out, and nobody is by bad luck"""
+    return pytest(options, "ejection", "full", limit_s=1500, among="test_edge_noise")
 
 
 def strikes_kill(options):
@@ -239,6 +268,30 @@ def strikes_stop_pairs(options):
     """SIGSTOP of each pair without keeper"""
     return pytest(options, "strikes_stop_pairs", "full", limit_s=1500,
                   among=f"at_whatever_step and SIGSTOP and ({PAIRS_WITHOUT_KEEPER})")
+
+
+def soak(options, name, preset, variable):
+    """Twenty minutes of mixed load and faults on purpose; what the sanitizer reports fails it, too."""
+    if options.filter or not prepare(preset):
+        return Counts() if options.filter else failure(f"{name}: the build {preset} did not succeed")
+    for report in RESULTS.glob(f"{name}-report.*"):
+        report.unlink()
+    environment = dict(os.environ, THOLE_SOAK_PRESET=preset)
+    environment[variable] = f"log_path={RESULTS / name}-report"
+    counts = pytest(options, name, "full", limit_s=1500 + 300, among="test_edge_soak", environment=environment)
+    for report in sorted(RESULTS.glob(f"{name}-report.*")):
+        counts.add(failure(f"{name}: {report.name}\n{tail(report)}"))
+    return counts
+
+
+def soak_tsan(options):
+    """the edge under the thread sanitizer for 20 minutes, with faults on purpose"""
+    return soak(options, "soak_tsan", "tsan", "TSAN_OPTIONS")
+
+
+def soak_asan(options):
+    """the same under the address sanitizer"""
+    return soak(options, "soak_asan", "ci", "ASAN_OPTIONS")
 
 
 def script(name, command, limit_s):
@@ -260,6 +313,15 @@ def breaks(options):
     return script("breaks", ["/usr/bin/python3", "tools/run_breaks.py"], 1500 * 4)
 
 
+def fuzz(options):
+    """each fuzzer searches for two and a half minutes, with what it has learned before (tools/run_fuzz.py)"""
+    if options.filter:
+        return Counts()
+    if not prepare("fuzz"):
+        return failure("fuzz: the build fuzz did not succeed")
+    return script("fuzz", ["/usr/bin/python3", "tools/run_fuzz.py"], 1500)
+
+
 def machine(options):
     """a bare Debian 12 root: the two commands of the README"""
     if options.filter:
@@ -270,7 +332,7 @@ def machine(options):
 
 
 GATE = [unit, integration, accountant]
-FULL = [alone, tsan, kills, faults, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, machine]
+FULL = [alone, tsan, soak_tsan, soak_asan, kills, deaths, crash_points, faults, changes, posts, ejection, strikes_kill, strikes_stop, strikes_stop_pairs, breaks, fuzz, machine]
 SUITES = {suite.__name__: suite for suite in GATE + FULL}
 
 

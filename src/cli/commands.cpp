@@ -109,9 +109,11 @@ std::vector<Command> prove() {
         {.name = "fault",
          .usage = "fault <service> <what> --share <n%> --for <duration>",
          .summary = "Hurts what a service is asked, on purpose and for a while",
-         .story = "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
-                  "All faults of a service hurt half of its requests at most, but for --whole and\n"
-                  "--partition. thole fault --list shows them, with whom they hurt.",
+         .story =
+             "The edge ends it by its own clock, whoever is dead by then, after 1h at most.\n"
+             "All faults of a service hurt half of its requests at most, but for --whole and\n"
+             "--partition, and end where a service that they hurt burns the budget of its slo.\n"
+             "thole fault --list shows them, with whom they hurt.",
          .group = Group::Prove,
          .positionals_max = 1,
          .options = {{"delay", 0, "<duration>", "Requests wait so long"},
@@ -121,10 +123,12 @@ std::vector<Command> prove() {
                      {"hang", 0, "", "No answer comes, until a limit of time"},
                      {"rate", 0, "<size>/s", "The answer's body comes so slowly: 10Ki/s"},
                      {"bandwidth", 0, "<size>/s", "Both bodies come so slowly"},
-                     {"partition", 0, "", "All calls of --caller are reset; or hang, with --hang"},
+                     {"partition", 0, "", "--caller and the service hear nothing of each other"},
                      {"share", 0, "<n%>", "Of the requests that fit: 0.1% to 100%"},
                      {"whole", 0, "", "It may hurt more than half"},
                      {"caller", 0, "<service>", "Only what this service asks"},
+                     {"release", 0, "<v>", "Only what goes to this release: v2"},
+                     {"instance", 0, "<name>", "Only what goes to this instance: web-17"},
                      {"header", 0, "<name>=<value>", "Only requests with this header"},
                      {"for", 0, "<duration>", "How long it lasts: 30s, 5m"},
                      {"why", 0, "<text>", "For who reads the timeline"},

@@ -55,23 +55,18 @@ Status write_act(JsonWriter& json, const Arguments& arguments) {
     for (const auto& [option, name] :
          {std::pair{"delay", "delay"}, std::pair{"abort", "abort"}, std::pair{"reset", "reset"},
           std::pair{"hang", "hang"}, std::pair{"rate", "slow-body"},
-          std::pair{"bandwidth", "bandwidth"}}) {
+          std::pair{"bandwidth", "bandwidth"}, std::pair{"partition", "partition"}}) {
         if (!arguments.has(option)) continue;
         kind = name;
         ++acts;
-    }
-    const bool is_partition = arguments.has("partition");
-    if (acts == 0 && is_partition) {
-        kind = "reset";
-        acts = 1;
     }
     if (acts != 1)
         return invalid(
                    "a fault is one of --delay, --abort, --reset, --hang, --rate, --bandwidth "
                    "and --partition")
             .with_hint(kTry);
-    if (is_partition && (!arguments.has("caller") || (kind != "reset" && kind != "hang")))
-        return invalid("--partition needs --caller, and resets or hangs")
+    if (kind == "partition" && !arguments.has("caller"))
+        return invalid("--partition needs --caller")
             .with_hint("thole fault db --partition --caller web --for 30s");
     json.member("kind", kind);
     if (kind == "delay") {
@@ -95,6 +90,8 @@ Status write_whom(JsonWriter& json, const Arguments& arguments) {
     json.member("share", share);
     if (is_partition || arguments.has("whole")) json.member("whole", true);
     if (arguments.has("caller")) json.member("caller", arguments.value("caller"));
+    if (arguments.has("release")) json.member("release", arguments.value("release"));
+    if (arguments.has("instance")) json.member("instance", arguments.value("instance"));
     if (arguments.has("header")) {
         const std::string field = arguments.value("header");
         const std::size_t equals = field.find('=');
@@ -143,10 +140,11 @@ Result<int> list(Client& client, Console& console) {
             const auto number = [&](std::string_view key) {
                 return fmt::format("{}", fault.integer_at(key).value_or(0));
             };
+            const std::string ended = text(fault, "ended");
             table.rows.push_back({number("id"), text(fault, "service"),
                                   fault.boolean_at("on").value_or(false) ? "on" : "over",
-                                  text(fault, "text"), number("hurt"), number("matched"),
-                                  text(fault, "by")});
+                                  text(fault, "text") + (ended.empty() ? "" : "; ended: " + ended),
+                                  number("hurt"), number("matched"), text(fault, "by")});
         }
     }
     if (table.rows.empty()) {

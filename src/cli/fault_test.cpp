@@ -27,8 +27,13 @@ TEST_F(FaultTest, AsksForWhatTheWordsSay) {
     EXPECT_EQ(outside_.talk_, "fault 3 is on and ends after 30s; sooner: thole fault --stop 3\n");
     EXPECT_EQ(thole({"fault", "web", "--partition", "--caller", "shop", "--for", "1m"}), 0);
     EXPECT_EQ(asked_,
-              R"({"service":"web","kind":"reset","share":1000,"whole":true,"caller":"shop",)"
+              R"({"service":"web","kind":"partition","share":1000,"whole":true,"caller":"shop",)"
               R"("for_ms":60000})");
+    EXPECT_EQ(thole({"fault", "web", "--hang", "--share", "1%", "--for", "1s", "--release", "v2",
+                     "--instance", "web-17"}),
+              0);
+    EXPECT_EQ(asked_, R"({"service":"web","kind":"hang","share":10,"release":"v2",)"
+                      R"("instance":"web-17","for_ms":1000})");
     EXPECT_EQ(thole({"fault", "web", "--rate", "10Ki/s", "--share", "10%", "--for", "1s", "--why",
                      "to see"}),
               0);
@@ -46,6 +51,7 @@ TEST_F(FaultTest, RefusesWhatMakesNoSense) {
         {"fault", "web", "--reset", "--hang", "--share", "1%", "--for", "1s"},
         {"fault", "web", "--partition", "--for", "1s"},
         {"fault", "web", "--partition", "--caller", "a", "--abort", "503", "--for", "1s"},
+        {"fault", "web", "--partition", "--caller", "a", "--hang", "--for", "1s"},
         {"fault", "web", "--reset", "--share", "0%", "--for", "1s"},
         {"fault", "web", "--reset", "--share", "101%", "--for", "1s"},
         {"fault", "web", "--reset", "--share", "0.01%", "--for", "1s"},

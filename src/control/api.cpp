@@ -148,7 +148,10 @@ void Api::put_manifest(const web::ServerRequest& request, const web::Responder& 
 void Api::apply(const Control::Wanted& wanted, const web::Responder& to) {
     std::vector<std::string> notes;
     const Status applied = control_.apply(wanted, notes);
-    if (!applied) return to.refuse(applied.error());
+    if (!applied) {
+        ++control_.world_.manifests_refused;
+        return to.refuse(applied.error());
+    }
     measure_state_soon();
     const std::int64_t revision = control_.world_.revision;
     JsonWriter json;

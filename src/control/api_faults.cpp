@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::array<std::string_view, static_cast<std::size_t>(wire::FaultKind::Count_)> kKinds = {
-    "delay", "abort", "reset", "hang", "slow-body", "bandwidth"};
+    "delay", "abort", "reset", "hang", "slow-body", "bandwidth", "partition"};
 
 Result<std::int64_t> number_at(const Json& body, std::string_view key, std::int64_t least,
                                std::int64_t most) {
@@ -51,6 +51,33 @@ Result<std::uint32_t> service_at(World& world, const Json& body, std::string_vie
     return service->row.id;
 }
 
+// "v2", one of the service's releases; 0: not said.
+Result<std::uint32_t> release_at(const World& world, std::uint32_t service, const Json& body) {
+    if (body.find("release") == nullptr) return 0U;
+    const std::string text = TRY(body.text_at("release"));
+    const Result<std::int64_t> number =
+        text.starts_with('v') ? parse_integer(std::string_view(text).substr(1), 1, 0xffffffff)
+                              : Result<std::int64_t>(invalid("no number"));
+    const Service& of = world.services.at(service);
+    if (!number.ok() || !of.releases.contains(static_cast<std::uint32_t>(*number)))
+        return not_found(fmt::format("'{}' has no release '{}'", of.row.name, text))
+            .with_hint("thole timeline " + of.row.name);
+    return static_cast<std::uint32_t>(*number);
+}
+
+// "web-17", or as one that runs there is called, "web-17.2": whoever is in that slot.
+Result<std::uint32_t> slot_at(const World& world, std::uint32_t service, const Json& body) {
+    if (body.find("instance") == nullptr) return std::uint32_t{wire::kAnySlot};
+    const std::string text = TRY(body.text_at("instance"));
+    const std::string& name = world.services.at(service).row.name;
+    for (const auto& [number, slot] : world.slots) {
+        const std::string known = fmt::format("{}-{}", name, number);
+        const bool is_it = text == known || text.starts_with(known + ".");
+        if (slot.row.service == service && is_it) return number;
+    }
+    return not_found(fmt::format("'{}' has no instance '{}'", name, text)).with_hint("thole ps");
+}
+
 // All but its number and its end. What makes no sense together is the edge's to say.
 Result<wire::FaultTerms> read_terms(World& world, const Json& body) {
     constexpr std::int64_t kMs = 1'000'000;
@@ -58,6 +85,8 @@ Result<wire::FaultTerms> read_terms(World& world, const Json& body) {
     terms.service = TRY(service_at(world, body, "service"));
     terms.caller = wire::kAnyCaller;
     if (body.find("caller") != nullptr) terms.caller = TRY(service_at(world, body, "caller"));
+    terms.release = TRY(release_at(world, terms.service, body));
+    terms.slot = TRY(slot_at(world, terms.service, body));
     const std::string kind = TRY(body.text_at("kind"));
     const auto found = std::find(kKinds.begin(), kKinds.end(), kind);
     if (found == kKinds.end())
@@ -82,6 +111,7 @@ Result<wire::FaultTerms> read_terms(World& world, const Json& body) {
 void write_fault(JsonWriter& json, const World& world, const wire::FaultState& fault,
                  const SystemSaid& said) {
     const auto service = world.services.find(fault.terms.service);
+    const auto why = world.fault_ends.find(fault.terms.id);
     const Time until = time_from_nanoseconds(fault.terms.until);
     json.begin_object()
         .member("id", fault.terms.id)
@@ -92,6 +122,7 @@ void write_fault(JsonWriter& json, const World& world, const wire::FaultState& f
         .member("until", format_wall(said.wall + (until - said.now)))
         .member("matched", fault.matched)
         .member("hurt", fault.hurt)
+        .member("ended", why == world.fault_ends.end() ? "" : why->second)
         .end_object();
 }
 

@@ -102,8 +102,11 @@ void Control::connect() {
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
             .broken = [this](const auto& header,
                              const auto& rows) { on_broken(header.lost, rows); },
-            .routes = [this](const auto& header,
-                             const auto& rows) { world_.edge_totals.hear(header, rows); },
+            .routes =
+                [this](const auto& header, const auto& rows) {
+                    world_.edge_totals.hear(header, rows);
+                    if (header.more == 0) watch_budgets();
+                },
             .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
             .refusals = [this](
                             const auto& header,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/burning.h"
 #include "control/edge_client.h"
 #include "control/keeper_client.h"
 #include "control/store.h"
@@ -139,18 +141,22 @@ private:
     void inject(wire::FaultTerms terms, std::function<void(const Status&)> answered);
     void on_faults(const std::vector<wire::FaultState>& faults);
     void say_faults();
+    // budgets.cpp: faults end where a service that they hurt burns its budget.
+    void watch_budgets();
+    std::map<std::uint32_t, Served> served();
 
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
     void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
-    bool is_doubled(const model::ListenerRow& row) const;
     void ensure_refused();
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
-    std::vector<Service*> services_at(const model::ListenerRow& row);
+    std::vector<Service*> services_at(const class PublicPorts& ports,
+                                      const model::ListenerRow& row);
     void forget_port_trouble();
-    void name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener);
+    void name_routes(const PublicPorts& ports, const model::ListenerRow& row,
+                     wire::SnapshotListener& listener);
     void name_callers(wire::SnapshotListener& listener);
     void look_up_again();
     void publish_snapshot();
@@ -257,6 +263,7 @@ private:
     std::uint32_t fault_last_ = 0, fault_begun_ = 0;  // Ids: given, told on the timeline.
     std::int64_t faults_ended_ = 0;  // Those that ended until then, since boot, were told.
     env::Timer faults_end_;
+    std::map<std::uint32_t, Burning> burning_;  // By service, while a fault may hurt it.
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

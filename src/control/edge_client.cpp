@@ -217,8 +217,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 obey_fault(*applied);
             return;
         case wire::EdgeMessage::Faults:
-            if (const auto rows = read_rows<wire::FaultsHeader, wire::FaultState>(body))
+            if (auto rows = read_rows<wire::FaultsHeader, wire::FaultState>(body)) {
+                std::erase_if(rows->second, [](const auto& row) { return !wire::is_sound(row); });
                 events_.faults(rows->second);
+            }
             return;
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))

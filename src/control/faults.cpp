@@ -34,6 +34,7 @@ std::string act_of(const wire::FaultTerms& terms) {
         case wire::FaultKind::Hang: return "hang";
         case wire::FaultKind::SlowBody: return fmt::format("are answered at {} B/s", terms.rate);
         case wire::FaultKind::Bandwidth: return fmt::format("have {} B/s both ways", terms.rate);
+        case wire::FaultKind::Partition: return "are cut off";
         case wire::FaultKind::Count_: break;
     }
     return "are hurt";
@@ -44,9 +45,11 @@ Duration about(std::int64_t lasts_ns) {
     return std::chrono::round<std::chrono::seconds>(Duration(lasts_ns));
 }
 
-std::string ended_words(const wire::FaultState& fault) {
-    return fmt::format("fault {}: it hurt {} of {} requests that fitted", fault.terms.id,
-                       fault.hurt, fault.matched);
+std::string ended_words(const World& world, const wire::FaultState& fault) {
+    const auto why = world.fault_ends.find(fault.terms.id);
+    return fmt::format("fault {}: it hurt {} of {} requests that fitted{}", fault.terms.id,
+                       fault.hurt, fault.matched,
+                       why == world.fault_ends.end() ? "" : "; ended: " + why->second);
 }
 
 std::string share_of(const wire::FaultTerms& terms) {
@@ -59,6 +62,9 @@ std::string share_of(const wire::FaultTerms& terms) {
 std::string words_of(const World& world, const wire::FaultTerms& terms) {
     std::string who = share_of(terms) + " % of requests";
     if (terms.caller != wire::kAnyCaller) who += " from " + service_name(world, terms.caller);
+    if (terms.release != 0) who += fmt::format(" to v{}", terms.release);
+    if (terms.slot != wire::kAnySlot)
+        who += fmt::format(" to {}-{}", service_name(world, terms.service), terms.slot);
     if (terms.field[0] != 0) who += fmt::format(" with {}: {}", terms.field, terms.value);
     return fmt::format("{} {}", who, act_of(terms));
 }
@@ -92,9 +98,14 @@ void Control::on_faults(const std::vector<wire::FaultState>& faults) {
         if (is_known || fault.terms.until <= faults_ended_) continue;
         say({.kind = "fault ended",
              .service = service_name(world_, fault.terms.service),
-             .text = ended_words(fault)});
+             .text = ended_words(world_, fault)});
     }
     say_faults();
+    // Only those that the edge still knows can be asked for.
+    std::erase_if(world_.fault_ends, [this](const auto& end) {
+        return std::none_of(world_.faults.begin(), world_.faults.end(),
+                            [&](const auto& each) { return each.terms.id == end.first; });
+    });
 }
 
 void Control::say_faults() {
@@ -118,7 +129,7 @@ void Control::say_faults() {
             next = next == 0 ? told_at : std::min(next, told_at);
         } else if (terms.until > faults_ended_) {
             ended = std::max(ended, terms.until);
-            say({.kind = "fault ended", .service = service, .text = ended_words(fault)});
+            say({.kind = "fault ended", .service = service, .text = ended_words(world_, fault)});
         }
     }
     if (ended > faults_ended_) put(model::NumberRow{"faults_ended", faults_ended_ = ended});

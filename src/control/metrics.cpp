@@ -181,6 +181,10 @@ void write_thole(Exposition& to, const World& world, const MetricsSaid& said) {
     to.sample({}, said.turns);
     to.begin(metrics::kTurnLate);
     to.sample({}, seconds_of(said.turn_late_max));
+    to.begin(metrics::kManifestsRefused);
+    to.sample({}, world.manifests_refused);
+    to.begin(metrics::kSnapshotsRefused);
+    to.sample({}, world.snapshots_refused);
     to.begin(metrics::kTimeline);
     to.sample({}, static_cast<std::uint64_t>(said.timeline_entries));
     to.begin(metrics::kBuildInfo);

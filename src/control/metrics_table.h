@@ -61,6 +61,12 @@ constexpr Metric kTurns{"thole_control_turns", MetricKind::Counter, "",
                         "Turns of control's loop in which services were looked at."};
 constexpr Metric kTurnLate{"thole_control_turn_late_max_seconds", MetricKind::Gauge, "",
                            "The longest that the turn of each second came late."};
+constexpr Metric kManifestsRefused{
+    "thole_manifests_refused", MetricKind::Counter, "",
+    "Manifests that were not applied for what stands in them, since control began."};
+constexpr Metric kSnapshotsRefused{
+    "thole_snapshots_refused", MetricKind::Counter, "",
+    "Times that the edge did not take the routes it was given, since control began."};
 constexpr Metric kTimeline{"thole_control_timeline_entries", MetricKind::Counter, "",
                            "Entries that were ever written to the timeline."};
 constexpr Metric kBuildInfo{"thole_build_info", MetricKind::Gauge, "version",

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "control/control.h"
+#include "control/ports.h"
 #include "wire/snapshot.h"
 
 namespace thole::control {
@@ -14,45 +15,32 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t kPublic = 0xffffffff;
 constexpr Duration kListenAgainPause = std::chrono::seconds(1);
 constexpr Duration kLookUpAgain = 1s;
 constexpr Duration kParkAgainPause = 50ms;
 constexpr Duration kParkAgainLimit = 10s;
 constexpr Duration kLeaveLimit = 1s;  // An edge that nobody knows any more may just be leaving.
 
-// "127.0.0.1", which the manifest's reader has checked.
-std::uint32_t parse_ip(std::string_view text) {
-    std::uint32_t ip = 0;
-    std::uint32_t part = 0;
-    for (const char c : text) {
-        if (c == '.') {
-            ip = (ip << 8) | part;
-            part = 0;
-        } else {
-            part = part * 10 + static_cast<std::uint32_t>(c - '0');
-        }
-    }
-    return (ip << 8) | part;
-}
-
-wire::SnapshotLimits default_limits() {
+wire::SnapshotLimits limits_of(const model::RequestsSpec& requests) {
     return {.connect = model::kConnectLimit,
-            .response_head = model::kResponseHeadLimit,
+            .response_head = requests.try_limit,
             .idle = model::kIdleLimit,
-            .tunnel = model::kTunnelLimit,
+            .tunnel = requests.tunnel,
             .hold = model::kHoldLimit,
             .held_requests_max = model::kHeldRequestsMax,
             .held_bytes_max = model::kHeldBytesMax,
             .write_stall = model::kWriteStallLimit,
             .body_grace = model::kBodyGrace,
-            .body_bytes_max = model::kBodyBytesMax,
-            .body_bytes_per_second = model::kBodyBytesPerSecondMin};
+            .body_bytes_max = requests.body_bytes_max,
+            .body_bytes_per_second = model::kBodyBytesPerSecondMin,
+            .total = requests.total_limit,
+            .in_flight_max = requests.in_flight_max,
+            .queued_max = requests.queued_max};
 }
 
 wire::SnapshotService service_in_snapshot(std::uint32_t id, const Service& service) {
     const model::RequestsSpec& requests = service.spec.requests;
-    wire::SnapshotService said{id, service.row.name, default_limits()};
+    wire::SnapshotService said{id, service.row.name, limits_of(requests)};
     if (requests.reports_rules) said.request_flags |= wire::kReportsRules;
     if (requests.keeps_encoded_slash) said.request_flags |= wire::kKeepsEncodedSlash;
     for (const std::string& name : requests.upgrades)
@@ -60,111 +48,67 @@ wire::SnapshotService service_in_snapshot(std::uint32_t id, const Service& servi
     return said;
 }
 
-bool is_public(const Service& service) { return service.spec.at_public && !service.row.is_removed; }
-
-bool has_same_port(const Service& one, const Service& other) {
-    return one.spec.at_public->port == other.spec.at_public->port &&
-           one.spec.at_public->bind == other.spec.at_public->bind;
-}
-
-bool may_share(const Service& one, const Service& other) {
-    return one.spec.at_public->trust == other.spec.at_public->trust &&
-           !model::have_same_route(*one.spec.at_public, *other.spec.at_public);
-}
-
-bool is_same(const model::ListenerRow& have, const model::ListenerRow& want) {
-    return have.service == want.service && have.caller == want.caller &&
-           have.address == want.address && (want.port == 0 || have.port == want.port);
-}
-
-bool is_among(const std::vector<model::ListenerRow>& wanted, const model::ListenerRow& have) {
-    return std::any_of(wanted.begin(), wanted.end(),
-                       [&](const auto& want) { return is_same(have, want); });
-}
-
 }  // namespace
 
-// Who answers there: the service of the row, and at a public port those that share it. Manifests
-// that do not know of each other may want what cannot be shared; then each who came later stands
-// alone, with those that can share with it.
-std::vector<Service*> Control::services_at(const model::ListenerRow& row) {
-    Service& own = world_.services[row.service];
-    if (row.caller != kPublic || !is_public(own)) return {&own};
-    std::vector<std::vector<Service*>> groups;
-    for (auto& [id, service] : world_.services) {
-        if (!is_public(service) || !has_same_port(service, own)) continue;
-        const auto group = std::find_if(groups.begin(), groups.end(), [&](const auto& each) {
-            return std::all_of(each.begin(), each.end(),
-                               [&](const Service* other) { return may_share(service, *other); });
-        });
-        (group == groups.end() ? groups.emplace_back() : *group).push_back(&service);
-    }
-    return *std::find_if(groups.begin(), groups.end(), [&](const auto& each) {
-        return std::find(each.begin(), each.end(), &own) != each.end();
-    });
+// Who answers there: the service of the row, and at a public port those that share it.
+std::vector<Service*> Control::services_at(const PublicPorts& ports,
+                                           const model::ListenerRow& row) {
+    if (row.caller != kPublicCaller) return {&world_.services[row.service]};
+    std::vector<Service*> services;
+    for (const std::uint32_t id : ports.beside(row.service))
+        services.push_back(&world_.services[id]);
+    return services;
 }
 
 // A public port that is another service's now goes on as it is: opened anew it would have to be
 // closed first.
 void Control::pass_ports_on(const std::vector<model::ListenerRow>& wanted) {
+    std::map<std::pair<std::uint32_t, std::uint16_t>, std::uint32_t> heirs;  // By public port.
+    ListenerRows stay;
+    for (const model::ListenerRow& want : wanted) {
+        stay.add(want);
+        if (want.caller == kPublicCaller)
+            heirs.emplace(std::pair(want.address, want.port), want.service);
+    }
     for (auto& [id, row] : world_.listeners) {
-        if (row.caller != kPublic || is_among(wanted, row) || world_.listener_errors.contains(id))
+        if (row.caller != kPublicCaller || stay.has(row) || world_.listener_errors.contains(id))
             continue;
-        const auto heir = std::find_if(wanted.begin(), wanted.end(), [&](const auto& want) {
-            return want.caller == kPublic && row.port == want.port && row.address == want.address;
-        });
-        if (heir == wanted.end()) continue;
-        row.service = heir->service;
+        const auto heir = heirs.find({row.address, row.port});
+        if (heir == heirs.end()) continue;
+        row.service = heir->second;
         put(row);
         snapshot_is_stale_ = true;
     }
 }
 
-// One that was refused, and its service has the port by another row now.
-bool Control::is_doubled(const model::ListenerRow& row) const {
-    return world_.listener_errors.contains(row.id) &&
-           std::any_of(world_.listeners.begin(), world_.listeners.end(), [&](const auto& each) {
-               return each.first != row.id && is_same(each.second, row) &&
-                      !world_.listener_errors.contains(each.first);
-           });
-}
-
-// Of the services that are there: a row for each public port and each call; rows of others go.
+// Of the services that are there: a row for each public port and each call; rows of others go, and
+// so does one that was refused where its service has the port by another row now.
 void Control::ensure_listeners() {
-    std::vector<model::ListenerRow> wanted;
-    for (const auto& [id, service] : world_.services) {
-        if (is_public(service)) {
-            const model::ListenerRow want{0, id, kPublic, parse_ip(service.spec.at_public->bind),
-                                          service.spec.at_public->port};
-            if (services_at(want).front() == &service) wanted.push_back(want);
-        }
-        // A release that still runs goes on calling whom its successor does not know any more.
-        std::set<std::string> calls;
-        for (const model::ServiceSpec* const spec : specs_in_use(world_, service))
-            calls.insert(spec->calls.begin(), spec->calls.end());
-        for (const std::string& name : calls) {
-            if (const Service* const callee = find_known(world_, name); callee != nullptr)
-                wanted.push_back({0, callee->row.id, id, 0x7f000001, 0});
-        }
-    }
+    std::vector<model::ListenerRow> wanted = wanted_listeners(world_);
     for (const auto& [id, row] : world_.listeners)
         world_.listener_last = std::max(world_.listener_last, id);
     pass_ports_on(wanted);
+    ListenerRows stay, open, have;
+    for (const model::ListenerRow& want : wanted) stay.add(want);
+    for (const auto& [id, row] : world_.listeners) {
+        if (!world_.listener_errors.contains(id)) open.add(row);
+    }
     for (auto at = world_.listeners.begin(); at != world_.listeners.end();) {
-        const bool stays = is_among(wanted, at->second) && !is_doubled(at->second);
-        if (!stays) {
-            keeper_->drop_listener(at->first);
-            put(RemoveListener{at->first});
-            world_.listener_errors.erase(at->first);
-            snapshot_is_stale_ = true;
+        const auto& [id, row] = *at;
+        const bool is_doubled = world_.listener_errors.contains(id) && open.has(row);
+        if (stay.has(row) && !is_doubled) {
+            have.add(row);
+            ++at;
+            continue;
         }
-        at = stays ? std::next(at) : world_.listeners.erase(at);
+        keeper_->drop_listener(id);
+        put(RemoveListener{id});
+        world_.listener_errors.erase(id);
+        snapshot_is_stale_ = true;
+        at = world_.listeners.erase(at);
     }
     for (model::ListenerRow& want : wanted) {
-        const bool is_there =
-            std::any_of(world_.listeners.begin(), world_.listeners.end(),
-                        [&](const auto& have) { return is_same(have.second, want); });
-        if (is_there) continue;
+        if (have.has(want)) continue;
         // Never one of before: the edge and keeper may have that one still.
         want.id = ++world_.listener_last;
         put(model::NumberRow{"listener", want.id});
@@ -181,8 +125,9 @@ void Control::ensure_listeners() {
 // Of those whose ports are open, or who want none.
 void Control::forget_port_trouble() {
     std::set<std::uint32_t> troubled;
+    const PublicPorts ports(world_);
     for (const auto& [id, error] : world_.listener_errors) {
-        for (const Service* const service : services_at(world_.listeners[id]))
+        for (const Service* const service : services_at(ports, world_.listeners[id]))
             troubled.insert(service->row.id);
     }
     for (auto& [id, service] : world_.services) {
@@ -227,13 +172,14 @@ void Control::on_listener(const wire::ListenerState& state) {
         std::string trouble = fmt::format("port {} cannot be opened: {}", row.port, why);
         if (state.error == EADDRINUSE)
             trouble += fmt::format("; try: ss -ltnp 'sport = :{}'", row.port);
-        for (Service* const service : services_at(row)) service->port_trouble = trouble;
+        for (Service* const service : services_at(PublicPorts(world_), row))
+            service->port_trouble = trouble;
         if (is_new)
             say({.kind = "port refused",
                  .service = world_.services[row.service].row.name,
                  .text = trouble});
         // A port for calls was ours before the machine's last start; somebody else has it now.
-        if (row.caller != kPublic) row.port = 0;
+        if (row.caller != kPublicCaller) row.port = 0;
         refused_again_ = env_.timers.after(kListenAgainPause, [this] { ensure_refused(); });
         return;
     }
@@ -290,8 +236,9 @@ void Control::look_up_again() {
 }
 
 // One service that answers whatever is asked needs no routes.
-void Control::name_routes(const model::ListenerRow& row, wire::SnapshotListener& listener) {
-    for (const Service* const service : services_at(row)) {
+void Control::name_routes(const PublicPorts& ports, const model::ListenerRow& row,
+                          wire::SnapshotListener& listener) {
+    for (const Service* const service : services_at(ports, row)) {
         if (!is_public(*service)) continue;
         const model::PublicSpec& spec = *service->spec.at_public;
         listener.trust.clear();
@@ -316,26 +263,24 @@ void Control::publish_snapshot() {
     wire::Snapshot snapshot;
     snapshot.version = ++snapshot_;
     put(model::NumberRow{"snapshot", static_cast<std::int64_t>(snapshot_)});
+    std::set<std::uint32_t> in_calls;
+    for (const auto& [id, row] : world_.listeners) in_calls.insert({row.service, row.caller});
     for (const auto& [id, service] : world_.services) {
         // One that was removed is there as long as it is called, or calls.
-        const bool has_calls = std::any_of(world_.listeners.begin(), world_.listeners.end(),
-                                           [&, service_id = id](const auto& each) {
-                                               return each.second.service == service_id ||
-                                                      each.second.caller == service_id;
-                                           });
-        if (!service.row.is_removed || has_calls)
+        if (!service.row.is_removed || in_calls.contains(id))
             snapshot.services.push_back(service_in_snapshot(id, service));
     }
+    const PublicPorts ports(world_);
     for (const auto& [id, row] : world_.listeners) {
         if (row.port == 0 || world_.listener_errors.contains(id)) continue;
-        const bool is_public = row.caller == kPublic;
+        const bool is_public = row.caller == kPublicCaller;
         wire::SnapshotListener listener;
         listener.id = id;
         listener.kind = is_public ? wire::ListenerKind::Public : wire::ListenerKind::Call;
         listener.service = row.service;
         listener.caller = row.caller;
         if (is_public) {
-            name_routes(row, listener);
+            name_routes(ports, row, listener);
         } else {
             name_callers(listener);
         }
@@ -381,6 +326,7 @@ void Control::on_snapshot(const wire::SnapshotApplied& applied) {
         activate_again_ = {};
         return;
     }
+    ++world_.snapshots_refused;
     if (std::exchange(snapshot_refused_, std::string(applied.reason)) != applied.reason)
         say({.kind = "snapshot refused", .text = snapshot_refused_});
     activate_again_ =

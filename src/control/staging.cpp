@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "control/control.h"
+#include "control/ports.h"
 #include "manifest/read.h"
 
 namespace thole::control {
@@ -168,6 +169,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
                             spec.name, spec.user));
     }
     const model::Manifest& wanted = *reading.manifest;
+    TRY(check_room(world_, wanted, asked.prune == Prune::Yes));
     for (const model::ServiceSpec& spec : wanted.services) {
         Service* const known = find_known(world_, spec.name);
         Service& service = known == nullptr ? add_service(spec) : *known;

@@ -102,8 +102,10 @@ struct World {
     wire::StatsHeader traffic{};
     EdgeTotals edge_totals;
     std::vector<wire::FaultState> faults;  // As the edge tells, also those that are over; by id.
-    std::map<std::uint32_t, wire::EndpointStats> early_stats;  // By slot, of what is not adopted.
-    bool is_down = false;                                      // `thole down` was said.
+    std::map<std::uint32_t, std::string> fault_ends;             // By id: why before its time.
+    std::map<std::uint32_t, wire::EndpointStats> early_stats;    // By slot, of what is not adopted.
+    std::uint64_t manifests_refused = 0, snapshots_refused = 0;  // Since control began.
+    bool is_down = false;                                        // `thole down` was said.
 };
 
 // The manifest that is applied, or nullptr.

@@ -14,6 +14,7 @@
 #include "edge/tags.h"
 #include "edge/worker.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
@@ -94,6 +95,7 @@ void Worker::stop_accepting() {
 }
 
 void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
+    FAULT_POINT("accept, not recorded");
     const int one = 1;
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     const auto number = static_cast<std::uint32_t>(fd);
@@ -110,7 +112,8 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
     ask_caller(number, listener);
     const std::uint32_t taker = taker_of_next(runtime_, number_, now_ns_);
     runtime_.clients[taker].fetch_add(1, std::memory_order_relaxed);
-    std::atomic_ref<std::uint32_t>(socket.handed_to).store(taker, std::memory_order_release);
+    socket.handed_to.in_order().store(taker, std::memory_order_release);
+    FAULT_POINT("accept, not watched");
     if (taker == number_) {
         join(number);
     } else {
@@ -124,8 +127,7 @@ void Worker::take_in(int fd, std::uint32_t place, std::uint32_t peer) {
 void Worker::join(std::uint32_t fd) {
     Socket& socket = runtime_.socket(fd);
     std::uint32_t taker = number_;
-    if (!std::atomic_ref<std::uint32_t>(socket.handed_to).compare_exchange_strong(taker, kNone))
-        return;
+    if (!socket.handed_to.in_order().compare_exchange_strong(taker, kNone)) return;
     socket.owner = number_;
     socket.place = static_cast<std::uint32_t>(clients_.size());
     clients_.push_back(fd);
@@ -134,7 +136,7 @@ void Worker::join(std::uint32_t fd) {
 // Those that nobody has joined until the next sweep: their taker may hang.
 void Worker::take_back() {
     for (const std::uint32_t fd : handed_) {
-        std::atomic_ref<std::uint32_t> handed_to(runtime_.socket(fd).handed_to);
+        std::atomic<std::uint32_t>& handed_to = runtime_.socket(fd).handed_to.in_order();
         std::uint32_t taker = handed_to.load();
         if (taker == kNone || taker == number_) continue;
         if (!handed_to.compare_exchange_strong(taker, number_)) continue;
@@ -207,7 +209,10 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
                                          .hold_ns = model::kHoldLimit.count(),
                                          .write_stall_ns = model::kWriteStallLimit.count(),
                                          .body_grace_ns = model::kBodyGrace.count(),
-                                         .body_bytes_max = model::kBodyBytesMax};
+                                         .body_bytes_max = model::kBodyBytesMax,
+                                         .total_ns = 0,
+                                         .in_flight_max = model::kInFlightMax,
+                                         .queued_max = model::kQueuedMax};
     const std::uint32_t place = server_of(client).place;
     return place == kNone ? kUsual : segment_.services[place];
 }

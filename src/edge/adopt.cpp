@@ -12,7 +12,9 @@
 
 #include "edge/flow.h"
 #include "edge/positions.h"
+#include "edge/soundness.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -37,6 +39,7 @@ void count_lost(Segment& segment, std::uint32_t fd) {
     if (block_of(record) >= kExchanges) return;  // Nothing was under way.
     const ExchangeAt at = exchange_of(segment, fd);
     const Exchange& now = current(at);
+    if (!is_sound(record, now, now_ns())) return;
     if (now.phase == Phase::Reading || (now.flags & kCounted) != 0) return;
     const wire::Outcome outcome =
         record.shut == kShutWhole ? outcome_of(now.status) : wire::Outcome::Reset;
@@ -185,9 +188,11 @@ bool Adoption::is_free(std::uint32_t block, const std::vector<bool>& taken) cons
 bool Adoption::connection_holds(std::uint32_t fd) const {
     const Record& record = runtime_.record(fd);
     if (!is_free(record.ring, rings_)) return false;
+    if (record.caller > Caller::Wrong) return false;
     if (has_exchange(record)) return is_free(block_of(record), exchanges_) && exchange_holds(fd);
     const std::uint64_t in = runtime_.socket(fd).in;
     if (in < record.idle_in || in - record.idle_in > kRingBytes) return false;
+    if (!owns_ring(runtime_.segment, record, record.idle_in)) return false;
     return in == record.idle_in || record.ring != kNone;
 }
 
@@ -195,23 +200,25 @@ bool Adoption::exchange_holds(std::uint32_t fd) const {
     const ExchangeAt at = runtime_.exchange(fd);
     const Exchange& now = current(at);
     const Socket& client = runtime_.socket(fd);
-    if (client.in < now.in_start) return false;
+    if (!is_sound(at.record, now, now_ns()) || client.in < now.in_start) return false;
     if (now.phase == Phase::Reading) {
+        if (!owns_ring(runtime_.segment, at.record, now.in_start)) return false;
         const std::uint64_t waiting = client.in - now.in_start;
         return waiting <= kRingBytes && (waiting == 0 || at.record.ring != kNone);
     }
     const bool shares_a_head = now.request.head == now.response.head && now.request.head != kNone;
     if (shares_a_head || !is_free(now.request.head, heads_) || !is_free(now.response.head, heads_))
         return false;
+    if (!owns_head(runtime_.segment, at.record, now.request) ||
+        !owns_head(runtime_.segment, at.record, now.response))
+        return false;
     if ((now.flags & kOwnAnswer) != 0)
-        return now.response.head != kNone && holds(now.response, client.out, 0, kRingBytes);
+        return now.phase == Phase::Answering && now.response.head != kNone &&
+               holds(now.response, client.out, 0, kRingBytes);
     if (now.request.head == kNone || client.in < now.request.in_body) return false;
-    // Of the attempts so far: none but in the table.
-    for (const std::uint32_t slot : {now.slot, now.slot_before}) {
-        if (slot != kNone && slot >= wire::kSlotsMax) return false;
-    }
-    if (now.attempts > 0 && now.slot == kNone) return false;
-    if (now.upstream == kNone) return now.phase == Phase::Ready;
+    if (now.upstream == kNone)
+        return now.phase == Phase::Ready &&
+               owns_ring(runtime_.segment, at.record, now.request.in_body);
     return upstream_holds(fd);
 }
 
@@ -230,6 +237,16 @@ bool Adoption::upstream_holds(std::uint32_t fd) const {
         return false;
     if (!holds(now.request, upstream.out, client.in, kRingBytes)) return false;
     if (upstream.in < now.upstream_in_start) return false;
+    // Until its answer has begun it may be sent again.
+    const bool may_begin_anew =
+        now.phase == Phase::Attached && client.in - now.request.in_body <= kRingBytes;
+    const std::uint64_t from =
+        may_begin_anew ? now.request.in_body : wanted_from(now.request, upstream.out, client.in);
+    if (!owns_ring(runtime_.segment, at.record, from)) return false;
+    const std::uint64_t told = now.phase == Phase::Attached
+                                   ? now.upstream_in_start
+                                   : wanted_from(now.response, client.out, upstream.in);
+    if (!owns_ring(runtime_.segment, other, told)) return false;
     if (now.phase == Phase::Attached) return upstream.in - now.upstream_in_start <= kRingBytes;
     // Its room is given back once it is passed on.
     const bool has_head = now.response.head != kNone || head_left(now.response, client.out) == 0;
@@ -253,6 +270,7 @@ void Adoption::take_client(std::uint32_t fd) {
         return;
     }
     ++adopted_.clients;
+    FAULT_POINT("adopt, a client");
     if (record.ring != kNone) rings_[record.ring] = true;
     runtime_.socket(fd).is_poison = fd == poison_;
     if (has_exchange(record)) {
@@ -318,8 +336,9 @@ Adopted Adoption::run(std::span<const int> keep) {
     }
     if (const std::uint32_t worker = std::exchange(segment.faults.worker, 0);
         worker != 0 && worker <= kWorkers)
-        poison_ = segment.hands[worker - 1];
-    std::fill(std::begin(segment.hands), std::end(segment.hands), kNone);
+        poison_ = segment.hands[worker - 1].fd;
+    for (Hand& hand : segment.hands) hand.fd = kNone;
+    FAULT_POINT("adopt, counts recovered");
     // Dropped by the snapshot, and not closed any more: closed below, being nobody's.
     for (std::uint32_t i = 0; i < segment.listener_count; ++i) {
         if (segment.listeners[i].id == 0) segment.listeners[i].fd = -1;
@@ -336,6 +355,7 @@ Adopted Adoption::run(std::span<const int> keep) {
             runtime_.socket(fd).is_open && runtime_.record(fd).kind != Kind::Client;
         if (is_upstream && !claimed_[fd]) take_upstream(fd);
     }
+    FAULT_POINT("adopt, no blocks");
     give_blocks();
     return adopted_;
 }

@@ -12,6 +12,7 @@
 
 #include "edge/intake.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -51,6 +52,7 @@ std::uint32_t Worker::take_idle(std::uint32_t slot, const Exchange& exchange) {
         Record& record = runtime_.record(fd);
         record.kind = Kind::Busy;
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        FAULT_POINT("idle, taken");
         socket.was_reused = true;
         return fd;
     }
@@ -65,6 +67,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     const std::uint32_t address = entry.address;
     const std::uint32_t port = entry.port;
     if (entry.service != service || entry.bits != 0 || entry.generation != generation) return kNone;
+    if (is_full(runtime_.descriptors_fill())) return kNone;
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return kNone;
     sockaddr_in to{};
@@ -79,6 +82,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
         ::close(fd);
         return kNone;
     }
+    FAULT_POINT("connect, not recorded");
     const auto number = static_cast<std::uint32_t>(fd);
     runtime_.take_number(number);
     runtime_.open.fetch_add(1, std::memory_order_relaxed);
@@ -89,6 +93,7 @@ std::uint32_t Worker::connect_to(std::uint32_t slot, std::uint32_t service) {
     socket.is_open = true;
     socket.is_connecting = !connected;
     open_upstream(runtime_.record(number), fd, {slot, generation});
+    FAULT_POINT("connect, not watched");
     watch(number);
     return number;
 }
@@ -122,17 +127,19 @@ void Worker::take_on(std::uint32_t fd) {
 }
 
 // A connection to an instance that serves; kNone where there is none now.
-std::uint32_t Worker::find_upstream(const Exchange& now, const ServiceAt& service) {
+std::uint32_t Worker::find_upstream(std::uint32_t fd, const ServiceAt& service) {
+    const Exchange& now = exchange(fd);
     // Each attempt at another endpoint, where there is one.
     Avoided avoided;
     if (now.attempts > 0) avoided = {now.slot, now.slot_before};
     std::uint32_t upstream = kNone;
     for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
-        std::uint32_t slot = endpoints_.pick(service, avoided, now_ns_, random_);
+        std::uint32_t slot = tries == 0 && now.attempts == 0 ? faulty_.sent_to(now) : kNone;
+        if (slot == kNone) slot = endpoints_.pick(service, avoided, now_ns_, random_);
         if (slot == kNone)
             slot = endpoints_.pick(service, {.last = avoided.last}, now_ns_, random_);
         if (slot == kNone) slot = endpoints_.pick(service, {}, now_ns_, random_);
-        if (slot == kNone) return kNone;
+        if (slot == kNone || faulty_.meets(fd, slot)) return kNone;
         if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
         if (upstream == kNone) upstream = connect_to(slot, service.id);
     }
@@ -180,9 +187,12 @@ bool Worker::attach(std::uint32_t fd) {
         answer(fd, {504, wire::Outcome::TimedOut, "too little time is left for an answer"});
         return true;
     }
-    const std::uint32_t upstream = find_upstream(now, service);
-    if (upstream == kNone) return false;
+    const std::uint32_t upstream = find_upstream(fd, service);
+    const bool is_kept =
+        (exchange(fd).flags & kFaultDue) != 0;  // By a fault of just that instance.
+    if (upstream == kNone && !is_kept) return false;
     unhold(fd);
+    if (is_kept) return true;
     Socket& socket = runtime_.socket(upstream);
     socket.other = fd;
     socket.since_ns = now_ns_;
@@ -197,6 +207,7 @@ bool Worker::attach(std::uint32_t fd) {
     // One that refused took no part in it.
     const bool was_refused = now.attempts > 0 && now_ns_ < endpoints_.at(now.slot).refused_until_ns;
     write_attempt(now);
+    FAULT_POINT("attach, nobody's");
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Attached;
         if (!was_refused) next.slot_before = next.attempts > 0 ? next.slot : kNone;
@@ -213,6 +224,7 @@ bool Worker::attach(std::uint32_t fd) {
         next.upstream_in_start = socket.in;
         next.request.out_start = socket.out;
     });
+    FAULT_POINT("attach, not counted");
     take_on(fd);
     const Exchange& then = current(at);
     if (then.attempts == 1) traffic.budget.request(now_ns_);
@@ -309,7 +321,9 @@ void Worker::put_idle(std::uint32_t upstream) {
     record.idle_in = socket.in;
     record.idle_out = socket.out;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("idle, still busy");
     record.kind = Kind::Idle;
+    FAULT_POINT("idle, recorded");
     endpoints_.at(record.slot).idle.push_back(upstream);
 }
 

@@ -213,6 +213,14 @@ TEST(Balance, ANewOneStartsWithLittleAndGetsItsShareWithinTenSeconds) {
     }
 }
 
+// After a restart of a whole service: that all are new says nothing about which is the slower one.
+TEST(Balance, WhereAllStartAtOnceTheSlowerOneGetsLittleFromTheBeginning) {
+    Fleet fleet({50 * kMillisecond, 5 * kMillisecond, 5 * kMillisecond}, 200, 1);
+    fleet.since = {fleet.now_ns, fleet.now_ns, fleet.now_ns};
+    fleet.run(kSecond);
+    EXPECT_LT(fleet.run(8 * kSecond).percent(0), 5);
+}
+
 TEST(Balance, TheWeightGrowsEvenlyFromATenth) {
     EXPECT_EQ(slow_start_weight(5, 0), 1000U);
     EXPECT_EQ(slow_start_weight(5, 5), 100U);
@@ -258,6 +266,16 @@ TEST(PeakLatency, RisesAtOnceAndFallsSlowly) {
     EXPECT_EQ(latency.us(now), 100'000U);
     EXPECT_NEAR(latency.us(now + 10 * kSecond), 40'000, 4000);
     EXPECT_GE(latency.us(now + 10'000 * kSecond), 1U) << "known once is not unknown again";
+}
+
+// A pause of its collector is no reason to leave it out for minutes, where one request comes a
+// second.
+TEST(PeakLatency, OneAnswerThatWasThreeHundredTimesSlowerIsForgottenInAMinute) {
+    PeakLatency latency;
+    latency.began(kSecond);
+    latency.answered(kSecond + 300 * kMillisecond, 300 * kMillisecond);
+    EXPECT_GT(latency.us(11 * kSecond), 100'000U);
+    EXPECT_LT(latency.us(62 * kSecond), 1'500U);
 }
 
 TEST(PeakLatency, SilenceCountsOnlyWhileSomebodyWaits) {

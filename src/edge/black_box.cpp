@@ -74,8 +74,7 @@ void set_times(wire::RequestRecord& made, const Exchange& exchange, std::int64_t
 void BlackBox::put(const wire::RequestRecord& record) {
     const bool has_more = (record.flags & wire::kRequestHasMore) != 0;
     const std::size_t count = has_more ? kWords : kShortWords;
-    std::uint64_t words[kWords];
-    std::memcpy(words, &record, sizeof(record));
+    const auto* const words = reinterpret_cast<const std::uint64_t*>(&record);
     Place& place = places[written.load(std::memory_order_relaxed) % kBoxKept];
     // Each after `written`: who has read one of these reads a number by which it is too old.
     for (std::size_t i = 0; i < count; i += 4) {

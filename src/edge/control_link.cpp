@@ -11,6 +11,7 @@
 #include "edge/lineage.h"
 #include "edge/why.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 #include "os/peers.h"
 #include "wire/frame.h"
 
@@ -378,6 +379,7 @@ void ControlLink::change_endpoints(std::string_view body) {
         const bool has_served = is_same && (entry.bits & ~std::uint32_t{wire::kBitEdge}) == 0;
         // Out first, in last: at no instant does a half-written entry serve.
         entry.bits = wire::kBitGone;
+        FAULT_POINT("endpoint, out");
         entry.service = change.service;
         entry.release = change.release;
         entry.address = change.address;
@@ -391,7 +393,9 @@ void ControlLink::change_endpoints(std::string_view body) {
     for (std::uint32_t slot = 0; header.full != 0 && slot < wire::kSlotsMax; ++slot) {
         if (!named[slot]) segment.endpoints[slot].bits = wire::kBitGone;
     }
+    FAULT_POINT("endpoints, not applied");
     wait_for_workers();
+    FAULT_POINT("endpoints, not acknowledged");
     sequence_ = header.sequence;
     // First, so that nobody reads the acknowledgement beside an older count of what is in flight.
     report(Patience::UntilSent);

@@ -1,4 +1,5 @@
 #include "edge/counting.h"
+#include "os/fault_point.h"
 
 #include <algorithm>
 #include <cstring>
@@ -56,6 +57,7 @@ EndpointCounters* Counting::find(wire::SlotRef at) {
     if (before == at.generation) return &counters;
     if (before > at.generation) return nullptr;
     counters.generation.store(0, std::memory_order_release);
+    FAULT_POINT("counts, nobody's");
     counters.in_flight.store(0, kRelaxed);
     for (std::atomic<std::uint64_t>& count : counters.outcomes) count.store(0, kRelaxed);
     counters.replayed.store(0, kRelaxed);
@@ -175,6 +177,7 @@ void Counting::store_later(std::atomic<std::uint64_t>& counter, std::uint64_t va
 
 void Counting::ready() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("redo, not ready");
     memory_.redo.count = count_;
     std::atomic_signal_fence(std::memory_order_seq_cst);
 }
@@ -220,6 +223,7 @@ void Counting::prepare_end(const ExchangeAt& of, std::uint32_t fd, const End& ho
         }
     }
     if (is_broken(exchange, how.outcome)) keep_broken(exchange, how);
+    FAULT_POINT("end, listed and not in the box");
     memory_.box.put(ended);
     one_more(memory_.box.written);
     ready();
@@ -283,6 +287,7 @@ void Counting::apply() {
         if (offset % sizeof(std::uint64_t) != 0 || offset >= sizeof(WorkerCounters)) continue;
         reinterpret_cast<std::atomic<std::uint64_t>*>(base + offset)
             ->store(redo.stores[i].value, std::memory_order_release);
+        FAULT_POINT("redo, half done");
     }
     std::atomic_signal_fence(std::memory_order_seq_cst);
     redo.count = 0;

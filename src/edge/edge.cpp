@@ -24,8 +24,10 @@
 #include "edge/keeper_link.h"
 #include "edge/lineage.h"
 #include "edge/memory_limit.h"
+#include "edge/soundness.h"
 #include "edge/ticks.h"
 #include "edge/worker.h"
+#include "os/fault_point.h"
 #include "os/linux_files.h"
 
 namespace thole::edge {
@@ -50,6 +52,21 @@ void forget_listeners(Segment& segment) {
     segment.snapshot_version = 0;
 }
 
+// Faulted over too often, and then again by an edge that had begun anew on it: what stands there
+// may be why.
+constexpr std::uint32_t kGivenUpMax = 1;
+
+bool can_serve_from(Segment& segment, int memory) {
+    if (segment.magic != kSegmentMagic || segment.layout != kLayoutVersion) return false;
+    segment.lineage.fetch_add(1);
+    // Descriptors of another process: found anew.
+    segment.memory = memory;
+    segment.control_listener = kControlListener;
+    end_others_on(memory);
+    forget_listeners(segment);
+    return segment.faults.given_up <= kGivenUpMax && is_whole(segment);
+}
+
 // A new segment, parked with keeper; or the parked one, whose connections died with the last holder
 // and whose endpoint table and counters go on. Where keeper does not say which of the two, neither:
 // a new one beside the old would forget all that the edge has counted.
@@ -58,12 +75,12 @@ Result<Segment*> open_segment(KeeperLink& keeper) {
     if (!parked.ok() && parked.error().code != Code::NotFound) return parked.error();
     if (parked.ok()) {
         Segment* const segment = TRY(map_segment(parked->get()));
-        if (segment->magic == kSegmentMagic && segment->layout == kLayoutVersion) {
+        if (can_serve_from(*segment, parked->get())) {
             segment->memory = parked->release();
-            segment->lineage.fetch_add(1);
-            end_others_on(segment->memory);
+            // Whoever dies of this has given it up, too.
+            ++segment->faults.given_up;
             count_what_died(*segment);
-            forget_listeners(*segment);
+            --segment->faults.given_up;
             return segment;
         }
     }
@@ -129,8 +146,11 @@ struct Serving {
         runtime, EdgeFolders{life.options.run_folder, life.options.data_folder}, life.ticks,
         *serving->holder);
     keep_too(control.descriptors());
-    adopt_all(runtime, keep);
+    // What cannot be adopted without a fault counts as one, too: else it would go round for ever.
     catch_faults(*life.segment);
+    FAULT_POINT("heir, nothing adopted");
+    adopt_all(runtime, keep);
+    FAULT_POINT("heir, all adopted");
     control.start_disk();
     for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         std::thread([&worker] { worker->run(); }).detach();

@@ -7,6 +7,7 @@
 
 #include "edge/worker.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -66,6 +67,7 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
     Record& record = runtime_.record(fd);
     record.kind = Kind::Free;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("close of a client, nobody's");
     unhold(fd);
     if (has_exchange(record)) {
         const Exchange& last = exchange(fd);
@@ -125,6 +127,7 @@ void Worker::give_up(std::uint32_t fd) {
 void Worker::shut_whole(std::uint32_t fd) {
     runtime_.record(fd).shut = kShutWhole;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("shut, not said");
     ::shutdown(static_cast<int>(fd), SHUT_WR);
     runtime_.socket(fd).since_ns = now_ns_;
     lingering_.push_back(fd);
@@ -170,6 +173,7 @@ void Worker::sweep_client(std::uint32_t fd) {
         if (listener_of(record) == nullptr) leave_idle(fd);
         return;
     }
+    if (runtime_.socket(fd).is_paced && faulty_.is_cut_off(fd)) return faulty_.sweep_cut_off(fd);
     if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
     const Exchange& now = exchange(fd);
     switch (now.phase) {

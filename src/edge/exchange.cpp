@@ -10,6 +10,7 @@
 #include "http/emit.h"
 #include "http/grammar.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -90,6 +91,7 @@ void Worker::step(std::uint32_t fd) {
             continue;
         }
         if (exchange(fd).deadline_ns != 0 && is_past_deadline(fd)) continue;
+        if (client.is_paced && faulty_.is_cut_off(fd)) return;
         if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
@@ -196,6 +198,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
         return Heard::Something;
     }
+    segment_.head_owners[written.block] = {record.cookie, written.bytes};
+    FAULT_POINT("request's head, not recorded");
     const std::optional<std::int64_t> wished_ns = wish.in_all_ns();
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Ready;
@@ -213,6 +217,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
             (head.upgrade.empty() ? 0U : kUpgradeAsked) |
             (wish.retries_itself ? kCallerRetries : 0U);
         next.due_ns = 0;
+        next.sent_to = 0;
         next.deadline_ns = wished_ns ? deadline_ns(now.begun_ns, wished_ns, kTimeoutMaxNs) : 0;
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;
@@ -308,12 +313,14 @@ Heard Worker::parse_response(std::uint32_t fd) {
         answer(fd, {502, wire::Outcome::Reset, "the response's head is too large"});
         return Heard::Something;
     }
-    if (const http::Field* const said = head.find("keep-alive"); said != nullptr)
+    if (const http::Field* const said = head.find(http::Known::KeepAlive); said != nullptr)
         endpoints_.at(now.slot).keep_alive.told(said->value);
     const std::uint64_t out_start = runtime_.socket(fd).out;
     // It is whole where it ends: until all of it is passed on, no close may look like its end.
     if ((head.framing == http::Framing::UntilClose && head.status != 101) || is_unchunked)
         set_closing(static_cast<int>(fd), Closing::Reset);
+    segment_.head_owners[written.block] = {at.record.cookie, written.bytes};
+    FAULT_POINT("answer's head, not recorded");
     commit(at, [&](Exchange& next) {
         next.status = head.status;
         // On a connection from the pool there was nothing to wait for.
@@ -381,7 +388,8 @@ bool Worker::step_answering(std::uint32_t fd) {
 
 void Worker::finish(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
-    const Exchange before = current(at);
+    // The half that counts until the one commit that is made here; afterwards it stays as it is.
+    const Exchange& before = current(at);
     if ((before.flags & kInterim) != 0) {
         commit(at, [&](Exchange& next) {
             next.phase = Phase::Attached;
@@ -411,16 +419,20 @@ void Worker::finish(std::uint32_t fd) {
         // Intent first: all is passed on, and a successor only has to close.
         at.record.shut = kShutWhole;
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        FAULT_POINT("finish, intended");
         counting_.end(at, fd, how, [](Exchange& next) {
             next.upstream = kNone;
             next.request.head = next.response.head = kNone;
         });
         free_head(before.request.head);
         free_head(before.response.head);
+        FAULT_POINT("finish, not said");
         ::shutdown(static_cast<int>(fd), SHUT_WR);
+        FAULT_POINT("finish, said");
         runtime_.socket(fd).since_ns = now_ns_;
         lingering_.push_back(fd);
     }
+    FAULT_POINT("finish, its instance still busy");
     if (upstream_stays) {
         put_idle(up);
     } else {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "edge/cache_line.h"
 #include "edge/router.h"
 #include "http/body.h"
 #include "wire/edge.h"
@@ -60,6 +61,7 @@ struct Exchange {
     std::uint32_t release;
     std::uint32_t listener;        // By which it came,
     std::uint32_t listener_place;  // and where that stands in the table.
+    std::uint64_t client;          // Cookie of the socket whose request it is.
     std::uint64_t upstream_cookie;
     std::uint64_t upstream_in_start;  // The upstream's input position at attach.
     std::uint64_t in_start;           // The client's input position of this request's first byte.
@@ -88,7 +90,7 @@ struct Exchange {
     std::uint16_t timeout_at;
     std::uint16_t grpc_timeout_at;
     std::uint16_t attempt_at;
-    std::uint16_t reserved;
+    std::uint16_t sent_to;  // Ready: the slot, and 1, to which its fault sends it; 0: any.
     Flow request;
     Flow response;
 };
@@ -113,7 +115,7 @@ enum ExchangeFlags : std::uint32_t {
     kFaultDue = 16384,
 };
 
-struct ExchangePair {
+struct alignas(kLineBytes) ExchangePair {
     Exchange halves[2];
 };
 static_assert(std::is_trivially_copyable_v<ExchangePair>);

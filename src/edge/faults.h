@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "edge/cache_line.h"
+
 namespace thole::edge {
 
 struct Segment;
@@ -13,11 +15,17 @@ struct Segment;
 constexpr std::uint32_t kFaultsKept = 3;
 constexpr std::int64_t kFaultsWithinNs = 5'000'000'000;
 
+// In the segment, of each worker.
+struct alignas(kLineBytes) Hand {
+    std::uint32_t fd;  // The client whose request it is just at, or kNone.
+};
+
 // In the segment.
 struct Faults {
     std::uint32_t worker;  // Whose fault the edge died of, from 1; 0: nobody's.
     std::uint32_t count;
     std::int64_t times_ns[kFaultsKept];
+    std::uint32_t given_up;  // How often that were too many so soon.
 };
 
 // So many so soon that another edge on the same memory would only fault again: keeper decides.

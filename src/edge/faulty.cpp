@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "edge/worker.h"
 
@@ -30,9 +31,47 @@ void Faulty::choose(std::uint32_t fd, const http::RequestHead& head) {
     const auto drawn = static_cast<std::uint32_t>(worker_.random_.below(1000));
     const FaultChoice choice =
         choose_fault(leases_, {current(at).service.id, listener->caller, head}, now, drawn);
-    count_matched(choice.matched);
-    if (choice.place == kNoLease) return;
-    const wire::FaultTerms& terms = leases_.entries[choice.place].terms;
+    Socket& client = worker_.runtime_.socket(fd);
+    client.aimed = 0;
+    for (std::uint64_t left = choice.matched; left != 0; left &= left - 1) {
+        if (is_aimed(leases_.entries[std::countr_zero(left)].terms)) client.aimed |= left & -left;
+    }
+    count_matched(choice.matched & ~client.aimed);
+    client.aim = choice.place;
+    if (choice.place == kNoLease || is_aimed(leases_.entries[choice.place].terms)) return;
+    begin(fd, choice.place, kNone);
+}
+
+bool Faulty::meets(std::uint32_t fd, std::uint32_t slot) {
+    Socket& client = worker_.runtime_.socket(fd);
+    if (client.aimed == 0) return false;
+    const std::uint32_t release = worker_.endpoints_.at(slot).release;
+    std::uint64_t met = 0;
+    for (std::uint64_t left = std::exchange(client.aimed, 0); left != 0; left &= left - 1) {
+        const LeaseEntry& entry = leases_.entries[std::countr_zero(left)];
+        // The place may be another lease's by now.
+        const bool was_on = entry.id.load(std::memory_order_acquire) != 0 &&
+                            entry.begun_ns <= worker_.exchange(fd).begun_ns;
+        if (was_on && now_ns() < entry.until_ns && hits(entry.terms, slot, release))
+            met |= left & -left;
+    }
+    count_matched(met);
+    if (client.aim == kNoLease || (met >> client.aim & 1) == 0) return false;
+    begin(fd, client.aim, slot);
+    return (worker_.exchange(fd).flags & kFaultDue) != 0;
+}
+
+std::uint32_t Faulty::sent_to(const Exchange& exchange) const {
+    if (exchange.sent_to == 0) return kNone;
+    const std::uint32_t slot = exchange.sent_to - 1U;
+    const EndpointEntry& entry = worker_.segment_.endpoints[slot];
+    return entry.service == exchange.service.id && entry.bits == 0 ? slot : kNone;
+}
+
+// `slot`: where it is sent after it, or kNone.
+void Faulty::begin(std::uint32_t fd, std::uint32_t place, std::uint32_t slot) {
+    const ExchangeAt at = worker_.runtime_.exchange(fd);
+    const wire::FaultTerms& terms = leases_.entries[place].terms;
     const bool comes_slowly = is_paced(terms);
     std::int64_t due = worker_.now_ns_;
     if (terms.kind == wire::FaultKind::Delay) {
@@ -40,16 +79,18 @@ void Faulty::choose(std::uint32_t fd, const http::RequestHead& head) {
         due +=
             terms.delay - terms.jitter + static_cast<std::int64_t>(worker_.random_.below(spread));
     }
-    if (terms.kind == wire::FaultKind::Hang) due += worker_.service_of(at.record).response_head_ns;
+    if (terms.kind == wire::FaultKind::Hang || terms.kind == wire::FaultKind::Partition)
+        due += worker_.service_of(at.record).response_head_ns;
     worker_.runtime_.socket(fd).is_paced = comes_slowly;
     // As each end is counted: exactly, wherever a kill comes.
     Counting& counting = worker_.counting_;
-    std::atomic<std::uint64_t>& hurt = counting.memory_.leases[choice.place].hurt;
+    std::atomic<std::uint64_t>& hurt = counting.memory_.leases[place].hurt;
     counting.begin(at.record, fd);
     counting.store_later(hurt, hurt.load(std::memory_order_relaxed) + 1);
     counting.ready();
     commit(at, [&](Exchange& next) {
         next.fault = terms.id;
+        next.sent_to = slot == kNone ? 0 : static_cast<std::uint16_t>(slot + 1);
         if (!comes_slowly) next.flags |= kFaultDue;
         next.attached_ns = due;
     });
@@ -89,6 +130,7 @@ bool Faulty::carry_out(std::uint32_t fd, const LeaseEntry& lease) {
             return true;
         case wire::FaultKind::Delay:
         case wire::FaultKind::Hang:
+        case wire::FaultKind::Partition:
             if (!has_waited) {
                 look_again(fd, std::min(now.attached_ns, lease.until_ns.load()));
                 return true;
@@ -140,10 +182,58 @@ void Faulty::look_again(std::uint32_t client, std::int64_t at_ns) {
     worker_.alarms_.set(client, worker_.runtime_.socket(client).alarm_ns, at_ns);
 }
 
+bool Faulty::is_cut_off(std::uint32_t fd) {
+    const Exchange& now = worker_.exchange(fd);
+    if (now.phase == Phase::Reading || now.phase == Phase::Ready || (now.flags & kOwnAnswer) != 0)
+        return false;
+    const LeaseEntry* const lease = find_lease(leases_, now.fault, worker_.now_ns_);
+    if (lease == nullptr || lease->terms.kind != wire::FaultKind::Partition) return false;
+    look_again(fd, lease->until_ns);
+    return true;
+}
+
+void Faulty::sweep_cut_off(std::uint32_t fd) {
+    const Exchange& now = worker_.exchange(fd);
+    const ServiceEntry& limits = worker_.service_of(worker_.runtime_.record(fd));
+    const bool may_be_silent = now.phase == Phase::Tunnel || (now.flags & kEventStream) != 0;
+    const std::int64_t limit_ns = now.phase == Phase::Attached ? limits.response_head_ns
+                                  : may_be_silent              ? limits.tunnel_ns
+                                                               : limits.idle_ns;
+    const std::int64_t since_ns = std::max(worker_.runtime_.socket(fd).since_ns,
+                                           worker_.runtime_.socket(now.upstream).since_ns);
+    if (worker_.now_ns_ - since_ns <= limit_ns) return;
+    if (now.phase != Phase::Attached) return worker_.close_client(fd, wire::Outcome::Injected);
+    worker_.answer(fd, {504, wire::Outcome::Injected, "a fault on purpose"});
+    worker_.again_.push_back(fd);
+}
+
+// What is under way as a partition begins: what waits is hurt as what comes later, all else stays
+// as it is.
+void Faulty::cut_off(std::uint32_t fd) {
+    const ExchangeAt at = worker_.runtime_.exchange(fd);
+    const Exchange& now = current(at);
+    const ListenerEntry* const listener = worker_.listener_of(at.record);
+    const bool has_begun =
+        now.phase != Phase::Reading && (now.flags & (kCounted | kOwnAnswer)) == 0;
+    if (listener == nullptr || !has_begun) return;
+    const LeaseEntry* const lease =
+        find_partition(leases_, now.service.id, listener->caller, worker_.now_ns_);
+    if (lease == nullptr || now.fault == lease->id) return;
+    const auto place = static_cast<std::uint32_t>(lease - leases_.entries);
+    count_matched(std::uint64_t{1} << place);
+    begin(fd, place, kNone);
+    if (now.phase == Phase::Ready) {
+        worker_.unhold(fd);
+    } else {
+        worker_.runtime_.socket(fd).is_paced = true;
+    }
+}
+
 void Faulty::wake_all() {
     for (const std::uint32_t fd : worker_.clients_) {
-        if (has_exchange(worker_.runtime_.record(fd)) && worker_.exchange(fd).fault != 0)
-            worker_.again_.push_back(fd);
+        if (!has_exchange(worker_.runtime_.record(fd))) continue;
+        if (leases_.live.load(std::memory_order_relaxed) != 0) cut_off(fd);
+        if (worker_.exchange(fd).fault != 0) worker_.again_.push_back(fd);
     }
 }
 

@@ -14,8 +14,10 @@
 #include "edge/worker.h"
 #include "http/emit.h"
 #include "http/grammar.h"
+#include "http/hex.h"
 #include "http/trace.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
@@ -27,6 +29,7 @@ constexpr std::string_view kAttemptRoom = "1/3";
 static_assert(kTimeoutRoom.size() == sizeof(TimeoutMs));
 static_assert(kGrpcTimeoutRoom.size() == sizeof(GrpcTimeout));
 static_assert(kAttemptRoom[2] == '0' + model::kAttemptsMax);
+constexpr std::uint64_t kIdsOfBlock = 65536;  // So seldom workers meet over their next one.
 constexpr std::string_view kEndOfHead = "\r\n\r\n";
 constexpr std::string_view kBetweenFields = "\r\n: ";
 
@@ -39,7 +42,7 @@ bool can_be_kept(const http::RequestHead& head) {
 // The id that a caller inside or a trusted proxy gave is kept, where it is one of our form (nginx's
 // $request_id is); all others are replaced.
 std::optional<wire::RequestId> given_id(const http::RequestHead& head) {
-    const http::Field* const given = head.find("x-request-id");
+    const http::Field* const given = head.find(http::Known::RequestId);
     if (given == nullptr || given->value.size() != 32) return std::nullopt;
     wire::RequestId id{0, 0};
     for (std::size_t i = 0; i < 32; ++i) {
@@ -70,7 +73,9 @@ Asker Worker::asker_of(std::uint32_t fd, const http::RequestHead& head, const Li
 }
 
 wire::RequestId WorkerParts::new_id() {
-    return {random_.next(), segment_.next_id.fetch_add(1, std::memory_order_relaxed)};
+    if (next_id_ % kIdsOfBlock == 0)
+        next_id_ = segment_.id_blocks.fetch_add(1, std::memory_order_relaxed) * kIdsOfBlock;
+    return {random_.next(), next_id_++};
 }
 
 namespace {
@@ -78,26 +83,33 @@ namespace {
 struct IdText {
     char text[32];
     explicit IdText(wire::RequestId id) {
-        static constexpr char kDigits[] = "0123456789abcdef";
-        for (std::size_t i = 0; i < 32; ++i) {
-            const std::uint64_t half = i < 16 ? id.high : id.low;
-            text[i] = kDigits[half >> (60 - 4 * (i % 16)) & 15];
-        }
+        http::write_hex16(text, id.high);
+        http::write_hex16(text + 16, id.low);
     }
     std::string_view view() const { return {text, sizeof(text)}; }
 };
 
-// The peer's address as text.
+// The peer's address, in network order, as text. inet_ntop would cost more than the rest of the
+// head.
 class AddressText {
 public:
     explicit AddressText(std::uint32_t address) {
-        const in_addr at{address};
-        if (::inet_ntop(AF_INET, &at, text_, sizeof(text_)) == nullptr) text_[0] = '\0';
+        for (int byte = 0; byte < 4; ++byte) {
+            if (byte > 0) text_[size_++] = '.';
+            put(address >> (8 * byte) & 0xff);
+        }
     }
-    std::string_view view() const { return text_; }
+    std::string_view view() const { return {text_, size_}; }
 
 private:
-    char text_[INET_ADDRSTRLEN] = {};
+    void put(std::uint32_t number) {
+        if (number >= 100) text_[size_++] = static_cast<char>('0' + number / 100);
+        if (number >= 10) text_[size_++] = static_cast<char>('0' + number / 10 % 10);
+        text_[size_++] = static_cast<char>('0' + number % 10);
+    }
+
+    char text_[INET_ADDRSTRLEN];
+    std::size_t size_ = 0;
 };
 
 http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, std::uint64_t parent,
@@ -105,7 +117,7 @@ http::Traceparent trace_for(const http::RequestHead& head, wire::RequestId id, s
     std::uint8_t trace_bytes[16], parent_bytes[8];
     std::memcpy(trace_bytes, &id, sizeof(trace_bytes));
     std::memcpy(parent_bytes, &parent, sizeof(parent_bytes));
-    const http::Field* const given = head.find("traceparent");
+    const http::Field* const given = head.find(http::Known::Traceparent);
     if (trusts && given != nullptr && http::is_traceparent(given->value)) {
         return http::continue_traceparent(given->value, http::ParentIdBytes(parent_bytes));
     }
@@ -193,7 +205,7 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
     const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
     const AddressText peer(peer_of(static_cast<int>(by.fd), runtime_.socket(by.fd)));
     static thread_local std::array<char, http::kHeadBytesMax> chain;
-    std::array<http::Field, 8> set = {
+    std::array<http::OwnField, 8> set = {
         {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
     std::size_t count = 2;
     // What comes from outside may claim anything of whom it comes from; it is replaced, not passed
@@ -268,12 +280,12 @@ void Worker::write_attempt(const Exchange& exchange) {
 Written Worker::write_response(const http::ResponseHead& head, const Exchange& exchange) {
     if (free_.heads.empty()) return {};
     const IdText id_text(exchange.id);
-    const http::Field set[] = {{"X-Request-Id", id_text.view()}};
+    const http::OwnField set[] = {{"X-Request-Id", id_text.view()}};
     http::Edits edits;
     edits.set = set;
     // How long it waited, beside what the instance says of its own time.
     char timing[32];
-    http::Field waited{"Server-Timing"};
+    http::OwnField waited{"Server-Timing"};
     if ((exchange.flags & kHeld) != 0) {
         const int size = std::snprintf(timing, sizeof(timing), "hold;dur=%u.%03u",
                                        exchange.held_us / 1000, exchange.held_us % 1000);
@@ -376,6 +388,8 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
     const std::size_t size =
         write_own_answer({segment_.heads[block], kHeadBytes}, before, own.status, own.why);
     free_.heads.pop_back();
+    segment_.head_owners[block] = {at.record.cookie, size};
+    FAULT_POINT("own answer, not recorded");
     const std::uint64_t out_start = runtime_.socket(fd).out;
     how.status = own.status;
     how.bytes_out = size;

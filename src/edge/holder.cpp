@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "edge/faults.h"
+#include "edge/soundness.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
@@ -41,12 +42,16 @@ long clone_holder() {
     return ::syscall(SYS_clone, CLONE_FILES | CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 }
 
-void wait_for_death(const Awaited& awaited, const Segment& segment) {
+void wait_for_death(const Awaited& awaited, Segment& segment) {
     ::prctl(PR_SET_NAME, "holder");
     pollfd death{awaited.edge_pidfd, POLLIN, 0};
     while (::poll(&death, 1, -1) <= 0) {}
-    if (segment.lineage.load() != awaited.lineage || has_faulted_too_often(segment.faults))
+    if (segment.lineage.load() != awaited.lineage) ::_exit(0);
+    if (has_faulted_too_often(segment.faults)) {
+        ++segment.faults.given_up;
         ::_exit(0);
+    }
+    if (!is_whole(segment)) ::_exit(0);
 }
 
 Holder::Holder(std::uint32_t pid, const Awaited& awaited, std::function<void()> become_edge)

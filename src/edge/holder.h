@@ -19,8 +19,9 @@ struct Awaited {
     std::uint32_t lineage;
 };
 // In the holder: returns once the edge has died and this process is to go on as the edge. Ends the
-// process where the edge has ended for good, has faulted too often, or keeper has started another.
-void wait_for_death(const Awaited& awaited, const Segment& segment);
+// process where the edge has ended for good, has faulted too often, or keeper has started another;
+// and where its memory is damaged so that nobody could serve from it.
+void wait_for_death(const Awaited& awaited, Segment& segment);
 
 class Holder {
 public:

@@ -29,18 +29,15 @@ bool fits(const wire::FaultTerms& terms, const FaultFacts& facts) {
     return field != nullptr && field->value == text_of(terms.value);
 }
 
-template <std::size_t Size>
-bool ends(const char (&chars)[Size]) {
-    return text_of(chars).size() < Size;
+bool is_partition(const wire::FaultTerms& terms) {
+    return terms.kind == wire::FaultKind::Partition;
 }
 
 Status check(const wire::FaultTerms& terms, std::int64_t now_ns) {
     const auto kind = terms.kind;
     const bool has_rate = kind == wire::FaultKind::SlowBody || kind == wire::FaultKind::Bandwidth;
-    if (terms.id == 0 || kind >= wire::FaultKind::Count_ || !ends(terms.field) ||
-        !ends(terms.value) || !ends(terms.by))
-        return invalid("no such fault");
     if (terms.share < 1 || terms.share > 1000) return invalid("share: must be 0.1 % to 100 %");
+    if (!wire::is_sound(terms)) return invalid("no such fault");
     if (kind == wire::FaultKind::Abort && (terms.status < 400 || terms.status > 599))
         return invalid("abort: must be a status from 400 to 599");
     if (kind == wire::FaultKind::Delay && (terms.delay < 1 || terms.delay > kDelayNsMax ||
@@ -48,6 +45,9 @@ Status check(const wire::FaultTerms& terms, std::int64_t now_ns) {
         return invalid("delay: must be up to 60 s, and its jitter no more than that");
     if (has_rate && (terms.rate < 1 || terms.rate > kRateMax))
         return invalid("rate: must be 1 B/s to 1 GB/s");
+    if (is_partition(terms) && (terms.caller == wire::kAnyCaller || terms.share != 1000 ||
+                                terms.field[0] != 0 || is_aimed(terms)))
+        return invalid("a partition is between two services, of all that one asks the other");
     if (terms.until > now_ns + Duration(model::kFaultLimit).count())
         return invalid("a fault lasts an hour at most");
     return success();
@@ -89,6 +89,28 @@ FaultChoice choose_fault(const Leases& leases, const FaultFacts& facts, std::int
         from += share;
     }
     return choice;
+}
+
+bool is_aimed(const wire::FaultTerms& terms) {
+    return terms.release != 0 || terms.slot != wire::kAnySlot;
+}
+
+bool hits(const wire::FaultTerms& terms, std::uint32_t slot, std::uint32_t release) {
+    return (terms.release == 0 || terms.release == release) &&
+           (terms.slot == wire::kAnySlot || terms.slot == slot);
+}
+
+const LeaseEntry* find_partition(const Leases& leases, std::uint32_t service, std::uint32_t caller,
+                                 std::int64_t now_ns) {
+    std::uint64_t live = leases.live.load(std::memory_order_acquire);
+    for (; live != 0; live &= live - 1) {
+        const LeaseEntry& entry = leases.entries[std::countr_zero(live)];
+        if (entry.id.load(std::memory_order_acquire) != 0 && is_partition(entry.terms) &&
+            now_ns < entry.until_ns.load(std::memory_order_relaxed) &&
+            entry.terms.service == service && entry.terms.caller == caller)
+            return &entry;
+    }
+    return nullptr;
 }
 
 const LeaseEntry* find_lease(const Leases& leases, std::uint32_t id, std::int64_t now_ns) {

@@ -56,6 +56,14 @@ struct FaultChoice {
 FaultChoice choose_fault(const Leases& leases, const FaultFacts& facts, std::int64_t now_ns,
                          std::uint32_t drawn);
 
+// It names a release or an instance: whether it hurts a request is known only when that one's
+// instance has been chosen.
+bool is_aimed(const wire::FaultTerms& terms);
+bool hits(const wire::FaultTerms& terms, std::uint32_t slot, std::uint32_t release);
+// One that is on and cuts off what one service asks the other.
+const LeaseEntry* find_partition(const Leases& leases, std::uint32_t service, std::uint32_t caller,
+                                 std::int64_t now_ns);
+
 // The lease of this id, while it is on; else null.
 const LeaseEntry* find_lease(const Leases& leases, std::uint32_t id, std::int64_t now_ns);
 

@@ -21,6 +21,7 @@ wire::FaultTerms terms(std::uint32_t id, std::uint32_t share, wire::FaultKind ki
     made.id = id;
     made.service = kShop;
     made.caller = wire::kAnyCaller;
+    made.slot = wire::kAnySlot;
     made.kind = kind;
     made.share = share;
     made.status = 503;
@@ -127,6 +128,47 @@ TEST_F(LeasesTest, HurtsWhomItNamesAndNobodyElse) {
         SetUp();
         EXPECT_EQ(draw(kWeb)[1], 0) << other;
     }
+}
+
+// Whom it names decides only once the instance is known; until then it has its share beside others.
+TEST_F(LeasesTest, AimedItHitsAReleaseOrAnInstance) {
+    wire::FaultTerms fault = terms(1, 200, wire::FaultKind::Abort);
+    EXPECT_FALSE(is_aimed(fault));
+    EXPECT_TRUE(hits(fault, 4, 2));
+    fault.release = 2;
+    EXPECT_TRUE(is_aimed(fault));
+    EXPECT_TRUE(hits(fault, 4, 2));
+    EXPECT_FALSE(hits(fault, 4, 3));
+    fault.slot = 4;
+    EXPECT_TRUE(hits(fault, 4, 2));
+    EXPECT_FALSE(hits(fault, 5, 2));
+    fault.release = 0;
+    EXPECT_TRUE(hits(fault, 4, 3));
+    EXPECT_FALSE(hits(fault, 0, 3));
+    ASSERT_TRUE(put(fault));
+    ASSERT_TRUE(put(terms(2, 300, wire::FaultKind::Delay)));
+    EXPECT_FALSE(put(terms(3, 1, wire::FaultKind::Delay))) << "both together are half of it";
+    const std::array<int, 8> counts = draw();
+    EXPECT_NEAR(counts[1], 20'000, 500);
+    EXPECT_NEAR(counts[2], 30'000, 500);
+}
+
+TEST_F(LeasesTest, APartitionIsOfAllThatOneServiceAsksTheOther) {
+    wire::FaultTerms cut = terms(1, 1000, wire::FaultKind::Partition);
+    cut.flags = wire::kFaultWhole;
+    EXPECT_FALSE(put(cut)) << "between whom?";
+    cut.caller = kWeb;
+    cut.share = 500;
+    EXPECT_FALSE(put(cut)) << "a half of it is none";
+    cut.share = 1000;
+    cut.slot = 4;
+    EXPECT_FALSE(put(cut)) << "one instance of it is none";
+    cut.slot = wire::kAnySlot;
+    ASSERT_TRUE(put(cut));
+    EXPECT_EQ(find_partition(*leases_, kShop, kWeb, 2 * kSecond), &leases_->entries[0]);
+    EXPECT_EQ(find_partition(*leases_, kShop, kWeb + 1, 2 * kSecond), nullptr);
+    EXPECT_EQ(find_partition(*leases_, kShop + 1, kWeb, 2 * kSecond), nullptr);
+    EXPECT_EQ(find_partition(*leases_, kShop, kWeb, 30 * kSecond), nullptr) << "it is over";
 }
 
 TEST_F(LeasesTest, WhatMakesNoSenseIsRefused) {

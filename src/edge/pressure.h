@@ -15,6 +15,7 @@ struct Fill {
     std::uint32_t total = 0;
 };
 
+inline bool is_full(Fill fill) { return fill.used >= fill.total; }
 bool is_over(Fill fill, std::uint32_t percent);
 // So many have to go until no more than this is used.
 std::uint32_t above(Fill fill, std::uint32_t percent);

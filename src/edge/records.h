@@ -10,9 +10,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "edge/exchange.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 
@@ -26,7 +28,7 @@ constexpr std::uint32_t kShutWhole = 1;
 // A tunnel: we send no more on it, and may still read.
 constexpr std::uint32_t kShutHalf = 2;
 
-struct Record {
+struct alignas(kLineBytes) Record {
     std::uint64_t cookie;
     // How often the exchange has changed, and in which block it is: one word, so that one store
     // changes both. The lowest bit of the count says which half counts.
@@ -76,34 +78,46 @@ inline const Exchange& current(const ExchangeAt& at) {
     return at.pair.halves[commits_of(at.record) & 1];
 }
 
+// By libc, which copies by registers: what the compiler makes of an assignment of this size is a
+// string instruction, which takes longer to begin than to copy.
+inline void copy(Exchange& to, const Exchange& from) { std::memmove(&to, &from, sizeof(to)); }
+
 // Changes the exchange as a whole. A death at any instruction leaves the old or the new one.
 template <typename Change>
 void commit(const ExchangeAt& at, Change change) {
     const std::uint64_t commits = commits_of(at.record);
     Exchange& next = at.pair.halves[(commits + 1) & 1];
-    next = at.pair.halves[commits & 1];
+    copy(next, at.pair.halves[commits & 1]);
     change(next);
+    FAULT_POINT("commit, not stored");
     store_state(at.record, state_of(commits + 1, block_of(at.record)));
+    FAULT_POINT("commit, stored");
 }
 
 // Begins one in a block that is nobody's, with the next byte that the client says.
 inline void begin_exchange(Record& record, ExchangePair& pair, std::uint32_t block,
                            std::int64_t now_ns) {
     Exchange& first = pair.halves[commits_of(record) & 1];
-    first = Exchange{};
+    static constexpr Exchange kNothing{};
+    copy(first, kNothing);
+    first.client = record.cookie;
     first.listener = record.listener;
     first.listener_place = record.listener_place;
     first.in_start = record.idle_in;
     first.begun_ns = now_ns;
     first.upstream = first.slot = first.slot_before = kNone;
     first.request.head = first.response.head = kNone;
+    FAULT_POINT("begin, not stored");
     store_state(record, state_of(commits_of(record), block));
+    FAULT_POINT("begin, stored");
 }
 
 // The exchange is over, and the next one begins where its request ended. A commit, too.
 inline void end_exchange(const ExchangeAt& at) {
     at.record.idle_in = current(at).request.in_end;
+    FAULT_POINT("end, not stored");
     store_state(at.record, state_of(commits_of(at.record) + 1, kNoBlock));
+    FAULT_POINT("end, stored");
 }
 
 }  // namespace thole::edge

@@ -14,19 +14,23 @@
 
 #include "base/check.h"
 #include "edge/worker.h"
+#include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 
 namespace {
 
+// Those of connections; of few, a quarter is kept free.
 std::uint32_t descriptors_max() {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
-    return static_cast<std::uint32_t>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+    const auto all = static_cast<std::uint32_t>(std::min<rlim_t>(limit.rlim_cur, kDescriptorsMax));
+    return all - std::min(model::kOwnDescriptors, all / 4);
 }
 
 // Zeros are nobody's socket: each is made anew when its number is taken.
-static_assert(std::is_trivially_copyable_v<Socket> && std::is_trivially_destructible_v<Socket>);
+static_assert(std::is_trivially_destructible_v<Socket>);
 Socket* map_sockets() {
     void* const at = ::mmap(nullptr, kDescriptorsMax * sizeof(Socket), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -37,7 +41,12 @@ Socket* map_sockets() {
 }  // namespace
 
 Runtime::Runtime(Segment& memory, Room room_for)
-    : segment(memory), room(room_for), descriptors(descriptors_max()), sockets(map_sockets()) {}
+    : segment(memory), room(room_for), descriptors(descriptors_max()), sockets(map_sockets()) {
+    // Who wrote into the wrong place may have hit these, too; control says anew what is true.
+    segment.listener_count = std::min(segment.listener_count.load(), kListenersMax);
+    segment.service_count = std::min(segment.service_count.load(), kServicesMax);
+    segment.routes_now = segment.routes_now % 2;
+}
 
 Runtime::~Runtime() { ::munmap(sockets, kDescriptorsMax * sizeof(Socket)); }
 
@@ -81,9 +90,11 @@ void open_record(Record& record, const Record& next) {
     Record filled = next;
     filled.kind = Kind::Free;
     record = filled;
+    FAULT_POINT("open, no kind");
     std::atomic_signal_fence(std::memory_order_seq_cst);
     record.kind = next.kind;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("open, recorded");
 }
 
 }  // namespace

@@ -17,33 +17,32 @@
 
 namespace thole::edge {
 
-// Private state of one descriptor; owned by the worker that owns the connection.
-struct Socket {
+// A number that other workers than the one that writes it may look at: whole each time, and in no
+// order with anything else.
+class Loose {
+public:
+    Loose(std::uint32_t value) : value_(value) {}
+    Loose(const Loose& other) : value_(static_cast<std::uint32_t>(other)) {}
+    Loose& operator=(const Loose& other) {
+        value_.store(other, std::memory_order_relaxed);
+        return *this;
+    }
+    operator std::uint32_t() const { return value_.load(std::memory_order_relaxed); }
+    std::atomic<std::uint32_t>& in_order() { return value_; }
+
+private:
+    std::atomic<std::uint32_t> value_;
+};
+
+// Private state of one descriptor; owned by the worker that owns the connection. What each request
+// needs comes first, and fits into one line.
+struct alignas(kLineBytes) Socket {
     std::uint64_t in = 0;         // Bytes read by us.
     std::uint64_t out = 0;        // Bytes written by us.
-    std::uint32_t owner = kNone;  // The worker: a number that was closed may be another's now.
-    // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
-    // last (std::atomic_ref).
-    std::uint32_t handed_to = kNone;
-    std::uint32_t other = kNone;  // Upstream: its client.
-    std::uint32_t place = 0;      // Clients: where it stands in the worker's list.
     std::int64_t since_ns = 0;    // When it last moved, for the time limits.
-    std::int64_t made_ns = 0;     // Upstreams: since when there is a connection.
-    std::uint32_t peer = 0;       // Clients: who, in network order; 0 is not asked yet.
-    BodyTime body;                // Clients: what time is left for the body of its request.
-    Stall stall;                  // Clients: whether it takes its answer.
     std::int64_t turn = 0;        // Clients: that of their worker in which it was stepped last.
-    std::int64_t alarm_ns = 0;    // Clients: when it is woken next; 0: not.
-    std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
-    std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
-    Departure departure;        // Clients.
-    std::uint32_t held_bytes = 0;
-    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
-    // Clients: when we end what lasts, or an idle connection; 0: not at all.
-    std::int64_t ends_ns = 0;
-    bool is_held = false;
-    bool is_starved = false;  // Clients: in the list of those that wait for a block.
-    bool is_paced = false;    // Clients: a fault may make their bodies slow.
+    Loose owner = kNone;          // The worker: a number that was closed may be another's now.
+    std::uint32_t other = kNone;  // Upstream: its client.
     bool is_open = false;
     bool can_read = false;
     bool may_end = false;  // The kernel has told of an end: it is read even after a short read.
@@ -59,6 +58,27 @@ struct Socket {
     bool is_shut = false;     // We have said that we send no more.
     bool outlived = false;    // Clients: the tunnel's instance ended its side first.
     bool lost = false;        // Clients: the tunnel's instance is no more.
+    bool is_held = false;
+    bool is_starved = false;    // Clients: in the list of those that wait for a block.
+    bool is_paced = false;      // Clients: a fault may make their bodies slow.
+    std::uint32_t service = 0;  // The place of the one it waits for, or is an upstream to.
+    // Clients that have no owner yet: the worker that is to take it. Who accepted it writes this
+    // last, in order.
+    Loose handed_to = kNone;
+    std::uint32_t place = 0;    // Clients: where it stands in the worker's list.
+    std::int64_t made_ns = 0;   // Upstreams: since when there is a connection.
+    std::uint32_t peer = 0;     // Clients: who, in network order; 0 is not asked yet.
+    BodyTime body;              // Clients: what time is left for the body of its request.
+    Stall stall;                // Clients: whether it takes its answer.
+    std::int64_t alarm_ns = 0;  // Clients: when it is woken next; 0: not.
+    std::int64_t held_until_ns = 0, held_as = 0;  // Clients: in this order those that wait go.
+    std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
+    std::uint64_t aimed = 0;    // Clients: faults (by place) that may hurt it where it goes,
+    std::uint32_t aim = 0;      // and the place of the one that then does.
+    Departure departure;        // Clients.
+    std::uint32_t held_bytes = 0;
+    // Clients: when we end what lasts, or an idle connection; 0: not at all.
+    std::int64_t ends_ns = 0;
 };
 
 // A tunnel whose instance ended its side first: was it the instance's own end?
@@ -66,12 +86,6 @@ struct EndedTunnel {
     std::int64_t at_ns = 0;  // 0: nothing.
     Exchange exchange;
     char line[72];  // The request's first, cut to fit.
-};
-
-// A listener that one worker waits for; id 0 is none.
-struct Watched {
-    std::uint32_t id = 0;
-    int fd = -1;
 };
 
 // What waits for one service, of all workers.
@@ -108,7 +122,7 @@ struct Runtime {
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};
     Room room;
-    // As many as this process may have; and those of connections, of both sides.
+    // As many as connections and listeners may have; and those of connections, of both sides.
     std::uint32_t descriptors;
     std::atomic<std::uint32_t> open{0};
     Socket* sockets;  // kDescriptorsMax of them, in memory that is not there before one is used.
@@ -127,7 +141,7 @@ struct Runtime {
     void close_number(std::uint32_t fd);
     void take_number(std::uint32_t fd);
 
-    Fill descriptors_fill() const { return {open.load(std::memory_order_relaxed), descriptors}; }
+    Fill descriptors_fill() const { return {open + segment.listener_count, descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.
     ExchangeAt exchange(std::uint32_t fd) { return exchange_of(segment, fd); }

@@ -20,7 +20,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 14;
+constexpr std::uint32_t kLayoutVersion = 15;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -37,7 +37,7 @@ constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 constexpr std::uint32_t kRingsToOneSpared = 32;
 constexpr std::uint32_t kHeadsToOneSpared = 64;
 // Routes and pairs of caller and callee.
-constexpr std::uint32_t kListenersMax = 1024;
+constexpr std::uint32_t kListenersMax = 2048;
 // Whose endpoints an edge keeps.
 constexpr std::uint32_t kServicesMax = 1024;
 // Also on one processor: so that one that hangs does not stop the other.
@@ -92,6 +92,9 @@ struct ServiceEntry {
     std::atomic<std::int64_t> write_stall_ns;
     std::atomic<std::int64_t> body_grace_ns;
     std::atomic<std::uint64_t> body_bytes_max;
+    std::atomic<std::int64_t> total_ns;        // 0: any.
+    std::atomic<std::uint32_t> in_flight_max;  // 0: any.
+    std::atomic<std::uint32_t> queued_max;
 };
 
 // Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
@@ -101,11 +104,18 @@ struct AllRoutes {
     RouteTable table;
 };
 
+// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
+// named anywhere.
+struct BlockOwner {
+    std::uint64_t cookie;
+    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
+};
+
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;
-    std::atomic<std::uint64_t> epoch;  // Edges so far on this segment.
-    std::atomic<std::uint64_t> next_id;
+    std::atomic<std::uint64_t> epoch;      // Edges so far on this segment.
+    std::atomic<std::uint64_t> id_blocks;  // Of kIdsOfBlock each, that a worker takes.
     std::uint64_t snapshot_version;
     std::int32_t control_listener;  // Descriptors that every edge here shares.
     std::int32_t memory;
@@ -118,7 +128,7 @@ struct Segment {
     std::atomic<std::uint64_t> access_written;
     std::atomic<std::uint64_t> access_dropped;
     Faults faults;
-    std::uint32_t hands[kWorkers];  // The client whose request a worker is just at, or kNone.
+    Hand hands[kWorkers];
     std::atomic<std::uint32_t> routes_now;  // Which of the two counts.
     AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
@@ -130,6 +140,8 @@ struct Segment {
     Refusals refusals[kWorkers];
     Record records[kDescriptorsMax];
     ExchangePair exchanges[kExchanges];
+    BlockOwner ring_owners[kRings];
+    BlockOwner head_owners[kHeads];
     char rings[kRings][kRingBytes];
     char heads[kHeads][kHeadBytes];
 };

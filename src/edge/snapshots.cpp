@@ -78,6 +78,9 @@ void put_service(Segment& segment, const wire::SnapshotService& service,
     place->body_grace_ns = limits.body_grace.count();
     place->body_bytes_max = limits.body_bytes_max;
     place->body_bytes_per_second = limits.body_bytes_per_second;
+    place->total_ns = limits.total.count();
+    place->in_flight_max = limits.in_flight_max;
+    place->queued_max = limits.queued_max;
     place->is_used = 1;
     const auto count = static_cast<std::uint32_t>(place - segment.services) + 1;
     segment.service_count = std::max(segment.service_count.load(), count);

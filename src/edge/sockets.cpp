@@ -10,6 +10,7 @@
 
 #include "edge/worker.h"
 #include "model/defaults.h"
+#include "os/fault_point.h"
 
 namespace thole::edge {
 namespace {
@@ -64,9 +65,13 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
             starve(is_client ? fd : socket.other);
             return false;
         }
-        record.ring = free_.rings.back();
+        const std::uint32_t ring = free_.rings.back();
+        segment_.ring_owners[ring] = {record.cookie, socket.in};
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        record.ring = ring;
         free_.rings.pop_back();
         std::atomic_signal_fence(std::memory_order_seq_cst);
+        FAULT_POINT("ring, taken");
     }
     const std::uint64_t space = keep_from + kRingBytes - socket.in;
     if (space == 0) return false;
@@ -83,6 +88,7 @@ bool Worker::receive(std::uint32_t fd, std::uint64_t keep_from) {
     message.msg_iovlen = 2;
     const ssize_t got = is_one ? ::recv(static_cast<int>(fd), ring + index, first, 0)
                                : ::recvmsg(static_cast<int>(fd), &message, 0);
+    FAULT_POINT("received");
     if (got < 0) {
         if (errno == EAGAIN) socket.can_read = false;
         if (errno != EAGAIN && errno != EINTR)
@@ -132,6 +138,7 @@ bool Worker::flush(const Flow& flow, std::uint32_t from, std::uint32_t to) {
     const ssize_t sent =
         count == 1 ? ::send(static_cast<int>(to), parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL)
                    : ::sendmsg(static_cast<int>(to), &message, MSG_NOSIGNAL);
+    FAULT_POINT("sent");
     if (sent < 0) {
         if (errno == EAGAIN) target.can_write = false;
         if (errno == EAGAIN || errno == EINTR) return false;
@@ -150,6 +157,7 @@ void Worker::free_ring(Record& record) {
     const std::uint32_t ring = record.ring;
     record.ring = kNone;
     if (ring == kNone) return;
+    FAULT_POINT("ring, let go of");
     free_.rings.push_back(ring);
     feed(kFedByOne);
 }
@@ -205,10 +213,12 @@ void Worker::close_socket(std::uint32_t fd) {
     Record& record = runtime_.record(fd);
     record.kind = Kind::Free;
     std::atomic_signal_fence(std::memory_order_seq_cst);
+    FAULT_POINT("close, nobody's");
     free_ring(record);
     runtime_.socket(fd) = Socket{};
     runtime_.open.fetch_sub(1, std::memory_order_relaxed);
     runtime_.close_number(fd);
+    FAULT_POINT("close, closed");
 }
 
 void Worker::drop_upstream(std::uint32_t fd) {

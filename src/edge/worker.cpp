@@ -83,6 +83,9 @@ void Worker::adopt_client(std::uint32_t fd) {
         ask_caller(fd, *listener);
     client.is_paced = has_exchange(record) && exchange(fd).fault != 0;
     if (!has_exchange(record) || exchange(fd).upstream == kNone) return;
+    // Where its answer ends is what that memory says. Should that be wrong, the rest is nobody's:
+    // no other request goes out on this connection.
+    commit(runtime_.exchange(fd), [](Exchange& next) { next.flags |= kUpstreamCloses; });
     const Exchange& now = exchange(fd);
     Socket& upstream = runtime_.socket(now.upstream);
     upstream.owner = number_;
@@ -144,8 +147,6 @@ void Worker::turn() {
     const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, quiet_ms());
     now_ns_ = now_ns();
     turned_ns_.store(now_ns_, std::memory_order_relaxed);
-    // Before anything is attached in this turn: what main has published counts from here on.
-    apply_table();
     for (int i = 0; i < count; ++i) {
         const std::uint64_t tag = events[i].data.u64;
         if ((tag & kTagListener) != 0) {
@@ -157,6 +158,9 @@ void Worker::turn() {
             on_ready(static_cast<std::uint32_t>(tag), events[i].events);
         }
     }
+    // Before anything is attached in this turn: what main has published counts from here on. After
+    // the events: it closes sockets, and whoever gets the number of one is not told of its end.
+    apply_table();
     for (Alarms::Alarm alarm{}; alarms_.take(now_ns_, alarm);) {
         if (!is_own_client(alarm.fd)) continue;
         std::int64_t& set_ns = runtime_.socket(alarm.fd).alarm_ns;
@@ -167,12 +171,12 @@ void Worker::turn() {
     ready_.swap(again_);
     ++turns_;
     for (const std::uint32_t fd : ready_) {
-        segment_.hands[number_] = fd;
+        segment_.hands[number_].fd = fd;
         if (!is_own_client(fd)) continue;
         // Once, however often it was listed: each of these could list it again.
         if (std::exchange(runtime_.socket(fd).turn, turns_) != turns_) step(fd);
     }
-    segment_.hands[number_] = kNone;
+    segment_.hands[number_].fd = kNone;
     if (now_ns_ - swept_ns_ >= kSweepNs) sweep();
 }
 

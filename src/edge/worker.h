@@ -132,7 +132,7 @@ private:
     // attach.cpp: an endpoint and a connection to it, or waiting for one.
     bool attach(std::uint32_t fd);
     ServiceAt route_anew(std::uint32_t fd);
-    std::uint32_t find_upstream(const Exchange& now, const ServiceAt& service);
+    std::uint32_t find_upstream(std::uint32_t fd, const ServiceAt& service);
     void take_on(std::uint32_t fd);
     bool is_due(std::uint32_t fd);
     bool hold(std::uint32_t fd);

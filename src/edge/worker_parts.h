@@ -17,6 +17,12 @@
 
 namespace thole::edge {
 
+// A listener that one worker waits for; id 0 is none.
+struct Watched {
+    std::uint32_t id = 0;
+    int fd = -1;
+};
+
 struct WorkerParts {
     WorkerParts(Runtime& runtime, std::uint32_t number);
 
@@ -40,6 +46,7 @@ struct WorkerParts {
     std::int64_t now_ns_ = 0, swept_ns_ = 0, turns_ = 0, holds_ = 0;
     Alarms alarms_;
     Random random_;
+    std::uint64_t next_id_ = 0;  // Of its block; at a block's begin it has none.
     Blocks free_;
     std::vector<std::uint32_t> clients_, lingering_, handed_;
     std::vector<std::uint32_t> again_, ready_;   // To be looked at: in the next turn, in this one.

@@ -60,6 +60,8 @@ public:
     Rule rule() const { return rule_; }  // Bad: which one was broken.
     // Chunked: the next byte begins a chunk.
     bool is_between_chunks() const { return step_ == Step::Size && digits_ == 0; }
+    // False where it is no state of ours: in memory that somebody else may have written to.
+    bool is_sound() const { return step_ <= Step::Bad; }
     // False once an extension or a trailer was seen.
     bool is_canonical() const { return is_canonical_ != 0; }
 

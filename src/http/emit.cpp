@@ -11,6 +11,36 @@
 namespace thole::http {
 namespace {
 
+// The first kBytes and the last, which may overlap.
+template <std::size_t kBytes>
+void copy_ends(char* to, std::string_view text) {
+    struct {
+        char bytes[kBytes];
+    } first, last;
+    const std::size_t rest = text.size() - kBytes;
+    std::memcpy(&first, text.data(), kBytes);
+    std::memcpy(&last, text.data() + rest, kBytes);
+    std::memcpy(to, &first, kBytes);
+    std::memcpy(to + rest, &last, kBytes);
+}
+
+// Most texts of a head are short: calling memcpy for each costs more than the copy.
+char* copy(char* to, std::string_view text) {
+    const std::size_t size = text.size();
+    if (size > 32) {
+        std::memcpy(to, text.data(), size);
+    } else if (size >= 16) {
+        copy_ends<16>(to, text);
+    } else if (size >= 8) {
+        copy_ends<8>(to, text);
+    } else if (size >= 4) {
+        copy_ends<4>(to, text);
+    } else {
+        for (std::size_t at = 0; at < size; ++at) to[at] = text[at];
+    }
+    return to + size;
+}
+
 // Goes on counting nothing once something did not fit.
 class Writer {
 public:
@@ -18,8 +48,8 @@ public:
 
     void put(std::string_view text) {
         fits_ = fits_ && text.size() <= to_.size() - size_;
-        if (!fits_ || text.empty()) return;
-        std::memcpy(to_.data() + size_, text.data(), text.size());
+        if (!fits_) return;
+        copy(to_.data() + size_, text);
         size_ += text.size();
     }
     void put_number(std::uint64_t number) {
@@ -28,20 +58,21 @@ public:
         put({digits.data(), static_cast<std::size_t>(end - digits.data())});
     }
     void put_field(std::string_view name, std::string_view value) {
-        put(name);
-        put(": ");
-        put(value);
-        put("\r\n");
+        fits_ = fits_ && name.size() + value.size() + 4 <= to_.size() - size_;
+        if (!fits_) return;
+        char* at = copy(to_.data() + size_, name);
+        at = copy(at, ": ");
+        at = copy(at, value);
+        copy(at, "\r\n");
+        size_ += name.size() + value.size() + 4;
     }
     // What may not stand in a value becomes blanks: obs-fold (9112 5.2), and whatever an edit has.
     void put_cleaned(std::string_view name, std::string_view value) {
-        const std::size_t begin = size_ + name.size() + 2;
         put_field(name, value);
         if (!fits_) return;
-        const auto from = to_.begin() + static_cast<std::ptrdiff_t>(begin);
-        const auto end = from + static_cast<std::ptrdiff_t>(value.size());
-        std::replace_if(
-            from, end, [](char c) { return !is_value_byte(c); }, ' ');
+        char* const end = to_.data() + size_ - 2;
+        char* at = end - value.size();
+        for (at += skip_value({at, end}); at != end; at += skip_value({at, end})) *at = ' ';
     }
     std::optional<std::size_t> result() const {
         return fits_ ? std::optional<std::size_t>(size_) : std::nullopt;
@@ -68,7 +99,7 @@ bool is_dropped(const Field& field, const MessageHead& head, const Edits& edits)
     if (((kForThisHopOnly | edits.drop_known) & bit_of(field.known)) != 0) return true;
     const auto is_name = [&](std::string_view name) { return same_name(name, field.name); };
     if (std::any_of(edits.drop.begin(), edits.drop.end(), is_name)) return true;
-    const auto is_set = [&](const Field& set) { return same_name(set.name, field.name); };
+    const auto is_set = [&](const OwnField& set) { return same_name(set.name.text(), field.name); };
     if (std::any_of(edits.set.begin(), edits.set.end(), is_set)) return true;
     if ((kNeverListed & bit_of(field.known)) != 0) return false;
     const auto listed = head.listed.begin();
@@ -109,16 +140,20 @@ void put_fields(Writer& writer, const MessageHead& head, const Edits& edits) {
             writer.put_field(field.name, field.value);
         }
     }
-    for (const std::span<const Field> ours : {edits.set, edits.add}) {
-        for (const Field& field : ours) {
-            CHECK(is_token(field.name));
-            writer.put_cleaned(field.name, field.value);
-        }
+    for (const std::span<const OwnField> ours : {edits.set, edits.add}) {
+        for (const OwnField& field : ours) writer.put_cleaned(field.name.text(), field.value);
     }
     writer.put("\r\n");
 }
 
 }  // namespace
+
+OwnName OwnName::of(std::string_view text) {
+    CHECK(is_token(text));
+    OwnName name;
+    name.text_ = text;
+    return name;
+}
 
 std::optional<std::size_t> emit_request_head(const RequestHead& head, const Edits& edits,
                                              std::span<char> to) {

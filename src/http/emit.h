@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 
+#include "http/grammar.h"
 #include "http/head.h"
 
 namespace thole::http {
@@ -29,12 +30,33 @@ enum class Persistence : std::uint8_t {
     Close,
 };
 
+// The name of a field that we write. Checked where it is made, which for most is by the compiler:
+// so that no head pays for it.
+class OwnName {
+public:
+    constexpr OwnName() = default;  // Nobody's: of a place that is not filled.
+    consteval OwnName(const char* text) : text_(text) {
+        if (!is_token(text_)) throw "not a token";
+    }
+    // One that is known only now; it must be a token.
+    static OwnName of(std::string_view text);
+    std::string_view text() const { return text_; }
+
+private:
+    std::string_view text_;
+};
+
+struct OwnField {
+    OwnName name = {};
+    std::string_view value = {};
+};
+
 struct Edits {
-    // Each replaces all fields of its name, or is added. Names must be tokens (they are ours);
-    // control characters in a value are written as blanks, so that no value ends a line. Framing
-    // fields, Host, Connection and Upgrade are not set this way.
-    std::span<const Field> set = {};
-    std::span<const Field> add = {};              // The same, but beside those of its name.
+    // Each replaces all fields of its name, or is added. Control characters in a value are written
+    // as blanks, so that no value ends a line. Framing fields, Host, Connection and Upgrade are not
+    // set this way.
+    std::span<const OwnField> set = {};
+    std::span<const OwnField> add = {};           // The same, but beside those of its name.
     std::span<const std::string_view> drop = {};  // By name, without case.
     std::uint32_t drop_known = 0;                 // By kind: bit_of(Known::Forwarded) | ...
     std::optional<Framing> framing = {};          // Where the body is re-framed; `length` stays.

@@ -74,7 +74,7 @@ TEST(EmitRequest, LetsNobodyListAwayFramingHostOrAuthorization) {
     const std::string text =
         "POST / HTTP/1.1\r\nHost: a\r\nConnection: Host, Content-Length, Authorization, "
         "X-Request-Id\r\nContent-Length: 3\r\nAuthorization: b\r\nX-Request-Id: theirs\r\n\r\n";
-    const std::array<Field, 1> set = {Field{.name = "X-Request-Id", .value = "ours"}};
+    const std::array<OwnField, 1> set = {OwnField{.name = "X-Request-Id", .value = "ours"}};
     EXPECT_EQ(written(request(text), {.set = set}),
               "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nAuthorization: b\r\n"
               "X-Request-Id: ours\r\n\r\n");
@@ -96,7 +96,8 @@ TEST(EmitRequest, LetsNobodyListAwayWhoAsks) {
 
 // A value taken from elsewhere must not become a line of its own.
 TEST(EmitRequest, LetsNoValueThatIsSetEndItsLine) {
-    const std::array<Field, 1> set = {Field{.name = "X", .value = "a\r\nContent-Length: 5\n\x01"}};
+    const std::array<OwnField, 1> set = {
+        OwnField{.name = "X", .value = "a\r\nContent-Length: 5\n\x01"}};
     EXPECT_EQ(written(request("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), {.set = set}),
               "GET / HTTP/1.1\r\nHost: a\r\nX: a  Content-Length: 5  \r\n\r\n");
 }
@@ -112,8 +113,8 @@ TEST(EmitRequest, AppliesTheEdits) {
     const std::string text =
         "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
         "X-Forwarded-For: 1\r\nForwarded: 2\r\nX-Old: 3\r\nX-Set: 4\r\nx-set: 5\r\n\r\n";
-    const std::array<Field, 2> set = {Field{.name = "X-Set", .value = "6"},
-                                      Field{.name = "X-New", .value = "7"}};
+    const std::array<OwnField, 2> set = {OwnField{.name = "X-Set", .value = "6"},
+                                         OwnField{.name = "X-New", .value = "7"}};
     const std::array<std::string_view, 1> drop = {"x-old"};
     const RequestHead head = request(text);
     const Edits edits{.set = set,
@@ -159,7 +160,7 @@ TEST(EmitRequest, TakesAHeadThatWasFilledByHand) {
     head.host = "127.0.0.1:4318";
     head.framing = Framing::Length;
     head.length = 12;
-    const std::array<Field, 1> set = {Field{.name = "Content-Type", .value = "text/plain"}};
+    const std::array<OwnField, 1> set = {OwnField{.name = "Content-Type", .value = "text/plain"}};
     EXPECT_EQ(written(head, {.set = set}),
               "POST /v1/spans HTTP/1.1\r\nHost: 127.0.0.1:4318\r\nContent-Length: 12\r\n"
               "Content-Type: text/plain\r\n\r\n");
@@ -199,8 +200,8 @@ TEST(EmitResponse, WritesTheFramingOfTheBodyThatIsSent) {
 
 TEST(EmitResponse, AddsAFieldBesideThoseOfItsName) {
     const std::string text = "HTTP/1.1 204 N\r\nX: 1\r\nY: 2\r\nx: 3\r\n\r\n";
-    const std::array<Field, 1> set = {Field{.name = "Y", .value = "4"}};
-    const std::array<Field, 1> add = {Field{.name = "X", .value = "5\r\n"}};
+    const std::array<OwnField, 1> set = {OwnField{.name = "Y", .value = "4"}};
+    const std::array<OwnField, 1> add = {OwnField{.name = "X", .value = "5\r\n"}};
     EXPECT_EQ(written(response(text), {.set = set, .add = add}),
               "HTTP/1.1 204 N\r\nX: 1\r\nx: 3\r\nY: 4\r\nX: 5  \r\n\r\n");
 }

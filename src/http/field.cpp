@@ -12,6 +12,7 @@ struct KnownName {
     Known known;
 };
 
+// By size.
 constexpr std::array<KnownName, 19> kNames = {{
     {"te", Known::Te},
     {"host", Known::Host},
@@ -23,8 +24,8 @@ constexpr std::array<KnownName, 19> kNames = {{
     {"connection", Known::Connection},
     {"keep-alive", Known::KeepAlive},
     {"tracestate", Known::Tracestate},
-    {"grpc-timeout", Known::GrpcTimeout},
     {"traceparent", Known::Traceparent},
+    {"grpc-timeout", Known::GrpcTimeout},
     {"x-request-id", Known::RequestId},
     {"authorization", Known::Authorization},
     {"content-length", Known::ContentLength},
@@ -33,6 +34,28 @@ constexpr std::array<KnownName, 19> kNames = {{
     {"transfer-encoding", Known::TransferEncoding},
     {"x-request-timeout-ms", Known::RequestTimeout},
 }};
+
+constexpr std::size_t kNameBytesMax = kNames.back().name.size();
+
+// Where those of each size begin.
+constexpr std::array<std::uint8_t, kNameBytesMax + 2> begins_of_sizes() {
+    std::array<std::uint8_t, kNameBytesMax + 2> begins{};
+    for (std::size_t size = 0; size < begins.size(); ++size) {
+        std::size_t shorter = 0;
+        while (shorter < kNames.size() && kNames[shorter].name.size() < size) ++shorter;
+        begins[size] = static_cast<std::uint8_t>(shorter);
+    }
+    return begins;
+}
+constexpr auto kBegins = begins_of_sizes();
+
+constexpr bool are_by_size() {
+    for (std::size_t at = 1; at < kNames.size(); ++at) {
+        if (kNames[at].name.size() < kNames[at - 1].name.size()) return false;
+    }
+    return true;
+}
+static_assert(are_by_size());
 
 // '_' as '-', and a run of them as one.
 constexpr std::size_t kTwinBytesMax = 64;
@@ -48,15 +71,24 @@ std::string_view as_read_by_others(std::string_view name, std::array<char, kTwin
     return {room.data(), size};
 }
 
+// Who has neither a '_' nor two '-' in a row is read as what it is.
+bool may_be_twin(std::string_view name) {
+    if (name.find('_') != std::string_view::npos) return true;
+    for (std::size_t at = name.find('-'); at < name.size(); at = name.find('-', at + 1)) {
+        if (name.substr(at + 1).starts_with('-')) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
 Known known_name(std::string_view name) {
     if (name.empty()) return Known::Other;
-    const char first = to_lower(name.front());  // Tells most names apart.
-    for (const KnownName& known : kNames) {
-        if (known.name.size() == name.size() && known.name.front() == first &&
-            same_name(known.name, name)) {
-            return known.known;
+    const char first = to_lower(name.front());  // Tells most names apart, as their size does.
+    if (name.size() <= kNameBytesMax) {
+        for (std::size_t at = kBegins[name.size()]; at < kBegins[name.size() + 1]; ++at) {
+            const KnownName& known = kNames[at];
+            if (known.name.front() == first && same_name(known.name, name)) return known.known;
         }
     }
     if (first == 'x' && has_prefix(name, "x-forwarded-")) return Known::Forwarded;
@@ -70,9 +102,7 @@ Known known_as_read(std::string_view name) {
 }
 
 bool is_twin_of_trusted_name(std::string_view name) {
-    if (name.find('_') == std::string_view::npos && name.find("--") == std::string_view::npos) {
-        return false;
-    }
+    if (!may_be_twin(name)) return false;
     const Known read = known_as_read(name);
     if (read == known_name(name)) return false;
     return read == Known::ContentLength || read == Known::TransferEncoding ||

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace thole::http {
 namespace {
 
@@ -23,14 +27,31 @@ bool is_host_byte(char c) {
 
 }  // namespace
 
-bool is_token(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), is_token_byte);
+// What may not stand there are the controls but HTAB. Sixteen at a time; the last sixteen may begin
+// among those before.
+std::size_t skip_value(std::string_view text) {
+    std::size_t at = 0;
+#ifdef __SSE2__
+    constexpr std::size_t kAtOnce = 16;
+    while (text.size() >= kAtOnce && at < text.size()) {
+        const std::size_t from = std::min(at, text.size() - kAtOnce);
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + from));
+        const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+        const __m128i control = _mm_or_si128(low, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f)));
+        const __m128i found = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')), control);
+        // Those before `at` were looked at.
+        const unsigned mask = static_cast<unsigned>(_mm_movemask_epi8(found)) >> (at - from);
+        if (mask != 0) return at + static_cast<std::size_t>(__builtin_ctz(mask));
+        at = from + kAtOnce;
+    }
+#endif
+    while (at < text.size() && is_value_byte(text[at])) ++at;
+    return at;
 }
 
-bool same_name(std::string_view left, std::string_view right) {
-    if (left.size() != right.size()) return false;
-    for (std::size_t i = 0; i < left.size(); ++i) {
-        if (to_lower(left[i]) != to_lower(right[i])) return false;
+bool same_letters(const char* left, const char* right, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) {
+        if (left[i] != right[i] && to_lower(left[i]) != to_lower(right[i])) return false;
     }
     return true;
 }

@@ -36,9 +36,19 @@ constexpr int hex_digit(char c) {
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
-bool is_token(std::string_view text);
+constexpr bool is_token(std::string_view text) {
+    for (const char c : text) {
+        if (!is_token_byte(c)) return false;
+    }
+    return !text.empty();
+}
+// How many bytes stand before the first that may not stand in a value; all, where there is none.
+std::size_t skip_value(std::string_view text);
+bool same_letters(const char* left, const char* right, std::size_t size);
 // ASCII only: a long s or a dotless i is never the letter it resembles.
-bool same_name(std::string_view left, std::string_view right);
+inline bool same_name(std::string_view left, std::string_view right) {
+    return left.size() == right.size() && same_letters(left.data(), right.data(), left.size());
+}
 bool has_prefix(std::string_view name, std::string_view lower_case_prefix);
 // Without SP and HTAB at both ends; nothing else is a blank.
 std::string_view trim(std::string_view text);

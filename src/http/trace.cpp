@@ -1,8 +1,10 @@
 #include "http/trace.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/check.h"
+#include "http/hex.h"
 
 namespace thole::http {
 namespace {
@@ -14,14 +16,16 @@ bool is_lower_hex(std::string_view text) {
 
 bool is_zero(std::string_view text) { return text.find_first_not_of('0') == text.npos; }
 
-void write_id(char* to, std::span<const std::uint8_t> bytes) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    const char* const begin = to;
-    for (const std::uint8_t byte : bytes) {
-        *to++ = kDigits[byte >> 4];
-        *to++ = kDigits[byte & 15];
-    }
-    if (is_zero({begin, 2 * bytes.size()})) to[-1] = '1';
+// Eight bytes, as the number that reads like them.
+std::uint64_t number_of(const std::uint8_t* bytes) {
+    std::uint64_t number = 0;
+    std::memcpy(&number, bytes, sizeof(number));
+    return __builtin_bswap64(number);
+}
+
+void write_parent(Traceparent& made, ParentIdBytes parent_id) {
+    const std::uint64_t number = number_of(parent_id.data());
+    write_hex16(made.text.data() + 36, number == 0 ? 1 : number);
 }
 
 }  // namespace
@@ -41,9 +45,13 @@ bool is_traceparent(std::string_view text) {
 Traceparent make_traceparent(TraceIdBytes trace_id, ParentIdBytes parent_id, Sampled sampled) {
     Traceparent made{};
     constexpr std::string_view kForm = "00-................................-................-00";
-    std::copy(kForm.begin(), kForm.end(), made.text.begin());
-    write_id(made.text.data() + 3, trace_id);
-    write_id(made.text.data() + 36, parent_id);
+    static_assert(kForm.size() == sizeof(made.text));
+    std::memcpy(made.text.data(), kForm.data(), kForm.size());
+    const std::uint64_t high = number_of(trace_id.data());
+    const std::uint64_t low = number_of(trace_id.data() + 8);
+    write_hex16(made.text.data() + 3, high);
+    write_hex16(made.text.data() + 19, high == 0 && low == 0 ? 1 : low);
+    write_parent(made, parent_id);
     made.text[54] = sampled == Sampled::Yes ? '1' : '0';
     return made;
 }
@@ -53,7 +61,7 @@ Traceparent continue_traceparent(std::string_view received, ParentIdBytes parent
     Traceparent made{};
     std::copy_n(received.begin(), kTraceparentBytes, made.text.begin());
     made.text[0] = made.text[1] = '0';
-    write_id(made.text.data() + 36, parent_id);
+    write_parent(made, parent_id);
     // Of the flags level 1 knows only "sampled"; others are not passed on.
     const bool is_sampled = std::string_view("13579bdf").find(received[54]) != received.npos;
     made.text[53] = '0';

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -158,6 +159,7 @@ private:
     void claim_route(const Draft& draft, const std::string& host, Place place) {
         const model::PublicSpec& spec = *draft.spec.at_public;
         if (routes_.size() == model::kRoutesMax) {
+            if (std::exchange(has_too_many_routes_, true)) return;
             return findings_.add(place,
                                  fmt::format("more than {} hosts and paths", model::kRoutesMax),
                                  R"(one "*.example.com" for many hosts)");
@@ -198,6 +200,7 @@ private:
     std::map<std::string_view, const Draft*> by_name_;
     std::map<std::uint16_t, const Draft*> ports_;
     std::map<Route, const Draft*> routes_;
+    bool has_too_many_routes_ = false;  // Said once.
     int ports_wanted_ = 0;
 };
 

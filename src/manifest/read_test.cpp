@@ -215,13 +215,31 @@ TEST(ReadManifest, RefusesDocumentedKeysThatAreNotBuiltYet) {
               "3:1: not yet: '" + std::string(key) + "' comes in a later version | remove it\n"}});
     }
     for (const char* key :
-         {"slo", "degrade", "deploy", "limits", "image", "from", "publishes", "consumes"}) {
+         {"degrade", "deploy", "limits", "image", "from", "publishes", "consumes"}) {
         expect_wrong({{std::string(key) + ": x", "5:5: not yet: '" + std::string(key) +
                                                      "' comes in a later version | remove it"}});
     }
     // What it would bring is not asked for a second time.
     expect_refused({{"name: shop\nservices:\n  a: {run: a}\n  b: {from: a}\n",
                      "4:7: not yet: 'from' comes in a later version | remove it\n"}});
+}
+
+TEST(ReadManifest, TakesHowOftenAServiceMayFail) {
+    EXPECT_EQ(good_service("").failures_allowed, 0);
+    EXPECT_EQ(good_service("slo: {availability: 99.9%}").failures_allowed, 1000);
+    EXPECT_EQ(good_service("slo: {availability: 90%}").failures_allowed, 100'000);
+    EXPECT_EQ(good_service("slo: {availability: 99.9999%}").failures_allowed, 1);
+    EXPECT_EQ(good_service("slo: {availability: 99.05%}").failures_allowed, 9500);
+    for (const std::string text :
+         {"99.9", "100%", "89.9%", "99.99999%", "99.%", ".9%", "9.9%", "99,9%", "x%", "99.-1%"}) {
+        expect_wrong({{"slo: {availability: '" + text + "'}",
+                       "5:25: 'availability' must be 90% to 99.9999%, not '" + text +
+                           "' | availability: 99.9%"}});
+    }
+    expect_wrong(
+        {{"slo: {p99: 250ms}", "5:11: not yet: 'p99' comes in a later version | remove it"},
+         {"slo: {avail: 99%}", "5:11: unknown key 'avail' | did you mean 'availability'"},
+         {"slo: 99%", "5:10: 'slo' must be a map of keys, not a text"}});
 }
 
 TEST(ReadManifest, RefusesPathsThatLeaveTheFolder) {

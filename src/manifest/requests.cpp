@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/parse.h"
 #include "manifest/values.h"
 
 namespace thole::manifest {
@@ -11,6 +12,53 @@ namespace thole::manifest {
 namespace {
 
 using model::RequestsSpec;
+
+// A limit of 0 would let nothing through; who wants none leaves the key out.
+void read_limit(const Node& node, Duration usual, Duration& limit, Findings& findings) {
+    const auto time = read_duration(node, findings);
+    if (!time) return;
+    if (*time == Duration::zero() || *time > model::kRequestTimeMax) {
+        findings.add(node.place,
+                     fmt::format("'{}': {} is out of range: 1ms to {}", node.key, shown(node.text),
+                                 print_duration(model::kRequestTimeMax)),
+                     fmt::format("{}: {}", node.key, print_duration(usual)));
+    }
+    limit = *time;
+}
+
+void read_try(const Node& node, RequestsSpec& spec, Findings& findings) {
+    read_limit(node, model::kResponseHeadLimit, spec.try_limit, findings);
+}
+
+void read_total(const Node& node, RequestsSpec& spec, Findings& findings) {
+    read_limit(node, 2 * model::kResponseHeadLimit, spec.total_limit, findings);
+}
+
+void read_tunnel(const Node& node, RequestsSpec& spec, Findings& findings) {
+    read_limit(node, model::kTunnelLimit, spec.tunnel, findings);
+}
+
+void read_body(const Node& node, RequestsSpec& spec, Findings& findings) {
+    const auto size = read_size(node, findings);
+    if (!size) return;
+    if (*size == 0) {
+        findings.add(node.place, "'body' is 0: no request could bring anything",
+                     "body: 1Mi, or remove the key: then any size passes");
+    }
+    spec.body_bytes_max = static_cast<std::uint64_t>(*size);
+}
+
+void read_in_flight(const Node& node, RequestsSpec& spec, Findings& findings) {
+    const Range range{.least = 1, .most = model::kRequestsAtOnceMax};
+    if (const auto number = read_number(node, range, findings))
+        spec.in_flight_max = static_cast<std::uint32_t>(*number);
+}
+
+void read_queue(const Node& node, RequestsSpec& spec, Findings& findings) {
+    const Range range{.least = 0, .most = model::kRequestsAtOnceMax};
+    if (const auto number = read_number(node, range, findings))
+        spec.queued_max = static_cast<std::uint32_t>(*number);
+}
 
 // One of two words: whether it is the second.
 void read_choice(const Node& node, std::string_view usual, std::string_view other, bool& is_other,
@@ -71,9 +119,18 @@ void read_upgrade(const Node& node, RequestsSpec& spec, Findings& findings) {
 
 RequestsSpec read_requests_spec(const Node& node, Findings& findings) {
     static constexpr Field<RequestsSpec> kFields[] = {
-        {"check", read_check}, {"upgrade", read_upgrade}, {"encoded-slash", read_encoded_slash}};
+        {"try", read_try},     {"total", read_total},         {"tunnel", read_tunnel},
+        {"body", read_body},   {"in-flight", read_in_flight}, {"queue", read_queue},
+        {"check", read_check}, {"upgrade", read_upgrade},     {"encoded-slash", read_encoded_slash},
+    };
     RequestsSpec spec;
     read_fields(node, kFields, spec, findings);
+    if (spec.total_limit != Duration::zero() && spec.total_limit < spec.try_limit &&
+        node.find("try") != nullptr) {
+        findings.add(node.find("total")->place,
+                     "'total' is shorter than 'try': no attempt could take so long",
+                     fmt::format("total: {}", print_duration(2 * spec.try_limit)));
+    }
     return spec;
 }
 

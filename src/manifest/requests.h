@@ -1,4 +1,4 @@
-// The value of `requests`: what the edge does for the requests to a service.
+// The value of `requests`: what the edge does for the requests to a service, and how long it waits.
 #pragma once
 
 #include "manifest/findings.h"

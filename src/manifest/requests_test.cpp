@@ -1,13 +1,66 @@
-// The key `requests`: words that nobody meant are findings and never values.
+// The key `requests`: limits that are none, or that nobody meant, are findings and never values.
 #include "manifest/requests.h"
 
 #include <gtest/gtest.h>
+
+#include <chrono>
 
 #include "manifest/reading_test.h"
 
 namespace thole::manifest {
 
 namespace {
+
+using namespace std::chrono_literals;
+
+TEST(ReadRequests, ReadsEveryLimit) {
+    const model::RequestsSpec wanted{.try_limit = 5s,
+                                     .total_limit = 20s,
+                                     .tunnel = 15min,
+                                     .body_bytes_max = std::uint64_t{1} << 30,
+                                     .in_flight_max = 64,
+                                     .queued_max = 0};
+    EXPECT_EQ(good_service("requests: {try: 5s, total: 20s, tunnel: 15m, body: 1Gi, in-flight: 64, "
+                           "queue: 0}")
+                  .requests,
+              wanted);
+}
+
+TEST(ReadRequests, WhatIsNotSaidIsUsual) {
+    const model::RequestsSpec usual;
+    EXPECT_EQ(good_service("").requests, usual);
+    EXPECT_EQ(good_service("requests: {}").requests, usual);
+    EXPECT_EQ(usual.try_limit, model::kResponseHeadLimit);
+    EXPECT_EQ(usual.total_limit, Duration::zero());
+    EXPECT_EQ(usual.in_flight_max, model::kInFlightMax);
+    // A short 'total' beside the usual 'try' is how one says it in one word.
+    EXPECT_EQ(good_service("requests: {total: 2s}").requests.total_limit, 2s);
+}
+
+TEST(ReadRequests, RefusesLimitsThatAreNone) {
+    expect_wrong(
+        {{"requests: 5", "5:15: 'requests' must be a map of keys, not a number"},
+         {"requests: {tunel: 5s}", "5:16: unknown key 'tunel' | did you mean 'tunnel'"},
+         {"requests: {inflight: 5}", "5:16: unknown key 'inflight' | did you mean 'in-flight'"},
+         {"requests: {try: 0s}", "5:21: 'try': '0s' is out of range: 1ms to 7d | try: 30s"},
+         {"requests: {try: 8d}", "5:21: 'try': '8d' is out of range: 1ms to 7d | try: 30s"},
+         {"requests: {total: 0s}", "5:23: 'total': '0s' is out of range: 1ms to 7d | total: 1m"},
+         {"requests: {tunnel: 30}", "5:24: 'tunnel': '30' needs a unit: ms, s, m, h or d"},
+         {"requests: {try: 9s, total: 3s}",
+          "5:32: 'total' is shorter than 'try': no attempt could take so long | total: 18s"},
+         {"requests: {body: 0}",
+          "5:22: 'body' is 0: no request could bring anything | body: 1Mi, or remove the key: "
+          "then any size passes"},
+         {"requests: {body: 1GB}", "5:22: 'body': '1GB' needs a unit: Ki, Mi, Gi, Ti, k, M or G"},
+         {"requests: {in-flight: 0}", "5:27: 'in-flight': 0 is out of range: 1 to 16384"},
+         {"requests: {in-flight: 16385}", "5:27: 'in-flight': 16385 is out of range: 1 to 16384"},
+         {"requests: {queue: -1}", "5:23: 'queue': -1 is out of range: 0 to 16384"},
+         {"requests: {queue: many}",
+          "5:23: 'queue' must be a whole number from 0 to 16384, not a text"},
+         {"port: none\nrequests: {try: 1s}",
+          "6:15: 'requests' says what happens at a port, and this service has port none | remove "
+          "it"}});
+}
 
 TEST(ReadRequests, ReadsWhatPasses) {
     const model::RequestsSpec wanted{

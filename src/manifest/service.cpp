@@ -143,6 +143,33 @@ void read_state(const Node& node, ServiceSpec& spec, Findings& findings) {
     spec.state_bytes = *size;
 }
 
+// "99.9%", with up to four digits behind the point. All of it is no aim that anybody can have.
+void read_availability(const Node& node, ServiceSpec& spec, Findings& findings) {
+    const auto text = read_written(node, findings);
+    if (!text) return;
+    std::string_view digits = *text;
+    const bool has_sign = digits.ends_with('%');
+    if (has_sign) digits.remove_suffix(1);
+    const std::size_t point = std::min(digits.find('.'), digits.size());
+    std::string parts(digits.substr(std::min(point + 1, digits.size())));
+    const bool is_short = parts.size() <= 4 && (point == digits.size() || !parts.empty());
+    parts.resize(4, '0');
+    parts.insert(0, "1");  // A number may not begin with 0.
+    const Result<std::int64_t> whole = parse_integer(digits.substr(0, point), 90, 99);
+    const Result<std::int64_t> part = parse_integer(parts, 10'000, 19'999);
+    if (!has_sign || !is_short || !whole.ok() || !part.ok()) {
+        return findings.add(
+            node.place, fmt::format("'availability' must be 90% to 99.9999%, not {}", shown(*text)),
+            "availability: 99.9%");
+    }
+    spec.failures_allowed = 1'000'000 - *whole * 10'000 - (*part - 10'000);
+}
+
+void read_slo(const Node& node, ServiceSpec& spec, Findings& findings) {
+    static constexpr Field<ServiceSpec> kFields[] = {{"availability", read_availability}, {"p99"}};
+    read_fields(node, kFields, spec, findings);
+}
+
 // As useradd takes it; whether there is one is known where it runs.
 void read_user(const Node& node, ServiceSpec& spec, Findings& findings) {
     const auto name = read_text(node, findings);
@@ -172,8 +199,8 @@ constexpr Field<ServiceSpec> kServiceFields[] = {
     {"stop", read_stop},
     {"state", read_state},
     {"user", read_user},
+    {"slo", read_slo},
     // Documented, and to come.
-    {"slo"},
     {"degrade"},
     {"deploy"},
     {"limits"},

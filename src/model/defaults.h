@@ -110,6 +110,11 @@ constexpr Duration kOverloadedAfter = 100ms;
 // For a place: longer is refused, since its client will not wait much longer for the answer.
 constexpr Duration kQueueLimit = 5s;
 
+// What a manifest may say of the last two, at most: as many as one edge can have under way.
+constexpr std::uint32_t kRequestsAtOnceMax = 16384;
+// And of the times of a request: longer is none.
+constexpr Duration kRequestTimeMax = 168h;
+
 // Of a request's body, once its grace is over; only while we wait for the client, not while its
 // instance is slow. Source: mod_reqtimeout of Apache, MinRate=500.
 constexpr std::uint32_t kBodyBytesPerSecondMin = 500;
@@ -129,7 +134,11 @@ constexpr std::size_t kUpgradesBytesMax = 59;
 // manual, timeout client; nginx's send_timeout is 60 s.
 constexpr Duration kWriteStallLimit = 30s;
 
-// The edge where room is short. Each in percent.
+// The edge where room is short. But for the first, each in percent.
+
+// Descriptors that connections leave free; a quarter of all where that is less. Source: an edge has
+// about 25 of its own, and whoever takes over needs as many before it closes those of the dead.
+constexpr std::uint32_t kOwnDescriptors = 64;
 
 // Of all descriptors: above it idle connections and half-sent heads are closed, of the address with
 // the most first, and answers end their connection.
@@ -173,11 +182,14 @@ constexpr Duration kProbePause = 100ms;
 constexpr Duration kProbeLimit = 1s;
 // Of one service: more than a machine of today has use for, fewer than its slots.
 constexpr int kScaleMax = 64;
-// Of one manifest: public ports, and one for each caller and callee. The edge has room for those of
-// two manifests, the one before and the next.
+// Of a system: services of the manifest, with those before it that go on. The edge has room for
+// 1024.
+constexpr int kServicesMax = 1000;
+// Of a system, likewise: public ports, and one for each caller and callee. The edge has room for
+// those of the releases before and of the next.
 constexpr int kPortsMax = 512;
-// Of one manifest: hosts and paths of its public services; a host of a service is one, and so is a
-// service without hosts. Each takes half a KiB of the edge's memory, twice.
+// Of a system, likewise: hosts and paths of its public services; a host of a service is one, and so
+// is a service without hosts. Each takes half a KiB of the edge's memory, twice.
 constexpr int kRoutesMax = 1024;
 // Of one public port: networks whose forwarded fields are believed. Source: the published ranges of
 // the large CDNs, which have up to about twenty.
@@ -199,5 +211,15 @@ constexpr Duration kFaultDelayMax = 60s;
 // Of what one service is asked all faults together hurt so much, in thousandths, unless it is said
 // that one may hurt everybody. Source: Gremlin and Steadybit, which leave half of what there is.
 constexpr std::uint32_t kFaultShareMax = 500;
+// Where a service with an `slo` burns its budget so many times too fast, faults on it end. Source:
+// Google's SRE workbook, chapter 5, its fastest alert.
+constexpr double kBurnTimes = 14.4;
+// In such a time as a whole, and still at its end: the workbook's hour and five minutes, made short
+// because a fault is.
+constexpr Duration kBurnWindow = 10s;
+// A second without an error: it burns no more.
+constexpr Duration kBurnStillWindow = 1s;
+// Fewer failures end nothing: they may be anybody's.
+constexpr std::uint64_t kBurnFailuresMin = 10;
 
 }  // namespace thole::model

@@ -54,6 +54,13 @@ struct HealthSpec {
 
 // What the edge does for the requests to a service; docs/what-the-edge-does.md has each in words.
 struct RequestsSpec {
+    Duration try_limit = kResponseHeadLimit;  // Of each attempt, until its answer's head is there.
+    Duration total_limit{};          // From its head to its answer's, waits and retries included;
+                                     // 0: as long as these take.
+    Duration tunnel = kTunnelLimit;  // Silence in a tunnel or an event stream.
+    std::uint64_t body_bytes_max = kBodyBytesMax;  // 0: any.
+    std::uint32_t in_flight_max = kInFlightMax;    // At one time, of all instances together.
+    std::uint32_t queued_max = kQueuedMax;         // That wait for a place among these.
     bool reports_rules = false;        // Serves what breaks a rule harmlessly, and counts it.
     bool keeps_encoded_slash = false;  // "%2f" where a prefix of the path decides.
     std::vector<std::string> upgrades = {"websocket"};  // Protocols, in small letters, each once.
@@ -75,7 +82,9 @@ struct ServiceSpec {
     int scale = 1;
     Duration stop_grace = kStopGrace;  // From SIGTERM to SIGKILL.
     std::int64_t state_bytes = 0;      // 0: keeps nothing.
-    std::string user;                  // Empty: an unprivileged one of its own.
+    // By its `slo`: of a million requests so many may fail; 0: it has none.
+    std::int64_t failures_allowed = 0;
+    std::string user;  // Empty: an unprivileged one of its own.
     bool operator==(const ServiceSpec&) const = default;
 
     // Two copies must never run at once: they would share data or a port.

@@ -15,10 +15,10 @@ constexpr int kInterimMax = 16;  // Answers of 1xx before the real one.
 
 // The whole request as it goes out; what would not be read as it was meant is refused.
 Result<std::string> request_bytes(const Request& request) {
-    std::vector<http::Field> fields;
+    std::vector<http::OwnField> fields;
     for (const auto& [name, value] : request.fields) {
         if (!http::is_token(name)) return invalid("'" + name + "' is no name of a field");
-        fields.push_back({.name = name, .value = value});
+        fields.push_back({.name = http::OwnName::of(name), .value = value});
     }
     http::RequestHead head;
     head.method = request.method;

@@ -289,7 +289,7 @@ void Connection::write_head(std::uint16_t status, std::string_view content_type,
     head.status = status;
     head.framing = has_body(status) ? framing : http::Framing::None;
     head.length = length;
-    const http::Field type{.name = "Content-Type", .value = content_type};
+    const http::OwnField type{.name = "Content-Type", .value = content_type};
     http::Edits edits;
     if (has_body(status) && !content_type.empty()) edits.set = {&type, 1};
     if (!keeps_) {

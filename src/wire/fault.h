@@ -3,6 +3,7 @@
 // again with an earlier end makes it shorter, and an end that is past ends it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace thole::wire {
@@ -14,6 +15,9 @@ enum class FaultKind : std::uint32_t {
     Hang,       // Nothing comes, until the time limit for an answer's head.
     SlowBody,   // The answer's body comes at the rate.
     Bandwidth,  // Both bodies, and tunnels both ways.
+    // Between two services all is silent, what is under way, too: nothing passes, nothing ends. At
+    // the end what is still there goes on.
+    Partition,
     Count_,
 };
 
@@ -24,6 +28,8 @@ enum FaultFlags : std::uint32_t {
 
 // Any caller.
 constexpr std::uint32_t kAnyCaller = ~std::uint32_t{0};
+// Any instance.
+constexpr std::uint32_t kAnySlot = ~std::uint32_t{0};
 
 // Texts are padded with NUL, at least one.
 struct FaultTerms {
@@ -38,12 +44,16 @@ struct FaultTerms {
     std::uint64_t rate;   // Bytes a second.
     std::int64_t until;   // Nanoseconds of CLOCK_BOOTTIME.
     std::uint32_t flags;  // FaultFlags
+    // Aimed: only what goes to instances of this release; 0: any. Only what goes to whoever is in
+    // this slot; or kAnySlot.
+    std::uint32_t release;
+    std::uint32_t slot;
     std::uint32_t reserved;
     char field[32];   // Only requests that have this field,
     char value[128];  // with just this value. Empty: all.
     char by[64];      // Who asked for it, and why: for people.
 };
-static_assert(sizeof(FaultTerms) == 288);
+static_assert(sizeof(FaultTerms) == 296);
 
 struct FaultRequest {
     std::uint64_t sequence;
@@ -73,6 +83,17 @@ struct FaultState {
     std::uint64_t matched;  // Requests that fitted; a death may have taken one of them.
     std::uint64_t hurt;     // Of these. Exact.
 };
-static_assert(sizeof(FaultState) == 312);
+static_assert(sizeof(FaultState) == 320);
+
+constexpr std::uint32_t kFaultIdMax = 1'000'000'000;
+// A century: whatever is added to a time below it, or taken from it, stays a time.
+constexpr std::int64_t kFaultTimeMax = 3'155'760'000'000'000'000;
+
+// A text ends within its field, and is one line.
+bool is_sound_text(const char* text, std::size_t size);
+// Whether its kind, its texts and its numbers are some that may be read and calculated with;
+// whether they make sense together is the edge's to say.
+bool is_sound(const FaultTerms& terms);
+bool is_sound(const FaultState& fault);
 
 }  // namespace thole::wire

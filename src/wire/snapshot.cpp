@@ -10,9 +10,10 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 4;
-constexpr std::uint32_t kFormatWithoutRequests = 3;
-constexpr std::uint32_t kFormatWithoutRoutes = 2;
+constexpr std::uint32_t kFormat = 5;
+constexpr std::uint32_t kFormatWithRoutes = 3;  // Since then.
+constexpr std::uint32_t kFormatFirst = 2;
+constexpr std::uint32_t kFormatWithLimits = 4;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
@@ -26,23 +27,29 @@ void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
     writer.i64(limits.body_grace.count());
     writer.u64(limits.body_bytes_max);
     writer.u32(limits.body_bytes_per_second);
+    writer.i64(limits.total.count());
+    writer.u32(limits.in_flight_max);
+    writer.u32(limits.queued_max);
 }
 
-// The format before had no limits of this kind: those that are usual now.
-constexpr SnapshotLimits kOfFormatBefore{.connect = {},
-                                         .response_head = {},
-                                         .idle = {},
-                                         .tunnel = {},
-                                         .hold = {},
-                                         .held_requests_max = 0,
-                                         .held_bytes_max = 0,
-                                         .write_stall = std::chrono::seconds(30),
-                                         .body_grace = std::chrono::seconds(5),
-                                         .body_bytes_max = 0,
-                                         .body_bytes_per_second = 500};
+// The formats before had no limits of this kind: those that are usual now.
+constexpr SnapshotLimits kOfFormatsBefore{.connect = {},
+                                          .response_head = {},
+                                          .idle = {},
+                                          .tunnel = {},
+                                          .hold = {},
+                                          .held_requests_max = 0,
+                                          .held_bytes_max = 0,
+                                          .write_stall = std::chrono::seconds(30),
+                                          .body_grace = std::chrono::seconds(5),
+                                          .body_bytes_max = 0,
+                                          .body_bytes_per_second = 500,
+                                          .total = {},
+                                          .in_flight_max = 1024,
+                                          .queued_max = 1024};
 
 SnapshotLimits read_limits(ByteReader& reader, std::uint32_t format) {
-    SnapshotLimits limits = kOfFormatBefore;
+    SnapshotLimits limits = kOfFormatsBefore;
     limits.connect = Duration(reader.i64());
     limits.response_head = Duration(reader.i64());
     limits.idle = Duration(reader.i64());
@@ -50,19 +57,35 @@ SnapshotLimits read_limits(ByteReader& reader, std::uint32_t format) {
     limits.hold = Duration(reader.i64());
     limits.held_requests_max = reader.u32();
     limits.held_bytes_max = reader.u32();
-    if (format == kFormatWithoutRoutes) return limits;
+    if (format < kFormatWithRoutes) return limits;
     limits.write_stall = Duration(reader.i64());
     limits.body_grace = Duration(reader.i64());
     limits.body_bytes_max = reader.u64();
     limits.body_bytes_per_second = reader.u32();
+    if (format < kFormatWithLimits) return limits;
+    limits.total = Duration(reader.i64());
+    limits.in_flight_max = reader.u32();
+    limits.queued_max = reader.u32();
     return limits;
 }
 
 void read_requests(ByteReader& reader, std::uint32_t format, SnapshotService& service) {
     service.request_flags = kAnyUpgrade;
-    if (format <= kFormatWithoutRequests) return;
+    if (format < kFormat) return;
     service.request_flags = reader.u32();
     service.upgrades = std::string(reader.text());
+}
+
+Status check_limits(const SnapshotService& service) {
+    const SnapshotLimits& limits = service.limits;
+    for (const Duration time : {limits.connect, limits.response_head, limits.idle, limits.tunnel,
+                                limits.hold, limits.write_stall, limits.body_grace, limits.total}) {
+        if (time < Duration::zero() || time > kSnapshotTimeMax)
+            return corrupt("snapshot: a time that is none");
+    }
+    if (limits.in_flight_max > kSnapshotRequestsMax || limits.queued_max > kSnapshotRequestsMax)
+        return corrupt("snapshot: more requests at one time than there can be");
+    return success();
 }
 
 bool has_service(const Snapshot& snapshot, std::uint32_t id) {
@@ -127,6 +150,7 @@ Status check(const Snapshot& snapshot) {
             if (snapshot.services[i].id == snapshot.services[j].id)
                 return corrupt("snapshot: two services of one id");
         }
+        TRY(check_limits(snapshot.services[i]));
     }
     for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) {
         const SnapshotListener& listener = snapshot.listeners[i];
@@ -190,7 +214,7 @@ std::vector<SnapshotListener> read_listeners(ByteReader& reader, std::uint32_t c
         listener.caller_uid = reader.u32();
         listener.caller_uid_too = reader.u32();
         listener.check_caller = reader.u32();
-        if (format != kFormatWithoutRoutes) read_routes(reader, listener);
+        if (format >= kFormatWithRoutes) read_routes(reader, listener);
         listeners.push_back(std::move(listener));
     }
     return listeners;
@@ -235,8 +259,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
     Snapshot snapshot;
     if (reader.u32() != kMagic) return corrupt("snapshot: not a snapshot");
     const std::uint32_t format = reader.u32();
-    if (format > kFormat || format < kFormatWithoutRoutes)
-        return corrupt("snapshot: of another format");
+    if (format < kFormatFirst || format > kFormat) return corrupt("snapshot: of another format");
     snapshot.version = reader.u64();
     const std::uint32_t services = reader.u32();
     if (services > kServicesMax) return corrupt("snapshot: too many services");

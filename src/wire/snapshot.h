@@ -5,10 +5,10 @@
 //     snapshot = magic:u32 format:u32 version:u64 services listeners checksum:u32 (ByteWriter's
 //     encoding)
 //
-// Format 4 adds to each service what its requests may do. Format 3 adds to each listener its
-// networks and routes, and to each service the last four limits. One of format 2 or 3, which an
-// older control wrote, is read like one without any routes, with the usual limits, and with every
-// upgrade but that to HTTP/2.
+// Format 3 adds to each listener its networks and routes, and to each service the limits of clients
+// that are slow; format 4 to each service what its manifest says of requests; format 5 what
+// these may do. Those of older formats, which an older control wrote, are read with the usual
+// values for the rest, and with every upgrade but that to HTTP/2.
 //
 // Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
 // it parked.
@@ -26,6 +26,11 @@ namespace thole::wire {
 
 constexpr std::uint32_t kNoService = ~std::uint32_t{0};
 
+// Of all times below: longer ones would overflow sums.
+constexpr Duration kSnapshotTimeMax = std::chrono::hours(24 * 3660);
+// Of requests in flight, and of those that wait for a place among them.
+constexpr std::uint32_t kSnapshotRequestsMax = 65535;
+
 struct SnapshotLimits {
     Duration connect{};        // To an instance.
     Duration response_head{};  // From the request's last byte to the response's head.
@@ -38,6 +43,9 @@ struct SnapshotLimits {
     Duration body_grace{};                    // Before the least rate of a request's body counts.
     std::uint64_t body_bytes_max = 0;         // Of a request; 0: any.
     std::uint32_t body_bytes_per_second = 0;  // At least; 0: any.
+    Duration total{};                         // From a request's head to its answer's; 0: any.
+    std::uint32_t in_flight_max = 0;          // Requests at one time; 0: any.
+    std::uint32_t queued_max = 0;             // That wait for a place among these.
 };
 
 // What a service's requests may do.

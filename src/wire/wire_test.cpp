@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "wire/edge.h"
+#include "wire/fault.h"
 #include "wire/frame.h"
 #include "wire/image.h"
 #include "wire/keeper.h"
@@ -94,7 +95,12 @@ Snapshot sample_snapshot() {
     Snapshot snapshot;
     snapshot.version = 9;
     snapshot.services.push_back({.id = 1, .name = "web", .limits = {.connect = Duration(1)}});
-    snapshot.services.push_back({.id = 2, .name = "orders", .limits = {.held_requests_max = 1000}});
+    snapshot.services.push_back({.id = 2,
+                                 .name = "orders",
+                                 .limits = {.held_requests_max = 1000,
+                                            .total = Duration(5),
+                                            .in_flight_max = 64,
+                                            .queued_max = 7}});
     snapshot.listeners.push_back({.id = 10,
                                   .kind = ListenerKind::Public,
                                   .service = 1,
@@ -117,6 +123,9 @@ TEST(Snapshot, ComesBackWhole) {
     EXPECT_EQ(back.version, 9U);
     EXPECT_EQ(back.services[1].name, "orders");
     EXPECT_EQ(back.services[1].limits.held_requests_max, 1000U);
+    EXPECT_EQ(back.services[1].limits.total, Duration(5));
+    EXPECT_EQ(back.services[1].limits.in_flight_max, 64U);
+    EXPECT_EQ(back.services[1].limits.queued_max, 7U);
     EXPECT_EQ(back.listeners[1].caller, 1U);
     EXPECT_EQ(back.listeners[1].caller_uid, 61184U);
     EXPECT_EQ(back.listeners[1].caller_uid_too, 61185U);
@@ -169,6 +178,25 @@ TEST(Snapshot, OneOfTheFormatBeforeIsRead) {
     EXPECT_EQ(back.services[0].limits.held_bytes_max, 4096U);
     EXPECT_EQ(back.listeners[0].service, 7U);
     EXPECT_TRUE(back.listeners[0].routes.empty() && back.listeners[0].trust.empty());
+    EXPECT_EQ(back.services[0].limits.in_flight_max, 1024U);
+    EXPECT_EQ(back.services[0].limits.total, Duration::zero());
+}
+
+// Sums of times would overflow, and counts would not fit where the edge keeps them.
+TEST(Snapshot, RefusesLimitsThatAreNone) {
+    const auto is_read = [](SnapshotLimits limits) {
+        Snapshot snapshot = sample_snapshot();
+        snapshot.services[0].limits = limits;
+        return read_snapshot(write_snapshot(snapshot)).ok();
+    };
+    EXPECT_TRUE(is_read({.tunnel = kSnapshotTimeMax, .in_flight_max = 65535, .queued_max = 65535}));
+    for (const Duration time : {Duration(-1), kSnapshotTimeMax + Duration(1)}) {
+        EXPECT_FALSE(is_read({.response_head = time}));
+        EXPECT_FALSE(is_read({.tunnel = time}));
+        EXPECT_FALSE(is_read({.total = time}));
+    }
+    EXPECT_FALSE(is_read({.in_flight_max = 65536}));
+    EXPECT_FALSE(is_read({.queued_max = 65536}));
 }
 
 // What the edge would compare in vain, or twice, or with somebody who is not there.
@@ -208,6 +236,41 @@ TEST(Snapshot, RefusesRoutesAndNetworksThatAreNone) {
     Snapshot snapshot = sample_snapshot();
     snapshot.listeners[1].routes = {{"a", "", 1}};
     EXPECT_FALSE(read_snapshot(write_snapshot(snapshot)).ok());
+}
+
+FaultState sound_fault() {
+    FaultState fault{};
+    fault.terms.id = 1;
+    fault.terms.kind = FaultKind::Abort;
+    fault.terms.share = 1000;
+    fault.terms.until = 2;
+    fault.begun = 1;
+    return fault;
+}
+
+// Control makes texts and sums of what an edge tells, which may be any edge.
+TEST(Fault, IsReadOnlyWhereItsTextsEndAndItsNumbersMayBeCalculatedWith) {
+    EXPECT_TRUE(is_sound(sound_fault()));
+    const auto with = [](auto change) {
+        FaultState fault = sound_fault();
+        change(fault);
+        return is_sound(fault);
+    };
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.by, 'x', 64); }));
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.field, 'x', 32); }));
+    EXPECT_FALSE(with([](auto& fault) { std::memset(fault.terms.value, 'x', 128); }));
+    EXPECT_TRUE(with([](auto& fault) { std::memset(fault.terms.by, 'x', 63); }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.by[0] = '\n'; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.kind = FaultKind::Count_; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.kind = static_cast<FaultKind>(99); }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.id = 0; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.id = ~0U; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.share = 1001; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.until = INT64_MAX; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.until = 0; })) << "before it began";
+    EXPECT_FALSE(with([](auto& fault) { fault.begun = INT64_MIN; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.delay = -1; }));
+    EXPECT_FALSE(with([](auto& fault) { fault.terms.jitter = INT64_MAX; }));
 }
 
 }  // namespace

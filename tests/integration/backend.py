@@ -27,6 +27,13 @@ def odd_chunks(data):
     yield b'0 ;last="a\\"b"\r\nX-Sum: 1\r\nContent-Length: 7\r\n\r\n'
 
 
+def is_forbidden(allowed, number):
+    try:
+        return number not in allowed.read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return False
+
+
 class Peer:
     def __init__(self, connection):
         self.connection, self.buffer = connection, b""
@@ -83,7 +90,7 @@ def serve(connection, arrivals, allowed):
             return
         method, target, fields = request
         number = fields.get("x-request-id", "")
-        if allowed.exists() and number not in allowed.read_text(encoding="utf-8").split():
+        if is_forbidden(allowed, number):
             os.write(arrivals, f"forbidden {number} {target}\n".encode())
         if len(number) != 32 or len(fields.get("traceparent", "")) != 55:
             os.write(arrivals, f"unmarked {number} {target}\n".encode())

@@ -15,8 +15,9 @@ WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 3
 STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, FAULT_APPLIED, FAULTS = 37, 38, 39, 40, 41, 42, 43, 48, 49
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
-DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH = range(6)
-TERMS = "<IIIIIIqqQqII32s128s64s"
+DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
+TERMS = "<IIIIIIqqQqIIII32s128s64s"
+FAULT_STATE = struct.calcsize(TERMS) + struct.calcsize("<qQQ")
 WANTS_ROUTES = 1
 REPORTS_RULES, KEEPS_SLASH, ANY_UPGRADE = 1, 2, 4
 NO_SLOT = NO_SERVICE = 2**32 - 1
@@ -32,7 +33,8 @@ REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "att
            "considered", "attempts", "tries", "flags")
 SECOND = 10**9
 LIMITS = {"connect": SECOND, "head": 30 * SECOND, "idle": 60 * SECOND, "tunnel": 3600 * SECOND, "hold": 30 * SECOND,
-          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500}
+          "requests": 1000, "bytes": 2**26, "stall": 30 * SECOND, "grace": 5 * SECOND, "body": 0, "rate": 500, "total": 0,
+          "in_flight": 1024, "queued": 1024}
 
 
 def text(value):
@@ -43,8 +45,8 @@ def text(value):
 def snapshot(version, services, listeners, flags=ANY_UPGRADE, upgrades="", **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
     (id, service, {caller}) of those whose caller is not looked at."""
-    limits = struct.pack("<qqqqqIIqqQI", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 4, version, len(services))
+    limits = struct.pack("<qqqqqIIqqQIqII", *{**LIMITS, **limits}.values())
+    body = struct.pack("<IIQI", 0x70616E73, 5, version, len(services))
     for number, name in services.items():
         body += struct.pack("<I", number) + text(name) + limits + struct.pack("<I", flags) + text(upgrades)
     body += struct.pack("<I", len(listeners))
@@ -134,8 +136,8 @@ class Edge:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}
             for at in range(count):
-                terms = struct.unpack_from(TERMS, body, 24 + at * 312)
-                begun, matched, hurt = struct.unpack_from("<qQQ", body, 24 + at * 312 + 288)
+                terms = struct.unpack_from(TERMS, body, 24 + at * FAULT_STATE)
+                begun, matched, hurt = struct.unpack_from("<qQQ", body, 24 + at * FAULT_STATE + struct.calcsize(TERMS))
                 self.faults[terms[0]] = {"until": terms[9], "begun": begun, "matched": matched, "hurt": hurt}
 
     def until(self, condition, what, deadline_s=10):
@@ -163,12 +165,13 @@ class Edge:
 
     def fault(self, number, service, kind, share, lasts_s, **more):
         """Why it was refused, or nothing."""
-        asked = {"caller": NO_SERVICE, "status": 503, "delay_s": 0, "jitter_s": 0, "rate": 0, "whole": 0, "field": "",
-                 "value": "", **more}
+        asked = {"caller": NO_SERVICE, "status": 503, "delay_s": 0, "jitter_s": 0, "rate": 0, "whole": 0, "release": 0,
+                 "slot": NO_SLOT, "field": "", "value": "", **more}
         until = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + int(lasts_s * SECOND)
         terms = struct.pack(
             TERMS, number, service, asked["caller"], kind, share, asked["status"], int(asked["delay_s"] * SECOND),
-            int(asked["jitter_s"] * SECOND), asked["rate"], until, asked["whole"], 0, asked["field"].encode(),
+            int(asked["jitter_s"] * SECOND), asked["rate"], until, asked["whole"], asked["release"], asked["slot"], 0,
+            asked["field"].encode(),
             asked["value"].encode(), b"test")
         self.sequence += 1
         self.link.send(wire.seal(FAULT, struct.pack("<Q", self.sequence) + terms))
@@ -224,13 +227,14 @@ class Edge:
         _, _, error, _, reason = struct.unpack("<QQiI104s", self.wait_for(SNAPSHOT_APPLIED))
         return error, reason.split(b"\0")[0].decode()
 
-    def endpoints(self, changes, full=False):
-        """changes: (slot, generation, service, port, bits). The ids in flight at endpoints that do not serve. Asked
+    def endpoints(self, changes, full=False, releases=None):
+        """changes: (slot, generation, service, port, bits); releases by slot, else 1. The ids in flight at endpoints that do not serve. Asked
         again of the next edge where this one dies before it has acknowledged."""
         self.sequence += 1
         body = struct.pack("<QII", self.sequence, len(changes), 1 if full else 0)
         for slot, generation, service, port, bits in changes:
-            body += struct.pack("<IIIIIHHII", slot, generation, service, 1, 0x7F000001, port, 0, bits, 100)
+            body += struct.pack("<IIIIIHHII", slot, generation, service, (releases or {}).get(slot, 1), 0x7F000001, port,
+                                0, bits, 100)
         while True:
             try:
                 self.link.send(wire.seal(ENDPOINTS, body))

@@ -2,9 +2,12 @@
 import ctypes
 import errno
 import os
+import struct
 from pathlib import Path
 
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 24, 0x4206, 0x4207
+PTRACE_PEEKUSER, PTRACE_POKEUSER, ORIG_RAX, RIP = 3, 6, 15 * 8, 16 * 8
+AT_ENTRY, LOOP = 9, b"\xeb\xfe"  # jmp to itself
 WALL = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -34,6 +37,26 @@ class StoppedThread:
     def call(self, request):
         if libc.ptrace(request, self.thread, None, None) != 0:
             raise OSError(ctypes.get_errno(), f"ptrace of {self.thread}")
+
+    def run_to(self, number):
+        """On until it is at this system call."""
+        while True:
+            self.call(PTRACE_SYSCALL)
+            os.waitpid(self.thread, WALL)
+            if libc.ptrace(PTRACE_PEEKUSER, self.thread, ORIG_RAX, None) == number:
+                return
+
+    def loop(self):
+        """Lets it go into a loop for ever: at the program's first instruction, where nobody comes by any more."""
+        auxiliary = struct.unpack_from("<64Q", Path(f"/proc/{self.thread}/auxv").read_bytes().ljust(512, b"\0"))
+        entry = dict(zip(auxiliary[::2], auxiliary[1::2]))[AT_ENTRY]
+        with open(f"/proc/{self.thread}/mem", "r+b", buffering=0) as memory:
+            memory.seek(entry)
+            memory.write(LOOP)
+        for place, value in ((ORIG_RAX, 2**64 - 1), (RIP, entry)):
+            if libc.ptrace(PTRACE_POKEUSER, self.thread, place, value) != 0:
+                raise OSError(ctypes.get_errno(), f"ptrace of {self.thread}")
+        self.let_go()
 
     def state(self):
         return Path(f"/proc/{self.thread}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]

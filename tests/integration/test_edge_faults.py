@@ -1,5 +1,6 @@
 """Faults on purpose: each hurts whom it names and as many as it says, and is over at its end, whoever is dead by then."""
 import os
+import select
 import signal
 import socket
 import threading
@@ -8,7 +9,8 @@ import time
 import pytest
 
 from conftest import until
-from edge import (ABORT, BANDWIDTH, DELAY, HANG, NO_SLOT, RESET, SERVES, SLOW_BODY, Backend, Client, Edge, snapshot)
+from edge import (ABORT, BANDWIDTH, DELAY, HANG, NO_SLOT, PARTITION, RESET, SERVES, SLOW_BODY, Backend, Client, Edge,
+                  snapshot)
 from edge_stand import LISTENER, SERVICE, kill_edge, kill_edge_and_holder, stand  # pylint: disable=unused-import
 
 OTHER, CALL, OTHER_CALL, WEB, BATCH = 2, 101, 102, 7, 8
@@ -211,6 +213,77 @@ def calls(stand):
     yield stand, ports
     stand.other.process.kill()
     stand.other.process.wait()
+
+
+def open_tunnel(client):
+    client.send(b"GET /tunnel/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+    assert client.head()[0] == 101
+    return client
+
+
+def block(number):
+    return b"%063d\n" % number
+
+
+def is_silent(client, for_s=0.3):
+    return not select.select([client.connection], [], [], for_s)[0]
+
+
+@pytest.mark.parametrize("end", ["its time", "asked for", "edge killed"])
+def test_a_partition_silences_what_is_under_way_and_it_goes_on_after_it(calls, end):
+    stand, ports = calls
+    tunnel, other = open_tunnel(Client(ports[CALL])), open_tunnel(Client(ports[OTHER_CALL]))
+    slow = Client(ports[CALL])
+    slow.send(b"GET /slow/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    stand.edge.until(lambda: stand.in_hand() == 3, "all are under way")
+    began = time.monotonic()
+    assert stand.edge.fault(1, SERVICE, PARTITION, 1000, 3 if end != "asked for" else 60, caller=WEB, whole=1) == ""
+    new = Client(ports[CALL])
+    new.send(b"GET /get/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    tunnel.send(block(1))
+    other.send(block(2))
+    assert other.exactly(64) == block(2), "others are well"
+    if end == "edge killed":
+        kill_edge(stand)
+    assert is_silent(tunnel, 1.2) and is_silent(slow) and is_silent(new), "neither an answer nor an end"
+    stand.edge.until(lambda: stand.edge.faults and stand.edge.faults[1]["hurt"] == 3, "each once")
+    if end == "asked for":
+        assert stand.edge.end_fault(1) == ""
+    assert tunnel.exactly(64) == block(1), "nothing is lost"
+    assert slow.answer()[0] == new.answer()[0] == 200
+    if end != "asked for":
+        assert 3 <= time.monotonic() - began < 4
+    assert stand.edge.broken == {}
+
+
+def test_one_that_is_cut_off_ends_by_the_limit_of_time_and_no_instance_is_blamed(calls):
+    stand, ports = calls
+    stand.version += 1
+    content = snapshot(stand.version, {SERVICE: "shop", WEB: "web"}, [(LISTENER, SERVICE), (CALL, SERVICE, {WEB})],
+                       head=10**9)
+    assert stand.edge.activate(stand.version, content) == (0, "")
+    client = Client(ports[CALL])
+    client.send(b"GET /slow/1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    stand.edge.until(lambda: stand.in_hand() == 1, "it is under way")
+    assert stand.edge.fault(1, SERVICE, PARTITION, 1000, 60, caller=WEB, whole=1) == ""
+    status, fields, _ = client.answer()
+    assert (status, fields["x-thole-fault"]) == (504, "1")
+    stand.edge.until(lambda: stand.edge.outcome("injected") == 1, "it is counted")
+    assert stand.edge.outcome("timed_out") == 0
+
+
+@pytest.mark.parametrize("aim", ["instance", "release"])
+def test_one_that_is_aimed_leaves_the_others_alone(two, aim):
+    stand = two
+    aimed = {"slot": 20} if aim == "instance" else {"release": 7}
+    stand.edge.endpoints([stand.entry(0, SERVES), stand.entry(1, SERVES)], full=True, releases={20: 7, 21: 8})
+    assert stand.edge.fault(1, SERVICE, ABORT, 500, 60, **aimed) == ""
+    assert stand.edge.fault(2, SERVICE, DELAY, 500, 60, delay_s=0.2, whole=1, field="x", value="1", **aimed) == ""
+    seen = [how for how, _ in ask_many(stand.client, 1600, threads=16)]
+    stand.edge.until(lambda: stand.edge.faults[1]["hurt"] == seen.count(1), "it is counted")
+    assert stand.edge.faults[1]["matched"] + stand.served(1) == 1600, "each went to one of the two"
+    assert seen.count(1) / stand.edge.faults[1]["matched"] == pytest.approx(0.5, abs=0.06)
+    assert set(seen) == {1, 200}
 
 
 def test_a_partition_is_between_two_services_alone(calls):

@@ -1,6 +1,8 @@
 """Faults on purpose as a user has them: `thole fault`, what is told of them, and that nobody's death keeps one."""
 import json
+import re
 import signal
+import threading
 import time
 
 import pytest
@@ -20,7 +22,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.startswith("/call/"):
             try:
                 url = os.environ[self.path[6:].upper() + "_URL"]
-                text = urllib.request.urlopen(url, timeout=20).read().decode()
+                text = urllib.request.urlopen(url, timeout=2).read().decode()
             except OSError:
                 text = "broken"
         self.send_response(200)
@@ -88,7 +90,7 @@ def test_a_fault_is_told_when_it_begins_and_when_it_ends(project):
 
 def test_a_partition_between_two_services_leaves_all_others(project):
     project.thole("fault", "one", "--partition", "--caller", "web", "--for", "60s")
-    for _ in range(5):
+    for _ in range(2):
         assert ask(project, "/call/one") == "broken"
         assert ask(project, "/call/two") == "two"
         assert ask(project) == "web"
@@ -137,6 +139,98 @@ def test_with_control_stopped_and_the_edge_killed_it_ends_in_time(project):
     until(lambda: project.timeline("fault ended"), "its end is told", 20)
 
 
+def ask_all(project, seen, stop, more):
+    """Asks on, on one connection as long as it lasts; how each went and how long it took."""
+    client = None
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            client = client or Client(project.port)
+            how = client.request("GET", "/", more=more)[0]
+        except OSError:
+            how, client = "broken", None
+        seen.append((how, time.monotonic() - began, began))
+
+
+@pytest.mark.parametrize("lasts_s", [8, pytest.param(30, marks=pytest.mark.full)])
+def test_a_fifth_fails_a_tenth_waits_and_all_is_well_after_it_although_control_is_dead(project, lasts_s):
+    """And only with its header."""
+    begun = time.monotonic()
+    project.thole("fault", "web", "--abort", "503", "--share", "20%", "--header", "X-Run=1", "--for", f"{lasts_s}s")
+    project.thole("fault", "web", "--delay", "200ms", "--jitter", "50ms", "--share", "10%", "--header", "X-Run=1",
+                  "--for", f"{lasts_s}s")
+    both = time.monotonic()
+    seen, others, stop = [], [], threading.Event()
+    threads = [threading.Thread(target=ask_all, args=(project, seen, stop, "x-run: 1\r\n")) for _ in range(12)]
+    threads.append(threading.Thread(target=ask_all, args=(project, others, stop, "x-run: 2\r\n")))
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: time.monotonic() > begun + lasts_s / 2, "a half of it", lasts_s)
+        told = faults(project)
+        control = project.role_pid("control")
+        project.kill(control, signal.SIGKILL)
+        project.wait_for_role("control", other_than=control)
+        project.kill(project.role_pid("control"), signal.SIGSTOP)  # Else there would be one again at the end.
+        until(lambda: time.monotonic() > both + lasts_s + 2, "more than all of it", lasts_s + 3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    hurt = [(how, took) for how, took, at in seen if both < at < begun + lasts_s - 0.3]
+    count = len(hurt)
+    aborted, waited = [how for how, _ in hurt].count(503), sum(1 for how, took in hurt if how == 200 and took >= 0.15)
+    # Two of a hundred, or what chance makes of a few on a busy machine.
+    assert count > 500
+    assert aborted / count == pytest.approx(0.2, abs=max(0.02, 4 * (0.2 * 0.8 / count) ** 0.5))
+    assert told[2]["hurt"] / told[2]["matched"] == pytest.approx(0.1, abs=max(0.02, 4 * (0.09 / told[2]["matched"]) ** 0.5))
+    assert waited / count >= 0.08
+    assert {how for how, _, at in seen if at > both + lasts_s + 1} == {200}, "gone a second after its end"
+    assert {how for how, _, _ in others} == {200}
+    assert {how for how, _ in hurt} == {200, 503}
+
+
+def test_whoever_burns_the_budget_ends_what_hurts_it(project_slo):
+    project = project_slo
+    project.thole("fault", "one", "--abort", "503", "--share", "20%", "--for", "60s")
+    project.thole("fault", "two", "--abort", "503", "--share", "20%", "--for", "60s")
+    begun = time.monotonic()
+    stop, seen = threading.Event(), []
+
+    def call():
+        while not stop.is_set():
+            seen.append(ask(project, "/call/one"))
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: not faults(project)[1]["on"], "it ends by itself", 20)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert time.monotonic() - begun < 20 and "broken" in seen
+    now = faults(project)
+    assert re.fullmatch(r"one burned its budget \d+ times too fast \(\d+ of \d+ failed in .* s; allowed 0.1 %\)",
+                        now[1]["ended"]), now
+    assert now[2]["on"] and now[2]["ended"] == "", "nobody has asked it"
+    assert now[1]["ended"] in project.thole("fault", "--list").stdout
+    until(lambda: project.timeline("fault ended"), "its end is told", 5)
+    assert project.timeline("fault ended")[0]["text"].endswith("; ended: " + now[1]["ended"])
+    assert [ask(project, "/call/one") for _ in range(20)] == ["one"] * 20
+
+
+@pytest.fixture
+def project_slo():
+    made = Project(MANIFEST.replace("one: {run", "one: {slo: {availability: 99.9%}, run"))
+    for name in ("web", "one", "two"):
+        made.place(name, {"service": SERVICE})
+        (made.folder / name / "service").chmod(0o755)
+    made.up("--detach")
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("words, said", [
     (["web", "--for", "1s", "--reset"], "how many are hurt has to be said"),
     (["web", "--share", "1%", "--reset"], "how long it lasts has to be said, at most 1h"),
@@ -145,6 +239,8 @@ def test_with_control_stopped_and_the_edge_killed_it_ends_in_time(project):
     (["web", "--share", "1", "--for", "1s", "--hang"], "'1' is not a share"),
     (["wbe", "--share", "1%", "--for", "1s", "--hang"], "there is no service 'wbe'"),
     (["one", "--partition", "--for", "1s"], "--partition needs --caller"),
+    (["web", "--share", "1%", "--for", "1s", "--hang", "--release", "v9"], "'web' has no release 'v9'"),
+    (["web", "--share", "1%", "--for", "1s", "--hang", "--instance", "one-1"], "'web' has no instance 'one-1'"),
     (["web", "--share", "1%", "--for", "2h", "--hang"], "for_ms: must be 1 to 3600000"),
 ])
 def test_what_cannot_be_is_refused_in_words(project_once, words, said):

@@ -452,7 +452,8 @@ bool World::is_as_wanted() {
             limits.response_head != model::kResponseHeadLimit || limits.idle != model::kIdleLimit ||
             limits.tunnel != model::kTunnelLimit ||
             limits.held_requests_max != model::kHeldRequestsMax ||
-            limits.held_bytes_max != model::kHeldBytesMax)
+            limits.held_bytes_max != model::kHeldBytesMax ||
+            limits.in_flight_max != model::kInFlightMax || limits.queued_max != model::kQueuedMax)
             why_not_ += "the edge has other limits than the documented ones; ";
     }
     for (const wire::SnapshotListener& each : edge_->snapshot().listeners) {
