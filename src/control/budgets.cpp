@@ -103,13 +103,14 @@ void Control::watch_budgets() {
         for (const wire::FaultState& fault : world_.faults) {
             const bool has_part = is_on(fault, now_ns) && hurts.contains(fault.terms.service);
             if (!has_part) continue;
-            world_.fault_ends.try_emplace(
-                fault.terms.id,
-                fmt::format("{} {}", spec.name, words_of(*burn, spec.failures_allowed)));
             // Until the edge says that it is over it is asked for again.
             wire::FaultTerms end{};
             end.id = fault.terms.id;
-            edge_->inject(end, [](const Status&) {});
+            const std::string why =
+                fmt::format("{} {}", spec.name, words_of(*burn, spec.failures_allowed));
+            edge_->inject(end, [this, id = end.id, why](const Status& done) {
+                if (done.ok()) world_.fault_ends.try_emplace(id, why);
+            });
         }
     }
 }

@@ -55,7 +55,7 @@ TEST_F(BurningTest, WhatHasPassedEndsNothing) {
     EXPECT_TRUE(burns());
     pass(200ms, 10, 0);
     EXPECT_FALSE(burns()) << "a second without an error";
-    pass(100ms, 10, 1);
+    pass(100ms, 10, 2);
     EXPECT_TRUE(burns()) << "it goes on";
     pass(11s, 10, 0);
     pass(100ms, 10, 5);

@@ -238,7 +238,7 @@ TEST(ReadManifest, TakesHowOftenAServiceMayFail) {
     }
     expect_wrong(
         {{"slo: {p99: 250ms}", "5:11: not yet: 'p99' comes in a later version | remove it"},
-         {"slo: {avail: 99%}", "5:11: unknown key 'avail' | did you mean 'availability'"},
+         {"slo: {avail: 99%}", "5:11: unknown key 'avail' | one of availability"},
          {"slo: 99%", "5:10: 'slo' must be a map of keys, not a text"}});
 }
 

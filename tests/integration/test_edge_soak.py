@@ -89,6 +89,10 @@ def binaries():
         yield Path(folder)
 
 
+def keeper_says(stand):
+    return (stand.system.data / "keeper.log").read_text(encoding="utf-8", errors="replace")[-600:]
+
+
 def inject_all(edge, number):
     """The leases of one round; the number of the last."""
     for name, (kind, share, more) in FAULTS.items():
@@ -109,23 +113,29 @@ def test_all_at_once_for_twenty_minutes(record_property):
         assert stand.edge.activate(stand.version, content) == (0, "")
         stand.edge.endpoints([stand.entry(0, SERVES), stand.entry(1, SERVES)], full=True)
         load, hurt = Load(stand), Hurt(stand.port, calls)
-        began, number, seen, pid = time.monotonic(), 0, [], stand.edge.pid
+        began, number, seen, deaths, pid = time.monotonic(), 0, [], [], stand.edge.pid
         try:
             while time.monotonic() < began + SOAK_S:
                 round_began = time.monotonic()
-                number = inject_all(stand.edge, number)
-                stand.edge.until(lambda at=round_began: time.monotonic() > at + ROUND_S, "a round", ROUND_S + 5)
+                try:
+                    number = inject_all(stand.edge, number)
+                    stand.edge.until(lambda at=round_began: time.monotonic() > at + ROUND_S, "a round", ROUND_S + 15)
+                except (OSError, AssertionError):
+                    number += len(FAULTS) + 1
+                    deaths.append(keeper_says(stand))
+                    stand.edge.connect(60)
+                    pid = stand.edge.pid
                 seen.append((time.monotonic() - began, memory_kb(pid), open_files(pid)))
         finally:
             hurt.end()
             load.halt()
-        assert stand.edge.pid == pid, "it never died"
-        assert load.failures == [] and load.done > 20
         counted = {name: sum(row[name] for row in stand.edge.stats.values()) for name in ("begun", "injected")}
     told = report(seen)
     record_property("soak", told)
     print(f"{PRESET}: {SOAK_S} s, {load.done} checked and {sum(hurt.ends.values())} hurt requests {hurt.ends}, "
           f"{counted}, {number} faults; {told}")
+    assert deaths == []
+    assert load.failures == [] and load.done > 20
     assert hurt.ends.get("reset") and hurt.ends.get(503) and hurt.ends.get(200)
     first, last = quarters(seen, 2)
     assert statistics.median(last) <= statistics.median(first) + 8, "descriptors"

@@ -146,10 +146,17 @@ def ask_all(project, seen, stop, more):
         began = time.monotonic()
         try:
             client = client or Client(project.port)
-            how = client.request("GET", "/", more=more)[0]
+            how, fields, _ = client.request("GET", "/", more=more)
+            if fields.get("connection") == "close":
+                client = None
         except OSError:
             how, client = "broken", None
         seen.append((how, time.monotonic() - began, began))
+
+
+def bound(share, count):
+    """Two of a hundred, or four times what chance makes of so few as a busy machine lets through."""
+    return max(0.02, 4 * (share * (1 - share) / count) ** 0.5)
 
 
 @pytest.mark.parametrize("lasts_s", [8, pytest.param(30, marks=pytest.mark.full)])
@@ -179,12 +186,12 @@ def test_a_fifth_fails_a_tenth_waits_and_all_is_well_after_it_although_control_i
             thread.join()
     hurt = [(how, took) for how, took, at in seen if both < at < begun + lasts_s - 0.3]
     count = len(hurt)
-    aborted, waited = [how for how, _ in hurt].count(503), sum(1 for how, took in hurt if how == 200 and took >= 0.15)
-    # Two of a hundred, or what chance makes of a few on a busy machine.
+    aborted, waited = sum(how == 503 for how, _ in hurt), sum(how == 200 and took >= 0.145 for how, took in hurt)
     assert count > 500
-    assert aborted / count == pytest.approx(0.2, abs=max(0.02, 4 * (0.2 * 0.8 / count) ** 0.5))
-    assert told[2]["hurt"] / told[2]["matched"] == pytest.approx(0.1, abs=max(0.02, 4 * (0.09 / told[2]["matched"]) ** 0.5))
-    assert waited / count >= 0.08
+    assert aborted / count == pytest.approx(0.2, abs=bound(0.2, count))
+    assert waited / count == pytest.approx(0.1, abs=bound(0.1, count))
+    waits = sorted(took for how, took in hurt if how == 200)[-waited:]
+    assert waits[waited // 2] == pytest.approx(0.2, abs=0.05)
     assert {how for how, _, at in seen if at > both + lasts_s + 1} == {200}, "gone a second after its end"
     assert {how for how, _, _ in others} == {200}
     assert {how for how, _ in hurt} == {200, 503}
