@@ -146,7 +146,7 @@ void World::make(Input& input) {
     segment.listeners[0].fd = listener;
     segment.listeners[0].kind = static_cast<std::uint32_t>(wire::ListenerKind::Public);
     segment.services[0].id = segment.services[0].is_used = 1;
-    std::fill(std::begin(segment.hands), std::end(segment.hands), kNone);
+    for (Hand& hand : segment.hands) hand.fd = kNone;
     for (std::uint32_t number = 0; number < kPairs; ++number) {
         EndpointEntry& endpoint = segment.endpoints[number];
         endpoint.generation = endpoint.service = 1;

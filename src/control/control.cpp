@@ -108,8 +108,11 @@ void Control::connect() {
                     if (header.more == 0) watch_budgets();
                 },
             .durations = [this](const auto& rows) { world_.edge_totals.hear(rows); },
+            .refusals = [this](
+                            const auto& header,
+                            const auto& rows) { world_.edge_totals.hear_refusals(header, rows); },
             .faults = [this](const auto& faults) { on_faults(faults); },
-            .refused = [this](const auto& counts) { world_.refused = counts; },
+            .queued = [this](const auto& count) { world_.queued = count.queued; },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",

@@ -226,13 +226,17 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);
             return;
-        case wire::EdgeMessage::Refused:
-            if (const auto counts = wire::read_message<wire::RefusedCounts>(body))
-                events_.refused(*counts);
+        case wire::EdgeMessage::Queued:
+            if (const auto count = wire::read_message<wire::QueuedCount>(body))
+                events_.queued(*count);
             return;
         case wire::EdgeMessage::Routes:
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteStats>(body))
                 events_.routes(rows->first, rows->second);
+            return;
+        case wire::EdgeMessage::Refusals:
+            if (const auto rows = read_rows<wire::RefusalsHeader, wire::RefusalStats>(body))
+                events_.refusals(rows->first, rows->second);
             return;
         case wire::EdgeMessage::Durations:
             if (const auto rows = read_rows<wire::RoutesHeader, wire::RouteDurations>(body))

@@ -15,6 +15,7 @@
 #include "env/env.h"
 #include "wire/edge.h"
 #include "wire/fault.h"
+#include "wire/refusal.h"
 #include "wire/request.h"
 
 namespace thole::control {
@@ -32,8 +33,10 @@ struct EdgeEvents {
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
     std::function<void(const std::vector<wire::RouteDurations>&)> durations;
+    std::function<void(const wire::RefusalsHeader&, const std::vector<wire::RefusalStats>&)>
+        refusals;
     std::function<void(const std::vector<wire::FaultState>&)> faults;  // All that it knows of.
-    std::function<void(const wire::RefusedCounts&)> refused = [](const wire::RefusedCounts&) {};
+    std::function<void(const wire::QueuedCount&)> queued = [](const wire::QueuedCount&) {};
 };
 
 // Why the requests of a service are to wait although endpoints serve: a bit for each author, so

@@ -1,5 +1,7 @@
 #include "control/edge_totals.h"
 
+#include <cstring>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,6 +10,7 @@ namespace {
 
 // As many as an edge has places for; so that no edge makes us larger.
 constexpr std::size_t kRoutesKept = 8192;
+constexpr std::size_t kRefusalsKept = 4096;
 
 }  // namespace
 
@@ -22,7 +25,8 @@ void RouteTotals::add(const RouteTotals& other) {
 
 void EdgeTotals::begin() {
     next_.clear();
-    is_next_ = true;
+    next_refusals_.clear();
+    is_next_ = is_next_refusals_ = true;
 }
 
 // Nothing where there is no room for another.
@@ -58,6 +62,20 @@ void EdgeTotals::hear(const wire::RoutesHeader& header, const std::vector<wire::
     routes_ = std::exchange(next_, {});
     is_next_ = false;
     is_whole_ = true;
+}
+
+void EdgeTotals::hear_refusals(const wire::RefusalsHeader& header,
+                               const std::vector<wire::RefusalStats>& rows) {
+    std::map<RefusalAt, std::uint64_t>& refusals = is_next_refusals_ ? next_refusals_ : refusals_;
+    for (const wire::RefusalStats& row : rows) {
+        if (static_cast<std::uint32_t>(row.kind) >= wire::kRefusalKinds) continue;
+        const std::string rule(row.rule, ::strnlen(row.rule, wire::kRuleIdMax));
+        const RefusalAt at{row.kind, row.listener, row.service, rule};
+        if (refusals.size() < kRefusalsKept || refusals.contains(at)) refusals[at] = row.count;
+    }
+    if (header.more != 0 || !is_next_refusals_) return;
+    refusals_ = std::exchange(next_refusals_, {});
+    is_next_refusals_ = false;
 }
 
 }  // namespace thole::control

@@ -6,9 +6,11 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "wire/edge.h"
+#include "wire/refusal.h"
 
 namespace thole::control {
 
@@ -24,6 +26,16 @@ struct RouteTotals {
     void add(const RouteTotals& other);
 };
 
+// Who was refused, by which rule.
+struct RefusalAt {
+    wire::RefusalKind kind = wire::RefusalKind::Request;
+    std::uint32_t listener = 0;
+    std::uint32_t service = 0;  // wire::kNoSlot: not known.
+    std::string rule;
+
+    auto operator<=>(const RefusalAt&) const = default;
+};
+
 class EdgeTotals {
 public:
     using Key = std::array<std::uint32_t, 3>;  // Listener, release, slot.
@@ -32,17 +44,22 @@ public:
     void begin();
     void hear(const std::vector<wire::RouteDurations>& rows);
     void hear(const wire::RoutesHeader& header, const std::vector<wire::RouteStats>& rows);
+    void hear_refusals(const wire::RefusalsHeader& header,
+                       const std::vector<wire::RefusalStats>& rows);
 
     // An edge has told all that it knows; false in the first moments of a control.
     bool is_whole() const { return is_whole_; }
     const std::map<Key, RouteTotals>& routes() const { return routes_; }
+    const std::map<RefusalAt, std::uint64_t>& refusals() const { return refusals_; }
 
 private:
     RouteTotals* at(const Key& key);
 
     std::map<Key, RouteTotals> routes_;
     std::map<Key, RouteTotals> next_;  // Until all has been told.
+    std::map<RefusalAt, std::uint64_t> refusals_, next_refusals_;
     bool is_next_ = true;
+    bool is_next_refusals_ = true;
     bool is_whole_ = false;
 };
 

@@ -19,10 +19,6 @@ constexpr std::string_view kOutcomeNames[] = {
     "connect_failed", "reset",   "timed_out", "overloaded",   "refused",
     "client_gone",    "cut",     "injected"};
 static_assert(std::size(kOutcomeNames) == wire::kOutcomes);
-constexpr std::string_view kRefusalNames[] = {
-    "slow_head",  "slow_body", "slow_reader", "body_too_large", "descriptors", "half_head",
-    "overloaded", "largest",   "pause",       "queue_full",     "queue_low",   "queue_late"};
-static_assert(std::size(kRefusalNames) == wire::kRefusals);
 
 double seconds_of(Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -34,16 +30,14 @@ std::string name_of(const World& world, std::uint32_t service) {
 // Service, caller, route and release.
 using RouteLabels = std::array<std::string, 4>;
 
-// Nothing where control does not know the listener: it is closed, and nobody asks there.
-std::optional<RouteLabels> labels_of(const World& world, const EdgeTotals::Key& key) {
-    const auto& [listener, release, slot] = key;
+// Nothing where control does not know the listener: it is closed, and nobody asks there. The
+// service is the listener's where none is known.
+std::optional<RouteLabels> labels_of(const World& world, std::uint32_t listener,
+                                     std::optional<std::uint32_t> known) {
     if (listener == 0) return RouteLabels{"", "", "other", ""};
     const auto row = world.listeners.find(listener);
     if (row == world.listeners.end()) return std::nullopt;
-    // A public port may have been another service's before; a slot is one service's for good.
-    const auto place = world.slots.find(slot);
-    const std::uint32_t service =
-        place == world.slots.end() ? row->second.service : place->second.row.service;
+    const std::uint32_t service = known.value_or(row->second.service);
     const bool is_public = row->second.caller == kFromOutside;
     const std::uint32_t ip = row->second.address;
     return RouteLabels{name_of(world, service),
@@ -51,7 +45,18 @@ std::optional<RouteLabels> labels_of(const World& world, const EdgeTotals::Key& 
                        is_public ? fmt::format("{}.{}.{}.{}:{}", ip >> 24, ip >> 16 & 255,
                                                ip >> 8 & 255, ip & 255, row->second.port)
                                  : "call",
-                       release == 0 ? std::string() : fmt::format("{}", release)};
+                       std::string()};
+}
+
+std::optional<RouteLabels> labels_of(const World& world, const EdgeTotals::Key& key) {
+    const auto& [listener, release, slot] = key;
+    // A public port may have been another service's before; a slot is one service's for good.
+    const auto place = world.slots.find(slot);
+    auto labels = labels_of(
+        world, listener,
+        place == world.slots.end() ? std::nullopt : std::optional(place->second.row.service));
+    if (labels && listener != 0 && release != 0) labels->back() = fmt::format("{}", release);
+    return labels;
 }
 
 void write_routes(Exposition& to, const World& world) {
@@ -80,8 +85,34 @@ void write_routes(Exposition& to, const World& world) {
     }
 }
 
+void write_refusals(Exposition& to, const World& world) {
+    using Labels = std::array<std::string, 5>;  // Service, caller, route, rule, side.
+    std::map<Labels, std::uint64_t> refused, reported;
+    for (const auto& [at, count] : world.edge_totals.refusals()) {
+        const auto labels =
+            labels_of(world, at.listener,
+                      at.service == wire::kNoSlot ? std::nullopt : std::optional(at.service));
+        if (!labels) continue;
+        const auto& [service, caller, route, release] = *labels;
+        const bool is_reported = at.kind == wire::RefusalKind::Reported;
+        const std::string side = at.kind == wire::RefusalKind::Answer ? "answer" : "request";
+        (is_reported ? reported : refused)[{service, caller, route, at.rule, side}] += count;
+    }
+    to.begin(metrics::kEdgeRefused);
+    for (const auto& [labels, count] : refused) {
+        const auto& [service, caller, route, rule, side] = labels;
+        to.sample({service, caller, route, side, rule}, count);
+    }
+    to.begin(metrics::kEdgeReported);
+    for (const auto& [labels, count] : reported) {
+        const auto& [service, caller, route, rule, side] = labels;
+        to.sample({service, caller, route, rule}, count);
+    }
+}
+
 void write_edge(Exposition& to, const World& world, const MetricsSaid& said) {
     write_routes(to, world);
+    write_refusals(to, world);
     std::map<std::pair<std::string, std::uint32_t>, std::uint64_t> in_flight;
     for (const auto& [slot, instance] : world.instances)
         in_flight[{name_of(world, instance.service), instance.version.release}] +=
@@ -94,10 +125,7 @@ void write_edge(Exposition& to, const World& world, const MetricsSaid& said) {
         to.sample({}, value);
     };
     one(metrics::kEdgeWaiting, std::uint64_t{world.traffic.held});
-    one(metrics::kEdgeQueued, std::uint64_t{world.refused.queued});
-    to.begin(metrics::kEdgeRefused);
-    for (std::uint32_t why = 0; why < wire::kRefusals; ++why)
-        to.sample({kRefusalNames[why]}, world.refused.of[why]);
+    one(metrics::kEdgeQueued, std::uint64_t{world.queued});
     one(metrics::kEdgeHolds, world.traffic.held_ever);
     one(metrics::kEdgeReplays, world.traffic.replayed_ever);
     one(metrics::kEdgeBroken, world.traffic.broken_ever);

@@ -15,14 +15,18 @@ constexpr Metric kEdgeDurations{
     "thole_edge_request_duration_seconds", MetricKind::Histogram,
     "service caller route release outcome",
     "From the attachment to an instance to the end of its answer; no tunnels, no event streams."};
+constexpr Metric kEdgeRefused{
+    "thole_edge_refused", MetricKind::Counter, "service caller route side rule",
+    "Requests, answers and connections that were refused or let go, by the rule."};
+constexpr Metric kEdgeReported{"thole_edge_reported", MetricKind::Counter,
+                               "service caller route rule",
+                               "Requests that broke a rule and were served, by `check: report`."};
 constexpr Metric kEdgeInFlight{"thole_edge_requests_in_flight", MetricKind::Gauge,
                                "service release", "Requests and tunnels at instances now."};
 constexpr Metric kEdgeWaiting{"thole_edge_requests_waiting", MetricKind::Gauge, "",
                               "Requests that are held until an instance serves."};
 constexpr Metric kEdgeQueued{"thole_edge_requests_queued", MetricKind::Gauge, "",
                              "Requests that wait for a place at a service with enough to do."};
-constexpr Metric kEdgeRefused{"thole_edge_refused", MetricKind::Counter, "reason",
-                              "Refused or let go for want of room or time, by the reason."};
 constexpr Metric kEdgeHolds{"thole_edge_holds", MetricKind::Counter, "",
                             "Requests that were held until an instance served."};
 constexpr Metric kEdgeReplays{"thole_edge_replays", MetricKind::Counter, "",

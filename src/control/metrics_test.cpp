@@ -184,15 +184,32 @@ TEST_F(Metrics, WhatMetNoInstanceAndWhatFoundNoPlaceIsShownAndAClosedListenerIsN
     EXPECT_EQ(text().find("} 5\n"), std::string::npos);
 }
 
-// Who is refused wants to know whether the client was slow or the service had too much to do.
-TEST_F(Metrics, WhatTheEdgeRefusesIsCountedByItsReason) {
-    world_.refused.of[static_cast<std::size_t>(wire::Refusal::QueueFull)] = 7;
-    world_.refused.of[static_cast<std::size_t>(wire::Refusal::SlowHead)] = 2;
-    world_.refused.queued = 5;
-    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="queue_full"} 7)"));
-    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="slow_head"} 2)"));
-    EXPECT_TRUE(says(R"(thole_edge_refused_total{reason="queue_late"} 0)"));
-    EXPECT_TRUE(says("thole_edge_requests_queued 5"));
+wire::RefusalStats refusal(wire::RefusalKind kind, std::uint32_t listener, std::uint32_t service,
+                           std::uint64_t count) {
+    return {kind, listener, service, 0, "H1-LF", count};
+}
+
+// Who attacks which route, and which instance breaks the protocol.
+TEST_F(Metrics, RefusalsAreCountedByRouteSideAndRule) {
+    using wire::RefusalKind;
+    world_.edge_totals.hear_refusals(
+        {1, 0, 1}, {refusal(RefusalKind::Request, 7, 1, 3), refusal(RefusalKind::Answer, 7, 1, 2)});
+    EXPECT_EQ(text().find("H1-LF"), std::string::npos) << "not all has been told";
+    world_.edge_totals.hear_refusals({1, 0, 0}, {refusal(RefusalKind::Request, 8, wire::kNoSlot, 4),
+                                                 refusal(RefusalKind::Reported, 8, 1, 5)});
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{service="orders",caller="web",route="call",)"
+                     R"(side="request",rule="H1-LF"} 3)"));
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{service="orders",caller="web",route="call",)"
+                     R"(side="answer",rule="H1-LF"} 2)"));
+    // Its service was not known yet: it is the port's.
+    EXPECT_TRUE(says(R"(thole_edge_refused_total{service="web",caller="",)"
+                     R"(route="127.0.0.1:8080",side="request",rule="H1-LF"} 4)"));
+    EXPECT_TRUE(says(R"(thole_edge_reported_total{service="orders",caller="",)"
+                     R"(route="127.0.0.1:8080",rule="H1-LF"} 5)"));
+    world_.edge_totals.begin();
+    EXPECT_NE(text().find("H1-LF"), std::string::npos) << "until the next edge has told all";
+    world_.edge_totals.hear_refusals({2, 0, 0}, {});
+    EXPECT_EQ(text().find("H1-LF"), std::string::npos);
 }
 
 // A public port went from web to orders: what web's instances served stays web's.

@@ -38,6 +38,16 @@ wire::SnapshotLimits limits_of(const model::RequestsSpec& requests) {
             .queued_max = requests.queued_max};
 }
 
+wire::SnapshotService service_in_snapshot(std::uint32_t id, const Service& service) {
+    const model::RequestsSpec& requests = service.spec.requests;
+    wire::SnapshotService said{id, service.row.name, limits_of(requests)};
+    if (requests.reports_rules) said.request_flags |= wire::kReportsRules;
+    if (requests.keeps_encoded_slash) said.request_flags |= wire::kKeepsEncodedSlash;
+    for (const std::string& name : requests.upgrades)
+        said.upgrades += (said.upgrades.empty() ? "" : ", ") + name;
+    return said;
+}
+
 }  // namespace
 
 // Who answers there: the service of the row, and at a public port those that share it.
@@ -258,7 +268,7 @@ void Control::publish_snapshot() {
     for (const auto& [id, service] : world_.services) {
         // One that was removed is there as long as it is called, or calls.
         if (!service.row.is_removed || in_calls.contains(id))
-            snapshot.services.push_back({id, service.row.name, limits_of(service.spec.requests)});
+            snapshot.services.push_back(service_in_snapshot(id, service));
     }
     const PublicPorts ports(world_);
     for (const auto& [id, row] : world_.listeners) {

@@ -100,7 +100,7 @@ struct World {
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};
-    wire::RefusedCounts refused{};
+    std::uint32_t queued = 0;  // Requests that wait for a place at their service.
     EdgeTotals edge_totals;
     std::vector<wire::FaultState> faults;  // As the edge tells, also those that are over; by id.
     std::map<std::uint32_t, std::string> fault_ends;             // By id: why before its time.

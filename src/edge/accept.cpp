@@ -87,7 +87,7 @@ void Worker::accept_all(std::uint32_t place) {
 // which makes room; the listener would wake us all the while.
 void Worker::stop_accepting() {
     runtime_.shortages[number_].is_accepting = false;
-    runtime_.refused(number_, Refusal::Pause);
+    segment_.refusals[number_].count({wire::RefusalKind::Request, 0, wire::kNoSlot, kAcceptPaused});
     for (Watched& listener : listening_) {
         if (std::exchange(listener.id, 0) != 0)
             ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener.fd, nullptr);

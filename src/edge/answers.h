@@ -17,12 +17,18 @@ struct Answer {
 };
 constexpr Answer kTooLate{503, wire::Outcome::Overloaded,
                           "no instance of this service became ready in time"};
-constexpr Answer kNoPlace{503, wire::Outcome::Overloaded,
-                          "this service has as many requests as it may, and as many wait"};
-constexpr Answer kNoPlaceInTime{503, wire::Outcome::Overloaded,
-                                "this service has as many requests as it may, for too long"};
-constexpr Answer kBodyTooLarge{413, wire::Outcome::Refused,
-                               "the request's body is larger than this service takes"};
+constexpr Answer kNoPlace{
+    503, wire::Outcome::Overloaded,
+    "EDGE-QUEUE-FULL: this service has as many requests as it may, and as many wait"};
+constexpr Answer kNoPlaceLow{
+    503, wire::Outcome::Overloaded,
+    "EDGE-QUEUE-LOW: this service has as many requests as it may, and others come first"};
+constexpr Answer kNoPlaceInTime{
+    503, wire::Outcome::Overloaded,
+    "EDGE-QUEUE-LATE: this service has as many requests as it may, for too long"};
+constexpr Answer kBodyTooLarge{
+    413, wire::Outcome::Refused,
+    "EDGE-BODY-LARGE: the request's body is larger than this service takes"};
 
 // What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
 // head for which no block was free.

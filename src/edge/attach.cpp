@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "edge/intake.h"
 #include "edge/worker.h"
 #include "os/fault_point.h"
 

@@ -200,6 +200,7 @@ void ControlLink::welcome(const wire::HelloToEdge& hello) {
     wants_routes_ = (hello.wants & wire::kWantsRoutes) != 0;
     reports_.begin();
     route_reports_.begin();
+    refusal_reports_.begin();
     report();
 }
 
@@ -212,9 +213,10 @@ void ControlLink::report(Patience patience) {
         return link_.is_open();
     });
     // They can wait, and what control waits for may not wait for them.
-    if (wants_routes_ && patience == Patience::None)
-        route_reports_.send_some(reported_ns_,
-                                 [this](const std::string& frame) { return try_send(frame); });
+    if (!wants_routes_ || patience != Patience::None) return;
+    const auto send = [this](const std::string& frame) { return try_send(frame); };
+    route_reports_.send_some(reported_ns_, send);
+    refusal_reports_.send_changes(reported_ns_, send);
 }
 
 // Publishes what stands in the segment and waits until no worker goes by what stood there before.

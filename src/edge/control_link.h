@@ -14,6 +14,7 @@
 #include "edge/holder.h"
 #include "edge/judging.h"
 #include "edge/keeper_link.h"
+#include "edge/refusal_reports.h"
 #include "edge/reports.h"
 #include "edge/route_reports.h"
 #include "edge/runtime.h"
@@ -33,6 +34,7 @@ public:
           reports_(runtime),
           judging_(runtime),
           route_reports_(runtime.segment),
+          refusal_reports_(runtime.segment),
           folders_(std::move(folders)),
           ticks_(ticks),
           holder_(holder),
@@ -85,6 +87,7 @@ private:
     Reports reports_;
     Judging judging_;
     RouteReports route_reports_;
+    RefusalReports refusal_reports_;
     EdgeFolders folders_;
     const Ticks& ticks_;
     Holder& holder_;

@@ -43,6 +43,16 @@ End Worker::end_as(std::uint32_t fd, wire::Outcome outcome) {
     return how;
 }
 
+void WorkerParts::refused(std::uint32_t fd, std::string_view rule, wire::RefusalKind kind) {
+    const Record& client = runtime_.record(fd);
+    std::uint32_t service = wire::kNoSlot;
+    if (has_exchange(client)) {
+        const Exchange& now = exchange(fd);
+        if (now.phase != Phase::Reading && (now.flags & kOwnAnswer) == 0) service = now.service.id;
+    }
+    segment_.refusals[number_].count({kind, client.listener, service, rule});
+}
+
 // Counts how it ended, once; where nothing was begun there is nothing to count.
 void Worker::end(std::uint32_t fd, wire::Outcome outcome) {
     if (!has_exchange(runtime_.record(fd))) return;
@@ -80,7 +90,9 @@ void Worker::close_client(std::uint32_t fd, wire::Outcome outcome) {
 bool Worker::refuse_response(std::uint32_t fd) {
     const ExchangeAt at = runtime_.exchange(fd);
     const Flow before = current(at).response;
+    const std::string_view rule = http::text_of(before.body.rule()).id;
     if (before.head == kNone || runtime_.socket(fd).out != before.out_start) {
+        refused(fd, rule, wire::RefusalKind::Answer);
         close_client(fd, wire::Outcome::Reset);
         return false;
     }
@@ -91,7 +103,7 @@ bool Worker::refuse_response(std::uint32_t fd) {
         next.response.head = kNone;
     });
     free_head(before.head);
-    answer(fd, {502, wire::Outcome::Reset, http::text_of(before.body.rule()).id});
+    answer(fd, {502, wire::Outcome::Reset, rule});
     return true;
 }
 
@@ -164,6 +176,7 @@ void Worker::sweep_client(std::uint32_t fd) {
         return;
     }
     if (runtime_.socket(fd).is_paced && faulty_.is_cut_off(fd)) return faulty_.sweep_cut_off(fd);
+    if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
     const Exchange& now = exchange(fd);
     switch (now.phase) {
         case Phase::Reading:
@@ -173,7 +186,7 @@ void Worker::sweep_client(std::uint32_t fd) {
                 // be.
                 const Heard heard = parse_request(fd);
                 if (heard == Heard::Nothing) {
-                    runtime_.refused(number_, Refusal::SlowHead);
+                    refused(fd, kSlowHead);
                     return close_client(fd, wire::Outcome::ClientGone);
                 }
                 if (heard == Heard::NoRoom && free_.heads.empty()) return;
@@ -218,8 +231,8 @@ void Worker::sweep_attached(std::uint32_t fd) {
         const std::int64_t since_ns = std::min(now_ns_ - swept_ns_, kLookedMaxNs);
         const bool is_in_time = keeps_pace(client.body, pace, {client.in, since_ns, waiting});
         if (is_in_time && quiet <= limits.idle_ns) return;
-        runtime_.refused(number_, Refusal::SlowBody);
-        answer(fd, {408, wire::Outcome::Refused, "the request's body did not come in time"});
+        answer(fd, {408, wire::Outcome::Refused,
+                    "EDGE-BODY-SLOW: the request's body did not come in time"});
     } else {
         const std::int64_t most_ns = limits.response_head_ns;
         // Whose answer only waits for room has answered.
@@ -260,7 +273,7 @@ void Worker::sweep_answering(std::uint32_t fd) {
         if (!is_stalled(client.stall, {client.out, now_ns_, limits.write_stall_ns},
                         [fd] { return unsent_of(fd); }))
             return;
-        runtime_.refused(number_, Refusal::SlowReader);
+        refused(fd, kSlowReader);
         return close_client(fd, wire::Outcome::ClientGone);
     }
     client.stall = Stall{};

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "edge/intake.h"
 #include "edge/worker.h"
 
 namespace thole::edge {
@@ -42,7 +43,7 @@ ServiceAt Entrance::route_anew(std::uint32_t fd) {
     const http::HeadResult read =
         http::parse_request_head(request_head_of(worker_.segment_, now), head);
     if (read.state != http::HeadState::Done) return {};
-    const RoutingResult routed = find_route(worker_.routes_->table, of, head.host, head.path);
+    const RoutingResult routed = route_head(*worker_.routes_, at.record.listener_place, head);
     if (routed.routing != Routing::Found) return {};
     commit(at, [&](Exchange& next) { next.service = routed.to; });
     worker_.unhold(fd);
@@ -85,7 +86,7 @@ bool Entrance::enters(std::uint32_t fd, std::uint32_t place) {
         if (entry == Entry::Refuse && !may_join) break;
         if (queue(fd, place, may_join ? Join::Anyway : Join::IfThereIsRoom)) return false;
     }
-    if (!client.is_held || !queue(fd, place, Join::Anyway)) refuse(fd, Refusal::QueueFull);
+    if (!client.is_held || !queue(fd, place, Join::Anyway)) refuse(fd, Wait::Full);
     return false;
 }
 
@@ -96,7 +97,7 @@ bool Entrance::makes_room(std::uint32_t place, Entry entry) {
     const bool is_low = entry == Entry::QueueForOldestLow;
     const std::uint32_t oldest = lines_[place].of[is_low ? 1 : 0].oldest;
     if (oldest != kNone) {
-        if (!worker_.runtime_.socket(oldest).is_held) refuse(oldest, Refusal::QueueFull);
+        if (!worker_.runtime_.socket(oldest).is_held) refuse(oldest, Wait::Full);
         return false;
     }
     if (!is_low) return false;
@@ -137,11 +138,10 @@ bool Entrance::queue(std::uint32_t fd, std::uint32_t place, Join how) {
 }
 
 // Too much is asked of its service, which is told in words and with a time to come again.
-void Entrance::refuse(std::uint32_t fd, Refusal why) {
+void Entrance::refuse(std::uint32_t fd, Wait wait) {
     const std::uint32_t place = worker_.server_of(worker_.runtime_.record(fd)).place;
     const bool is_low = (worker_.exchange(fd).flags & kLowPriority) != 0;
-    worker_.runtime_.refused(worker_.number_, is_low ? Refusal::QueueLow : why);
-    Answer own = why == Refusal::QueueLate ? kNoPlaceInTime : kNoPlace;
+    Answer own = is_low ? kNoPlaceLow : wait == Wait::TooLong ? kNoPlaceInTime : kNoPlace;
     if (place != kNone) {
         const std::int64_t usual_us = worker_.traffic_of(place).usual.half().half_ns / 1000;
         own.retry_after_s = retry_after_seconds(
@@ -268,7 +268,7 @@ void Entrance::look_at(std::uint32_t fd) {
     const Socket& client = worker_.runtime_.socket(fd);
     if (client.is_queued && !client.is_held &&
         has_waited_too_long(worker_.now_ns_ - client.queued_ns))
-        refuse(fd, Refusal::QueueLate);
+        refuse(fd, Wait::TooLong);
 }
 
 void Entrance::serve_all() {
@@ -276,7 +276,7 @@ void Entrance::serve_all() {
     for (const std::uint32_t place : waited_) {
         Places& places = worker_.runtime_.places[place];
         while (lines_[place].of[1].oldest != kNone && places.takes_drop())
-            refuse(lines_[place].of[1].oldest, Refusal::QueueFull);
+            refuse(lines_[place].of[1].oldest, Wait::Full);
         serve(place);
     }
     std::erase_if(waited_, [this](std::uint32_t place) {

@@ -57,7 +57,8 @@ private:
     bool enters(std::uint32_t fd, std::uint32_t place);
     bool makes_room(std::uint32_t place, Entry entry);
     bool queue(std::uint32_t fd, std::uint32_t place, Join how);
-    void refuse(std::uint32_t fd, Refusal why);
+    enum class Wait : std::uint8_t { Full, TooLong };  // Why it waits no longer.
+    void refuse(std::uint32_t fd, Wait wait);
     void take_out(std::uint32_t fd);
     void tell(std::uint32_t place);
     void serve(std::uint32_t place);

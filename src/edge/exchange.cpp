@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "edge/intake.h"
 #include "edge/worker.h"
 #include "http/emit.h"
 #include "http/grammar.h"
@@ -91,6 +92,7 @@ void Worker::step(std::uint32_t fd) {
         }
         if (exchange(fd).deadline_ns != 0 && is_past_deadline(fd)) continue;
         if (client.is_paced && faulty_.is_cut_off(fd)) return;
+        if (waits_in_vain(fd)) return close_client(fd, wire::Outcome::ClientGone);
         switch (exchange(fd).phase) {
             case Phase::Reading: moved = step_reading(fd); break;
             case Phase::Ready:
@@ -149,20 +151,17 @@ std::optional<Answer> Worker::refusal_of(const Record& client, const http::Reque
         routes_->of[client.listener_place].listener != client.listener)
         return Answer{503, wire::Outcome::Overloaded, "this address is not served any more"};
     if (client.caller == Caller::Wrong)
-        return Answer{403, wire::Outcome::Refused, "this port is another service's"};
+        return Answer{403, wire::Outcome::Refused, "EDGE-CALLER: this port is another service's"};
     if (routed.routing != Routing::Found) {
         const std::uint16_t status = routed.routing == Routing::NoRoute ? 404 : 400;
         return Answer{status, wire::Outcome::Refused, reason_of(routed.routing)};
     }
     if (const std::uint64_t most = segment_.services[routed.to.place].body_bytes_max;
-        most != 0 && head.framing == http::Framing::Length && head.length > most) {
-        runtime_.refused(number_, Refusal::BodyTooLarge);
+        most != 0 && head.framing == http::Framing::Length && head.length > most)
         return kBodyTooLarge;
-    }
-    if (is_over(free_.rings_fill(), model::kRefusePercent)) {
-        runtime_.refused(number_, Refusal::Overloaded);
-        return Answer{503, wire::Outcome::Overloaded, "too many requests are under way"};
-    }
+    if (is_over(free_.rings_fill(), model::kRefusePercent))
+        return Answer{503, wire::Outcome::Overloaded,
+                      "EDGE-OVERLOAD: too many requests are under way"};
     return std::nullopt;
 }
 
@@ -173,16 +172,14 @@ Heard Worker::parse_request(std::uint32_t fd) {
     const Socket& client = runtime_.socket(fd);
     if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
-    const http::HeadResult result =
-        http::parse_request_head(text_of(record.ring, now.in_start, client.in), head);
-    if (result.state == http::HeadState::NeedMore) return Heard::Nothing;
-    if (result.state == http::HeadState::Bad) {
-        answer(fd, {result.status, wire::Outcome::Refused, http::text_of(result.rule).id});
+    const Taken taken = take_head(text_of(record.ring, now.in_start, client.in), *routes_,
+                                  record.listener_place, head);
+    if (taken.state == http::HeadState::NeedMore) return Heard::Nothing;
+    if (taken.state == http::HeadState::Bad) {
+        answer(fd, {taken.status, wire::Outcome::Refused, http::text_of(taken.rule).id});
         return Heard::Something;
     }
-    const ListenerRoutes& of = routes_->of[record.listener_place];
-    const RoutingResult routed = find_route(routes_->table, of, head.host, head.path);
-    if (const std::optional<Answer> refusal = refusal_of(record, head, routed)) {
+    if (const std::optional<Answer> refusal = refusal_of(record, head, taken.routed)) {
         answer(fd, *refusal);
         return Heard::Something;
     }
@@ -191,10 +188,12 @@ Heard Worker::parse_request(std::uint32_t fd) {
         return Heard::NoRoom;
     }
     char protocols[256];
-    head.upgrade = http::without_h2c(head.upgrade, protocols);
-    const Asker by = asker_of(fd, head, of);
+    if (!head.upgrade.empty())
+        head.upgrade =
+            allowed_upgrade(routes_->policies[taken.routed.to.place], head.upgrade, protocols);
+    const Asker by = asker_of(fd, head, routes_->of[record.listener_place]);
     Wish wish = wish_of(head, by.from);
-    wish.end_after(segment_.services[routed.to.place].total_ns);
+    wish.end_after(segment_.services[taken.routed.to.place].total_ns);
     const Written written = write_request(head, by, wish);
     if (written.block == kNone) {
         answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
@@ -207,7 +206,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.phase = Phase::Ready;
         next.attempts = 0;
         next.upstream = next.slot = kNone;
-        next.service = routed.to;
+        next.service = taken.routed.to;
         next.id = by.id;
         next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
@@ -225,7 +224,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;
         next.attempt_at = written.attempt_at;
-        set_flow(next.request, head, now.in_start + result.bytes);
+        set_flow(next.request, head, now.in_start + taken.bytes);
         next.request.head = written.block;
         next.request.head_bytes = written.bytes;
         next.response = Flow{};
@@ -233,6 +232,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
     });
     runtime_.socket(fd).body = BodyTime{};
     runtime_.socket(fd).ends_ns = 0;  // It may have been about to leave.
+    taken.reported.for_each(
+        [&](http::Rule rule) { refused(fd, http::text_of(rule).id, wire::RefusalKind::Reported); });
     faulty_.choose(fd, head);
     return Heard::Something;
 }
@@ -245,7 +246,6 @@ bool Worker::step_attached(std::uint32_t fd) {
     const std::uint64_t before = client.in + upstream.in + upstream.out;
     if (!is_complete(current(at).request, upstream.out, 0, Source::Open)) {
         if (const BodyPassed passed = pass_request(fd); passed == BodyPassed::TooLarge) {
-            runtime_.refused(number_, Refusal::BodyTooLarge);
             answer(fd, kBodyTooLarge);
             return true;
         } else if (passed == BodyPassed::Malformed) {
@@ -358,6 +358,8 @@ bool Worker::step_answering(std::uint32_t fd) {
         // A request may still be under way while its answer comes.
         if (!is_complete(current(at).request, upstream.out, 0, Source::Open) &&
             !upstream.is_broken && !upstream.has_ended && pass_request(fd) != BodyPassed::Well) {
+            const http::Rule rule = current(at).request.body.rule();
+            refused(fd, rule == http::Rule::None ? kBodyLarge : http::text_of(rule).id);
             close_client(fd, wire::Outcome::Refused);
             return false;
         }

@@ -384,8 +384,18 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
                            (before.phase == Phase::Answering && (before.flags & kInterim) == 0);
     End how = end_as(fd, own.outcome);
     how.why = own.why;
+    const std::string_view rule = rule_in(own.why);
+    const auto count_rule = [&] {
+        if (!rule.empty())
+            segment_.refusals[number_].count(
+                {own.outcome == wire::Outcome::Reset ? wire::RefusalKind::Answer
+                                                     : wire::RefusalKind::Request,
+                 before.listener,
+                 before.phase == Phase::Reading ? wire::kNoSlot : before.service.id, rule});
+    };
     if (has_begun || free_.heads.empty()) {
         counting_.end(at, fd, how, [](Exchange&) {});
+        count_rule();
         return close_client(fd, own.outcome);
     }
     const std::uint32_t block = free_.heads.back();
@@ -405,6 +415,7 @@ void Worker::answer(std::uint32_t fd, const Answer& own) {
         next.response.head_bytes = static_cast<std::uint32_t>(size);
         next.response.out_start = out_start;
     });
+    count_rule();
     drop_upstream(before.upstream);
 }
 

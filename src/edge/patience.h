@@ -58,4 +58,11 @@ bool is_stalled(Stall& stall, const StallLook& look, Unsent unsent) {
     return false;
 }
 
+// What was asked of a client that has ended its side (departures.cpp).
+struct Departure {
+    std::int64_t since_ns = 0, next_ns = 0;
+    std::uint32_t asked = 0;  // How often.
+    bool has_prodded = false;
+};
+
 }  // namespace thole::edge

@@ -44,7 +44,7 @@ void settle(BrokenRing& ring, std::uint64_t up_to, std::uint64_t lost) {
 void Reports::begin() {
     is_first_ = true;
     told_.assign(wire::kSlotsMax, Told{});
-    told_refused_.reset();
+    told_queued_.reset();
     told_faults_.reset();
     told_broken_.assign(kWorkers, 0);
 }
@@ -180,21 +180,18 @@ bool Reports::send_faults(const Send& send) {
     return true;
 }
 
-bool Reports::send_refused(const Send& send) {
-    wire::RefusedCounts now{};
+bool Reports::send_queued(const Send& send) {
+    wire::QueuedCount now{};
     now.epoch = runtime_.segment.epoch.load();
-    for (const Refusals& refusals : runtime_.segment.refusals) {
-        for (std::uint32_t why = 0; why < kRefusals; ++why) now.of[why] += load(refusals.of[why]);
-    }
     for (const Places& places : runtime_.places) now.queued += places.waiting();
-    if (told_refused_ && std::memcmp(&now, &*told_refused_, sizeof(now)) == 0) return true;
-    if (!send(wire::seal_message(wire::EdgeMessage::Refused, now))) return false;
-    told_refused_ = now;
+    if (told_queued_ && std::memcmp(&now, &*told_queued_, sizeof(now)) == 0) return true;
+    if (!send(wire::seal_message(wire::EdgeMessage::Queued, now))) return false;
+    told_queued_ = now;
     return true;
 }
 
 void Reports::send_changes(const Send& send) {
-    if (send_endpoints(send) && send_broken(send) && send_faults(send)) send_refused(send);
+    if (send_endpoints(send) && send_broken(send) && send_faults(send)) send_queued(send);
 }
 
 }  // namespace thole::edge

@@ -36,13 +36,13 @@ private:
     bool send_broken(const Send& send);
     bool send_broken_of(std::uint32_t worker, const Send& send);
     bool send_faults(const Send& send);
-    bool send_refused(const Send& send);
+    bool send_queued(const Send& send);
 
     Runtime& runtime_;
     std::vector<Told> told_;                  // By slot.
     std::vector<std::uint64_t> told_broken_;  // By worker: up to which one.
     wire::StatsHeader told_header_{};
-    std::optional<wire::RefusedCounts> told_refused_;           // Nothing: not yet.
+    std::optional<wire::QueuedCount> told_queued_;              // Nothing: not yet.
     std::optional<std::vector<wire::FaultState>> told_faults_;  // Nothing: not yet.
     bool is_first_ = true;
 };

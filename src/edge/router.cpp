@@ -58,10 +58,11 @@ public:
                 if (high < 0 || low < 0) return Routing::Escape;
                 c = static_cast<char>(high * 16 + low);
                 bytes = 3;
-                if (c == '/') return Routing::EncodedSlash;
+                if (c == '/') has_slash_ = true;
             }
+            if (c == '/') end_piece();
             if (c == '\\') return Routing::Backslash;
-            if (c == '/') {
+            if (c == '/' && bytes == 1) {
                 if (!end_segment()) return Routing::Dots;
                 if (size_ == 0 || text_[size_ - 1] != '/') text_[size_++] = '/';
             } else {
@@ -69,10 +70,15 @@ public:
             }
             at += bytes;
         }
+        end_piece();
         if (!end_segment()) return Routing::Dots;
         if (size_ == 0) text_[size_++] = '/';
         return Routing::Found;
     }
+    // An encoded slash: in the form it stands as it came, and is no border of segments.
+    bool has_slash() const { return has_slash_; }
+    // Between slashes of either kind: whoever decodes it is led elsewhere.
+    bool has_dots() const { return has_dots_; }
     bool is_below(std::string_view prefix) const {
         const std::string_view path(text_, size_);
         return path.substr(0, prefix.size()) == prefix &&
@@ -90,10 +96,19 @@ private:
         if (c == ';') has_parameters_ = true;
         if (has_parameters_) return;
         ++segment_size_;
-        if (c == '.') ++segment_dots_;
+        if (c != '/') ++piece_size_;
+        if (c == '.') {
+            ++segment_dots_;
+            ++piece_dots_;
+        }
         if (is_unreserved(c)) written = {&c, 1};
         std::memcpy(text_ + size_, written.data(), written.size());
         size_ += written.size();
+    }
+
+    void end_piece() {
+        if (piece_size_ == piece_dots_ && piece_dots_ > 0 && piece_dots_ <= 2) has_dots_ = true;
+        piece_size_ = piece_dots_ = 0;
     }
 
     // False where it leads elsewhere, or is read as if it did.
@@ -112,6 +127,10 @@ private:
     std::size_t segment_size_ = 0;  // Without parameters.
     std::size_t segment_dots_ = 0;
     bool has_parameters_ = false;
+    std::size_t piece_size_ = 0;  // The same, since the last slash of either kind.
+    std::size_t piece_dots_ = 0;
+    bool has_slash_ = false;
+    bool has_dots_ = false;
 };
 
 }  // namespace
@@ -163,6 +182,9 @@ RoutingResult find_among(const RouteTable& table, const ListenerRoutes& of, std:
         if (!wildcard.empty()) found = find(wildcard);
     }
     if (found == nullptr && refused == Routing::Found) found = find({});
+    if (is_read && refused == Routing::Found && normal.has_slash())
+        return {Routing::EncodedSlash,
+                found == nullptr || normal.has_dots() ? ServiceAt{} : found->to};
     if (found != nullptr) return {Routing::Found, found->to};
     return {refused != Routing::Found ? refused : Routing::NoRoute, {}};
 }
@@ -181,7 +203,8 @@ ListenerRoutes put_routes(RouteTable& table, const wire::SnapshotListener& liste
                              static_cast<std::uint32_t>(listener.routes.size()),
                              table.network_count,
                              static_cast<std::uint32_t>(listener.trust.size()),
-                             {listener.service, place_of(listener.service)}};
+                             {listener.service, place_of(listener.service)},
+                             0};
     CHECK(put.first + put.count <= wire::kRoutesMax &&
           put.network_first + put.network_count <= wire::kNetworksMax);
     for (const wire::SnapshotRoute& route : listener.routes) {

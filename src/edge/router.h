@@ -51,6 +51,8 @@ struct ListenerRoutes {
     std::uint32_t network_first;
     std::uint32_t network_count;
     ServiceAt usual;
+    // 1: a head that breaks a rule is read leniently, for one of its services may want it.
+    std::uint32_t may_report;
 };
 
 struct RouteTable {
@@ -74,7 +76,7 @@ enum class Routing : std::uint8_t {
 
 struct RoutingResult {
     Routing routing;
-    ServiceAt to;  // Found only.
+    ServiceAt to;  // Found; EncodedSlash: who it would be for, or nobody.
 };
 
 // For the answer: an id, "EDGE-NO-ROUTE", and a line for people. Found has none.

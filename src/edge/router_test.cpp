@@ -132,6 +132,28 @@ TEST_F(Router, RefusesAPathWithSeveralReadingsWhereAPrefixDecides) {
     EXPECT_EQ(service("files.example", "/@scope%2fname/../x"), 3);
 }
 
+// For a service that keeps them: it is found by the path as it came, and no dots lead out of it.
+TEST_F(Router, SaysWhoAPathWithAnEncodedSlashWouldBeFor) {
+    have({{"", "/files", 1}, {"", "", 2}, {"only.example", "/a", 3}});
+    const auto whose = [&](std::string_view host, std::string_view path) {
+        const RoutingResult result = route(host, path);
+        EXPECT_EQ(result.routing, Routing::EncodedSlash) << path;
+        return result.to.id;
+    };
+    EXPECT_EQ(whose("a", "/files/a%2Fb"), 1U);
+    EXPECT_EQ(whose("a", "/files/a%2f%2fb/"), 1U);
+    EXPECT_EQ(whose("a", "/other/a%2fb"), 2U);
+    // It is no border of segments: else the path would be for another one by another reading.
+    EXPECT_EQ(whose("a", "/files%2fa"), 2U);
+    EXPECT_EQ(whose("a", "/%2ffiles"), 2U);
+    for (const char* path : {"/files/..%2fb", "/files/a%2f..", "/files/a%2f%2e%2e%2fb",
+                             "/files/a%2f..;x", "/files/a%2f.%2fb", "/files/%2f.."})
+        EXPECT_EQ(whose("a", path), kNone) << path;
+    EXPECT_EQ(whose("only.example", "/b%2fc"), 2U);
+    EXPECT_EQ(route("a", "/files/../a%2fb").routing, Routing::Dots);
+    EXPECT_EQ(route("a", "/files/a%2fb\\").routing, Routing::Backslash);
+}
+
 TEST_F(Router, ALongPathIsReadWhole) {
     have({{"", "/" + std::string(254, 'a'), 1}, {"", "", 2}});
     EXPECT_EQ(service("a", "/" + std::string(254, 'a')), 1);

@@ -67,7 +67,6 @@ struct Runtime {
     void close_number(std::uint32_t fd);
     void take_number(std::uint32_t fd);
 
-    void refused(std::uint32_t worker, Refusal why) { segment.refusals[worker].count(why); }
     Fill descriptors_fill() const { return {open + segment.listener_count, descriptors}; }
     Record& record(std::uint32_t fd) { return segment.records[fd]; }
     // Of a client that has one.

@@ -9,6 +9,7 @@
 #include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/leases.h"
+#include "edge/policy.h"
 #include "edge/records.h"
 #include "edge/refusals.h"
 #include "edge/router.h"
@@ -18,7 +19,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 14;
+constexpr std::uint32_t kLayoutVersion = 15;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -97,7 +98,8 @@ struct ServiceEntry {
 
 // Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
 struct AllRoutes {
-    ListenerRoutes of[kListenersMax];  // By the listener's place.
+    ListenerRoutes of[kListenersMax];      // By the listener's place.
+    RequestPolicy policies[kServicesMax];  // By the service's place.
     RouteTable table;
 };
 

@@ -10,14 +10,14 @@ namespace {
 
 // Idle ones and those whose head is not whole; for buffers, only those that hold one. What has come
 // and was not looked at may be a whole request.
-void list_sheddable(Runtime& runtime, std::span<const std::uint32_t> clients, Refusal why,
+void list_sheddable(Runtime& runtime, std::span<const std::uint32_t> clients, std::string_view why,
                     std::vector<Sheddable>& found) {
     found.clear();
     for (const std::uint32_t fd : clients) {
         const Record& record = runtime.record(fd);
         Socket& socket = runtime.socket(fd);
         if (record.shut == kShutWhole || socket.can_read) continue;
-        if (why == Refusal::HalfHead && record.ring == kNone) continue;
+        if (why == kHalfHead && record.ring == kNone) continue;
         const bool is_idle = !has_exchange(record);
         const Exchange* const now = is_idle ? nullptr : &current(runtime.exchange(fd));
         if (!is_idle && now->phase != Phase::Reading) continue;
@@ -61,11 +61,11 @@ void list_streams(Runtime& runtime, std::span<const std::uint32_t> clients,
 
 void Worker::shed() {
     Shortage& shortage = runtime_.shortages[number_];
-    const auto close_first = [&](std::size_t wanted, Refusal why) {
+    const auto close_first = [&](std::size_t wanted, std::string_view why) {
         list_sheddable(runtime_, clients_, why, shortage.sheddable);
         const std::size_t chosen = choose_to_shed(shortage.sheddable, wanted);
         for (std::size_t i = 0; i < chosen; ++i) {
-            runtime_.refused(number_, why);
+            refused(shortage.sheddable[i].fd, why);
             close_client(shortage.sheddable[i].fd, wire::Outcome::ClientGone);
         }
     };
@@ -73,16 +73,16 @@ void Worker::shed() {
         std::uint64_t all = 1;
         for (const auto& clients : runtime_.clients) all += clients.load(std::memory_order_relaxed);
         const std::uint64_t excess = above(fill, model::kShedToPercent);
-        close_first(excess * clients_.size() / all + 1, Refusal::Descriptors);
+        close_first(excess * clients_.size() / all + 1, kDescriptorsShort);
     }
     if (const std::uint32_t excess = above(free_.rings_fill(), model::kRefusePercent); excess > 0)
-        close_first(excess, Refusal::HalfHead);
+        close_first(excess, kHalfHead);
     if (const std::uint32_t excess = above(free_.rings_fill(), model::kResetPercent); excess > 0) {
         list_streams(runtime_, clients_, shortage.streams);
         const std::size_t chosen = largest(shortage.streams, excess);
         for (std::size_t i = 0; i < chosen; ++i) {
             const std::uint32_t fd = shortage.streams[i].fd;
-            runtime_.refused(number_, Refusal::Largest);
+            refused(fd, kLargest);
             set_closing(static_cast<int>(fd), Closing::Reset);
             close_client(fd, wire::Outcome::Overloaded);
         }

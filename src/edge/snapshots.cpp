@@ -122,6 +122,23 @@ void drop_services(Segment& segment, const wire::Snapshot& snapshot) {
     }
 }
 
+// Whether one of those who answer there wants to be told of broken rules.
+bool reports_any(const wire::Snapshot& snapshot, const wire::SnapshotListener& listener) {
+    const auto answers = [&](std::uint32_t service) {
+        const auto is_its = [&](const wire::SnapshotRoute& route) {
+            return route.service == service;
+        };
+        return listener.routes.empty()
+                   ? listener.service == service
+                   : std::any_of(listener.routes.begin(), listener.routes.end(), is_its);
+    };
+    return std::any_of(snapshot.services.begin(), snapshot.services.end(),
+                       [&](const wire::SnapshotService& service) {
+                           return (service.request_flags & wire::kReportsRules) != 0 &&
+                                  answers(service.id);
+                       });
+}
+
 // Into the half by which nobody goes: every worker has applied the snapshot before this one.
 void put_all_routes(Segment& segment, const wire::Snapshot& snapshot) {
     const std::uint32_t next = 1 - segment.routes_now;
@@ -134,7 +151,10 @@ void put_all_routes(Segment& segment, const wire::Snapshot& snapshot) {
         routes.of[place] = put_routes(routes.table, listener, [&](std::uint32_t service) {
             return static_cast<std::uint32_t>(find_service(segment, service) - segment.services);
         });
+        routes.of[place].may_report = reports_any(snapshot, listener) ? 1 : 0;
     }
+    for (const wire::SnapshotService& service : snapshot.services)
+        routes.policies[find_service(segment, service.id) - segment.services] = policy_of(service);
     segment.routes_now.store(next, std::memory_order_release);
 }
 

@@ -76,6 +76,7 @@ struct alignas(kLineBytes) Socket {
     std::int64_t paced_ns = 0;  // Before that a fault lets nothing more be written here.
     std::uint64_t aimed = 0;    // Clients: faults (by place) that may hurt it where it goes,
     std::uint32_t aim = 0;      // and the place of the one that then does.
+    Departure departure;        // Clients.
     std::uint32_t held_bytes = 0;
     // Clients: when we end what lasts, or an idle connection; 0: not at all.
     std::int64_t ends_ns = 0;

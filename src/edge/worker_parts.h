@@ -30,6 +30,11 @@ struct WorkerParts {
     // The last one stands for a service that was not there when the table was applied last.
     ServiceTraffic& traffic_of(std::uint32_t place);
     wire::RequestId new_id();
+    // A client was, or is no more, for this rule; by its route, as far as that is known.
+    void refused(std::uint32_t fd, std::string_view rule,
+                 wire::RefusalKind kind = wire::RefusalKind::Request);
+    // departures.cpp: its client has gone, and it is at an instance or waits for one.
+    bool waits_in_vain(std::uint32_t fd);
 
     Runtime& runtime_;
     Segment& segment_;

@@ -96,10 +96,14 @@ Known known_name(std::string_view name) {
     return Known::Other;
 }
 
+Known known_as_read(std::string_view name) {
+    std::array<char, kTwinBytesMax> room{};
+    return known_name(as_read_by_others(name, room));
+}
+
 bool is_twin_of_trusted_name(std::string_view name) {
     if (!may_be_twin(name)) return false;
-    std::array<char, kTwinBytesMax> room{};
-    const Known read = known_name(as_read_by_others(name, room));
+    const Known read = known_as_read(name);
     if (read == known_name(name)) return false;
     return read == Known::ContentLength || read == Known::TransferEncoding ||
            read == Known::Forwarded || read == Known::RequestId || read == Known::Http2Settings;

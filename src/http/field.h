@@ -32,6 +32,8 @@ enum class Known : std::uint8_t {
 };
 
 Known known_name(std::string_view name);
+// The same, for who maps '_' to '-' or skips doubled ones.
+Known known_as_read(std::string_view name);
 
 // Whether some parser, after mapping '_' to '-' or skipping doubled ones, would take this name for
 // a field that frames the message or carries trust, though it is not that name. CGI and WSGI do.

@@ -124,6 +124,12 @@ constexpr Duration kBodyGrace = 5s;
 // collected, so that a large one costs no more than a small one. nginx's 1 MB is what people trip
 // over.
 constexpr std::uint64_t kBodyBytesMax = 0;
+// A client elsewhere that has ended its side and waits: then it is sent an interim answer, which
+// one that has gone answers by a reset. Answers that take less are sent as they are.
+constexpr Duration kHalfClosedPatience = 1s;
+// Of the protocols that requests may be upgraded to, written as a list. Two dozen are registered,
+// and hardly a service has two. Source: IANA, HTTP Upgrade Token Registry.
+constexpr std::size_t kUpgradesBytesMax = 59;
 // A client that takes nothing of its answer; one that takes a little goes on. Source: HAProxy's
 // manual, timeout client; nginx's send_timeout is 60 s.
 constexpr Duration kWriteStallLimit = 30s;

@@ -61,6 +61,9 @@ struct RequestsSpec {
     std::uint64_t body_bytes_max = kBodyBytesMax;  // 0: any.
     std::uint32_t in_flight_max = kInFlightMax;    // At one time, of all instances together.
     std::uint32_t queued_max = kQueuedMax;         // That wait for a place among these.
+    bool reports_rules = false;        // Serves what breaks a rule harmlessly, and counts it.
+    bool keeps_encoded_slash = false;  // "%2f" where a prefix of the path decides.
+    std::vector<std::string> upgrades = {"websocket"};  // Protocols, in small letters, each once.
     bool operator==(const RequestsSpec&) const = default;
 };
 

@@ -42,9 +42,10 @@ enum class EdgeMessage : std::uint16_t {
     Durations = 40,  // RoutesHeader, RouteDurations[count].
     Found = 41,      // WhyHeader, RequestRecord[count] (request.h).
     DrainApplied = 42,
+    Refusals = 43,  // RefusalsHeader, RefusalStats[count] (refusal.h).
     FaultApplied = 48,
-    Faults = 49,   // FaultsHeader, FaultState[count] (fault.h).
-    Refused = 50,  // RefusedCounts: when they have changed.
+    Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
+    Queued = 50,  // QueuedCount: when it has changed.
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -194,30 +195,13 @@ struct StatsHeader {
     std::uint64_t access_dropped;    // and those for which there was no room or no disk.
 };
 static_assert(sizeof(StatsHeader) == 72);
-// What was refused or let go because there was not room or time for it.
-enum class Refusal : std::uint32_t {
-    SlowHead,      // Not whole after its time.
-    SlowBody,      // Under the least rate, or silent: 408.
-    SlowReader,    // Did not take its answer.
-    BodyTooLarge,  // 413, or cut.
-    Descriptors,   // Idle, or its head not whole, and closed to make room for others.
-    HalfHead,      // Its head not whole, and closed because buffers were short.
-    Overloaded,    // 503, because buffers were short.
-    Largest,       // Reset in the middle, because buffers were shorter still.
-    Pause,         // Of taking in: how often.
-    QueueFull,     // 503, because its service had enough to do, and as many waited as may;
-    QueueLow,      // the same, of low priority.
-    QueueLate,     // 503, because it waited too long for a place.
-};
-constexpr std::uint32_t kRefusals = static_cast<std::uint32_t>(Refusal::QueueLate) + 1;
-// Totals since the segment was made; one may be lost where the edge is killed.
-struct RefusedCounts {
+// Of all services together.
+struct QueuedCount {
     std::uint64_t epoch;
-    std::uint64_t of[kRefusals];
     std::uint32_t queued;  // Requests that wait now for a place at their service.
     std::uint32_t reserved;
 };
-static_assert(sizeof(RefusedCounts) == 112);
+static_assert(sizeof(QueuedCount) == 16);
 
 // Totals since the segment was made, never deltas: a lost message costs nothing. After Hello all
 // that is known of every endpoint is said at once, then what changed; and always before

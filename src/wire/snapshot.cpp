@@ -10,9 +10,10 @@ namespace thole::wire {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x70616e73;
-constexpr std::uint32_t kFormat = 4;
+constexpr std::uint32_t kFormat = 5;
 constexpr std::uint32_t kFormatWithRoutes = 3;  // Since then.
 constexpr std::uint32_t kFormatFirst = 2;
+constexpr std::uint32_t kFormatWithLimits = 4;
 constexpr std::uint32_t kServicesMax = 65536;
 
 void write_limits(ByteWriter& writer, const SnapshotLimits& limits) {
@@ -61,11 +62,18 @@ SnapshotLimits read_limits(ByteReader& reader, std::uint32_t format) {
     limits.body_grace = Duration(reader.i64());
     limits.body_bytes_max = reader.u64();
     limits.body_bytes_per_second = reader.u32();
-    if (format < kFormat) return limits;
+    if (format < kFormatWithLimits) return limits;
     limits.total = Duration(reader.i64());
     limits.in_flight_max = reader.u32();
     limits.queued_max = reader.u32();
     return limits;
+}
+
+void read_requests(ByteReader& reader, std::uint32_t format, SnapshotService& service) {
+    service.request_flags = kAnyUpgrade;
+    if (format < kFormat) return;
+    service.request_flags = reader.u32();
+    service.upgrades = std::string(reader.text());
 }
 
 Status check_limits(const SnapshotService& service) {
@@ -127,7 +135,16 @@ Status check_routes(const Snapshot& snapshot) {
     return success();
 }
 
+bool is_upgrade_list(std::string_view text) {
+    return text.size() <= kUpgradesBytesMax &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > 0x1f && c < 0x7f; });
+}
+
 Status check(const Snapshot& snapshot) {
+    for (const SnapshotService& service : snapshot.services) {
+        if (!is_upgrade_list(service.upgrades))
+            return corrupt("snapshot: a list of upgrades that is none");
+    }
     for (std::size_t i = 0; i < snapshot.services.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
             if (snapshot.services[i].id == snapshot.services[j].id)
@@ -215,6 +232,8 @@ std::string write_snapshot(const Snapshot& snapshot) {
         writer.u32(service.id);
         writer.text(service.name);
         write_limits(writer, service.limits);
+        writer.u32(service.request_flags);
+        writer.text(service.upgrades);
     }
     writer.u32(static_cast<std::uint32_t>(snapshot.listeners.size()));
     for (const SnapshotListener& listener : snapshot.listeners) {
@@ -249,6 +268,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
         service.id = reader.u32();
         service.name = std::string(reader.text());
         service.limits = read_limits(reader, format);
+        read_requests(reader, format, service);
         snapshot.services.push_back(std::move(service));
     }
     const std::uint32_t listeners = reader.u32();

@@ -6,8 +6,9 @@
 //     encoding)
 //
 // Format 3 adds to each listener its networks and routes, and to each service the limits of clients
-// that are slow; format 4 to each service what its manifest says of requests. Those of older
-// formats, which an older control wrote, are read with the usual values for the rest.
+// that are slow; format 4 to each service what its manifest says of requests; format 5 what
+// these may do. Those of older formats, which an older control wrote, are read with the usual
+// values for the rest, and with every upgrade but that to HTTP/2.
 //
 // Ids are control's and stable: a service keeps its id for ever, a listener as long as keeper has
 // it parked.
@@ -47,10 +48,21 @@ struct SnapshotLimits {
     std::uint32_t queued_max = 0;             // That wait for a place among these.
 };
 
+// What a service's requests may do.
+enum PolicyFlags : std::uint32_t {
+    kReportsRules = 1,  // One that breaks a rule of which nobody can make two things is served.
+    kKeepsEncodedSlash = 2,  // "%2f" passes where a prefix of the path decides.
+    kAnyUpgrade = 4,         // To any protocol but HTTP/2.
+};
+constexpr std::size_t kUpgradesBytesMax = 59;
+
 struct SnapshotService {
     std::uint32_t id = 0;
     std::string name;
     SnapshotLimits limits;
+    std::uint32_t request_flags = 0;  // PolicyFlags
+    // Tokens in small letters, as in Upgrade: "websocket, echo". At most kUpgradesBytesMax.
+    std::string upgrades = {};
 };
 
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };

@@ -18,6 +18,7 @@ control::EdgeEvents hears_nothing() {
             .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
             .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},
             .durations = [](const std::vector<wire::RouteDurations>&) {},
+            .refusals = [](const wire::RefusalsHeader&, const std::vector<wire::RefusalStats>&) {},
             .faults = [](const std::vector<wire::FaultState>&) {}};
 }
 
@@ -97,6 +98,7 @@ TEST_P(EdgeContract, TellsControlsOwnClientOfARemovalAlsoAfterADeath) {
          .broken = [](const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&) {},
          .routes = [](const wire::RoutesHeader&, const std::vector<wire::RouteStats>&) {},
          .durations = [](const std::vector<wire::RouteDurations>&) {},
+         .refusals = [](const wire::RefusalsHeader&, const std::vector<wire::RefusalStats>&) {},
          .faults = [](const std::vector<wire::FaultState>&) {}});
     ASSERT_TRUE(until([&] { return connected == 1; }));
     // It knows of no instance yet, and the edge goes on.

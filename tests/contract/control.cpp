@@ -139,7 +139,7 @@ void Control::write_snapshot_bytes(std::uint64_t version, const std::string& byt
 void Control::write_snapshot(std::uint64_t version, const wire::SnapshotLimits& limits) {
     wire::Snapshot snapshot;
     snapshot.version = version;
-    snapshot.services.push_back({kService, "shop", limits});
+    snapshot.services.push_back({kService, "shop", limits, wire::kAnyUpgrade});
     snapshot.listeners.push_back({.id = kListener, .service = kService});
     write_snapshot_bytes(version, wire::write_snapshot(snapshot));
 }
@@ -235,6 +235,8 @@ void Control::hear(EdgeMessage type, std::string_view body) {
                            static_cast<std::uint32_t>(row.outcome)}] = row;
             return;
         }
+        case EdgeMessage::Refusals:
+        case EdgeMessage::Queued: return;
         case EdgeMessage::Hello:
         case EdgeMessage::Snapshot:
         case EdgeMessage::Endpoints:

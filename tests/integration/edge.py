@@ -12,20 +12,20 @@ from backend import expected, odd_chunks
 
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN = 1, 2, 3, 4, 5, 6, 7, 8
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, FAULT_APPLIED, FAULTS, REFUSED = 37, 38, 39, 40, 41, 42, 48, 49, 50
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, FAULT_APPLIED, FAULTS, QUEUED = 37, 38, 39, 40, 41, 42, 43, 48, 49, 50
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
 TERMS = "<IIIIIIqqQqIIII32s128s64s"
 FAULT_STATE = struct.calcsize(TERMS) + struct.calcsize("<qQQ")
 WANTS_ROUTES = 1
+REPORTS_RULES, KEEPS_SLASH, ANY_UPGRADE = 1, 2, 4
 NO_SLOT = NO_SERVICE = 2**32 - 1
 OUTCOMES = ("informational", "success", "redirect", "client_error", "server_error", "connect_failed", "reset",
             "timed_out", "overloaded", "refused", "client_gone", "cut", "injected")
 ROUTE_COUNTS = OUTCOMES + ("retried", "held", "added_wait_max_us")
-REFUSALS = ("slow_head", "slow_body", "slow_reader", "body_too_large", "descriptors", "half_head", "overloaded",
-            "largest", "pause", "queue_full", "queue_low", "queue_late")
 TRY_ENDS = ("", "refused", "not_in_time", "was_closed", "lost", "cut", "answered", "silent")
+REFUSAL_KINDS = ("request", "answer", "reported")
 PHASES = ("head", "waiting", "asked", "answering", "tunnel")
 IDEMPOTENT, HELD, OWN_ANSWER, UNDER_WAY = 1, 2, 4, 64
 REQUEST = ("begun", "ended", "bytes_in", "bytes_out", "head_us", "held_us", "attached_us", "connect_us", "answer_us",
@@ -42,13 +42,13 @@ def text(value):
     return struct.pack("<I", len(data)) + data
 
 
-def snapshot(version, services, listeners, **limits):
+def snapshot(version, services, listeners, flags=ANY_UPGRADE, upgrades="", **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
     (id, service, {caller}) of those whose caller is not looked at."""
     limits = struct.pack("<qqqqqIIqqQIqII", *{**LIMITS, **limits}.values())
-    body = struct.pack("<IIQI", 0x70616E73, 4, version, len(services))
+    body = struct.pack("<IIQI", 0x70616E73, 5, version, len(services))
     for number, name in services.items():
-        body += struct.pack("<I", number) + text(name) + limits
+        body += struct.pack("<I", number) + text(name) + limits + struct.pack("<I", flags) + text(upgrades)
     body += struct.pack("<I", len(listeners))
     for number, service, *uid in listeners:
         if uid and isinstance(uid[0], set):
@@ -67,7 +67,7 @@ class Edge:
     def __init__(self, system):
         self.system, self.sequence, self.link = system, 0, None
         self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
-        self.faults, self.refused, self.queued = None, {}, 0
+        self.faults, self.refusals, self.queued = None, {}, 0
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -78,7 +78,7 @@ class Edge:
             self.link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 self.link.connect(str(self.system.run / "edge.sock"))
-                self.stats, self.routes, self.faults = {}, {}, None
+                self.stats, self.routes, self.faults, self.refusals = {}, {}, None, {}
                 self.link.send(wire.seal(HELLO, struct.pack("<II32s", 1, WANTS_ROUTES, b"test")))
                 self.welcome = struct.unpack("<IIQQQII32s", self.wait_for(WELCOME, 2))
                 return
@@ -127,9 +127,13 @@ class Edge:
                 listener, release, slot, _, *counts = struct.unpack_from("<IIII16Q", body, 16 + at * 144)
                 self.routes[listener, release, slot] = {name: number for name, number in zip(ROUTE_COUNTS, counts)
                                                         if number}
-        elif kind == REFUSED:
-            _, *counts, self.queued, _ = struct.unpack("<Q12QII", body)
-            self.refused = dict(zip(REFUSALS, counts))
+        elif kind == QUEUED:
+            _, self.queued, _ = struct.unpack("<QII", body)
+        elif kind == REFUSALS:
+            _, count, _ = struct.unpack_from("<QII", body)
+            for at in range(count):
+                kind_of, listener, service, _, rule, number = struct.unpack_from("<IIII24sQ", body, 16 + at * 48)
+                self.refusals[REFUSAL_KINDS[kind_of], listener, service, rule.split(b"\0")[0].decode()] = number
         elif kind == FAULTS:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}

@@ -27,6 +27,7 @@ services:
     run: ./service
     public: PORT_HERE
     scale: SCALE_HERE
+    requests: {upgrade: [websocket, lines]}
     env: {ENVIRONMENT_HERE}
   web:
     run: ./service

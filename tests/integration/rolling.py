@@ -20,6 +20,7 @@ services:
     public: PORT_HERE
     scale: 3
     stop: {grace: 2s}
+    requests: {upgrade: [websocket, lines]}
     env: {ARRIVALS_DIR: RECORDS_HERE, MORE_HERE}
 """
 ONE_WITH_STATE = THREE.replace("    scale: 3\n", "    state: 16Mi\n")

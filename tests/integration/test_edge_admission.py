@@ -150,7 +150,7 @@ def test_who_waits_too_long_for_a_place_is_refused(counted):
     until(lambda: backend.now == 1, "the first is at the instance")
     began = time.monotonic()
     status, fields, body = stand.client().request("GET", "/second")
-    assert status == 503 and body == b"this service has as many requests as it may, for too long"
+    assert status == 503 and body == b"EDGE-QUEUE-LATE: this service has as many requests as it may, for too long"
     assert 4.9 < time.monotonic() - began < 8 and int(fields["retry-after"]) >= 1
     assert float(fields["server-timing"].removeprefix("hold;dur=")) >= 5000
     backend.let(1)
@@ -170,7 +170,8 @@ def test_low_priority_leaves_places_free_waits_longer_and_is_refused_first(count
     waiting(stand, 6)
     until(lambda: len(ready(low)) == 2, "two of low priority are refused")
     assert [client.answer()[0] for client in low if client.connection in ready(low)] == [503, 503]
-    stand.edge.until(lambda: stand.edge.refused.get("queue_low") == 2 and stand.edge.queued == 4, "they are counted")
+    stand.edge.until(lambda: stand.edge.queued == 4 and sum(
+        count for (*_, rule), count in stand.edge.refusals.items() if rule == "EDGE-QUEUE-LOW") == 2, "they are counted")
     status, _, _ = Client(stand.inside).request("GET", "/late", more=LOW)
     assert status == 503
     backend.let(14)

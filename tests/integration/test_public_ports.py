@@ -104,6 +104,33 @@ def test_two_services_change_their_ports_and_nobody_is_refused(project):
     assert project.timeline("port refused") == []
 
 
+def status_of(port, line, *fields):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall("\r\n".join((line, "Host: a", "Connection: close", *fields, "", "")).encode())
+        return link.makefile("rb").readline().split(b" ")[1].decode()
+
+
+def test_what_a_manifest_says_of_requests_holds_for_its_service_alone(project):
+    port = free_port()
+    shared = f"    public: {{port: {port}, path: /PATH}}\n"
+    project.write_services(
+        odd=shared.replace("PATH", "odd") + "    requests: {check: report, encoded-slash: keep, upgrade: []}\n",
+        usual=shared.replace("PATH", "usual"))
+    project.up()
+    for path, status in (("/odd", "200"), ("/usual", "400")):
+        assert status_of(port, f"GET {path}/a%2Fb HTTP/1.1") == status
+        assert status_of(port, f"GET {path}/a HTTP/1.1", "X-A : b") == status
+        assert status_of(port, f"GET {path}/a HTTP/1.1", "Content-Length : 0") == "400"
+
+    def counted():
+        lines = project.thole("metrics").stdout.splitlines()
+        return {line.rsplit(" ", 1)[0].partition('side="')[2] or line.rsplit(" ", 1)[0]: line.rsplit(" ", 1)[1] for line in lines
+                if line.startswith(("thole_edge_refused_total", "thole_edge_reported_total"))}
+    reported = f'thole_edge_reported_total{{service="odd",caller="",route="127.0.0.1:{port}",rule="H1-NAME-SPACE"}}'
+    wanted = {'request",rule="EDGE-PATH-SLASH"}': "1", 'request",rule="H1-NAME-SPACE"}': "3", reported: "1"}
+    until(lambda: counted() == wanted, "all is counted")
+
+
 def test_a_port_goes_on_under_another_name_of_its_service(project):
     port = free_port()
     project.write_services(before=public(port))

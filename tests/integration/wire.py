@@ -179,7 +179,7 @@ class Keeper:
         self.send(DROP_LISTENER, struct.pack("<I", number))
         del self.listeners[number]
 
-    def ensure_listener(self, number, port=0):
-        self.send(ENSURE_LISTENER, struct.pack("<IIHH", number, 0x7F000001, port, 0))
+    def ensure_listener(self, number, port=0, address=0x7F000001):
+        self.send(ENSURE_LISTENER, struct.pack("<IIHH", number, address, port, 0))
         self.until(lambda: number in self.listeners or number in self.failed_listeners)
         return self.listeners.get(number)
