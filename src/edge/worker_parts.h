@@ -30,6 +30,8 @@ struct WorkerParts {
     // The last one stands for a service that was not there when the table was applied last.
     ServiceTraffic& traffic_of(std::uint32_t place);
     wire::RequestId new_id();
+    // Where it stands among its service's shares (sharing.h).
+    std::uint16_t place_again(const Shares& shares, const Exchange& waiting);
 
     Runtime& runtime_;
     Segment& segment_;

@@ -47,10 +47,19 @@ struct SnapshotLimits {
     std::uint32_t queued_max = 0;             // That wait for a place among these.
 };
 
+// By what the requests of one user are known, so that all go to one release.
+enum class StickyBy : std::uint32_t { Nothing, Cookie, Header };
+constexpr std::size_t kStickyNameMax = 64;
+struct SnapshotSticky {
+    StickyBy by = StickyBy::Nothing;
+    std::string name;  // Of the cookie or the header; empty: by nothing.
+};
+
 struct SnapshotService {
     std::uint32_t id = 0;
     std::string name;
     SnapshotLimits limits;
+    SnapshotSticky sticky = {};
 };
 
 enum class ListenerKind : std::uint32_t { Public = 1, Call = 2 };

@@ -243,7 +243,9 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Why:
         case EdgeMessage::Found:
         case EdgeMessage::Fault:
-        case EdgeMessage::Drain: break;
+        case EdgeMessage::Drain:
+        case EdgeMessage::Shares:
+        case EdgeMessage::SharesApplied: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }
