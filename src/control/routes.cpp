@@ -38,6 +38,14 @@ wire::SnapshotLimits limits_of(const model::RequestsSpec& requests) {
             .queued_max = requests.queued_max};
 }
 
+static_assert(model::kStickyNameMax <= wire::kStickyNameMax);
+
+wire::SnapshotSticky sticky_of(const model::RequestsSpec& requests) {
+    if (!requests.sticky_cookie.empty()) return {wire::StickyBy::Cookie, requests.sticky_cookie};
+    if (!requests.sticky_header.empty()) return {wire::StickyBy::Header, requests.sticky_header};
+    return {};
+}
+
 }  // namespace
 
 // Who answers there: the service of the row, and at a public port those that share it.
@@ -258,7 +266,8 @@ void Control::publish_snapshot() {
     for (const auto& [id, service] : world_.services) {
         // One that was removed is there as long as it is called, or calls.
         if (!service.row.is_removed || in_calls.contains(id))
-            snapshot.services.push_back({id, service.row.name, limits_of(service.spec.requests)});
+            snapshot.services.push_back({id, service.row.name, limits_of(service.spec.requests),
+                                         sticky_of(service.spec.requests)});
     }
     const PublicPorts ports(world_);
     for (const auto& [id, row] : world_.listeners) {

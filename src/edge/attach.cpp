@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "edge/sharing.h"
 #include "edge/worker.h"
 #include "os/fault_point.h"
 
@@ -188,11 +187,7 @@ bool Worker::attach(std::uint32_t fd) {
         answer(fd, {504, wire::Outcome::TimedOut, "too little time is left for an answer"});
         return true;
     }
-    const Shares* const shares = shares_of(segment_, service.place);
-    if (shares != nullptr && now.point == kNoPoint) {
-        const std::uint16_t point = place_again(*shares, now);
-        commit(at, [&](Exchange& next) { next.point = point; });
-    }
+    if (shares_of(segment_, service.place) != nullptr) place_again(at);
     const std::uint32_t upstream = find_upstream(fd, service);
     const bool is_kept =
         (exchange(fd).flags & kFaultDue) != 0;  // By a fault of just that instance.

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "edge/sharing.h"
 #include "edge/worker.h"
 #include "http/emit.h"
 #include "http/grammar.h"
@@ -203,10 +202,6 @@ Heard Worker::parse_request(std::uint32_t fd) {
     segment_.head_owners[written.block] = {record.cookie, written.bytes};
     FAULT_POINT("request's head, not recorded");
     const std::optional<std::int64_t> wished_ns = wish.in_all_ns();
-    const Shares* const shares = shares_of(segment_, routed.to.place);
-    const std::uint16_t point =
-        shares == nullptr ? kNoPoint
-                          : place_among(*shares, routes_->sticky[routed.to.place], head, random_);
     commit(at, [&](Exchange& next) {
         next.phase = Phase::Ready;
         next.attempts = 0;
@@ -228,7 +223,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;
         next.attempt_at = written.attempt_at;
-        next.point = point;
+        next.point = place_of(routed.to, head);
         set_flow(next.request, head, now.in_start + result.bytes);
         next.request.head = written.block;
         next.request.head_bytes = written.bytes;

@@ -49,6 +49,13 @@ struct alignas(kLineBytes) Record {
 static_assert(std::is_trivially_copyable_v<Record>);
 static_assert(sizeof(Record) == 64, "all that an idle connection costs here");
 
+// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
+// named anywhere.
+struct BlockOwner {
+    std::uint64_t cookie;
+    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
+};
+
 constexpr std::uint32_t kBlockBits = 16;
 constexpr std::uint64_t kBlockMask = (1U << kBlockBits) - 1;
 constexpr std::uint32_t kNoBlock = kBlockMask;

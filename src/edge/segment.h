@@ -94,13 +94,6 @@ struct ServiceEntry {
     std::atomic<std::uint32_t> queued_max;
 };
 
-// Whose bytes lie in a block, so that no damage shows them to another. Written before the block is
-// named anywhere.
-struct BlockOwner {
-    std::uint64_t cookie;
-    std::uint64_t from;  // Ring: position of the first of them in its stream; head: its bytes.
-};
-
 struct Segment {
     std::uint32_t magic;
     std::uint32_t layout;

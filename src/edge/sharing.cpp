@@ -40,13 +40,16 @@ std::uint16_t place_among(const Shares& shares, const StickyKey& sticky,
     return static_cast<std::uint16_t>(key.empty() ? any_point(random) : point_of(shares.salt, key));
 }
 
-// Its head was read before there were shares, and it waits still.
-std::uint16_t WorkerParts::place_again(const Shares& shares, const Exchange& waiting) {
+void WorkerParts::place_again(const ExchangeAt& at) {
+    const Exchange& waiting = current(at);
+    if (waiting.point != kNoPoint) return;
     static thread_local http::RequestHead head;
     const http::HeadResult read =
         http::parse_request_head(request_head_of(segment_, waiting), head);
-    if (read.state != http::HeadState::Done) return static_cast<std::uint16_t>(any_point(random_));
-    return place_among(shares, routes_->sticky[waiting.service.place], head, random_);
+    const std::uint16_t point = read.state == http::HeadState::Done
+                                    ? place_of(waiting.service, head)
+                                    : static_cast<std::uint16_t>(any_point(random_));
+    commit(at, [&](Exchange& next) { next.point = point; });
 }
 
 bool are_well_formed(std::span<const wire::ServiceShares> all) {

@@ -12,6 +12,7 @@
 #include "edge/counting.h"
 #include "edge/endpoints.h"
 #include "edge/runtime.h"
+#include "edge/sharing.h"
 #include "edge/traffic.h"
 #include "os/fd.h"
 
@@ -30,8 +31,14 @@ struct WorkerParts {
     // The last one stands for a service that was not there when the table was applied last.
     ServiceTraffic& traffic_of(std::uint32_t place);
     wire::RequestId new_id();
-    // Where it stands among its service's shares (sharing.h).
-    std::uint16_t place_again(const Shares& shares, const Exchange& waiting);
+    // Where it stands among its service's shares; kNoPoint where there are none.
+    std::uint16_t place_of(const ServiceAt& service, const http::RequestHead& head) {
+        const Shares* const shares = shares_of(segment_, service.place);
+        if (shares == nullptr) return kNoPoint;
+        return place_among(*shares, routes_->sticky[service.place], head, random_);
+    }
+    // One that waits: its head may have been read before there were shares.
+    void place_again(const ExchangeAt& at);
 
     Runtime& runtime_;
     Segment& segment_;

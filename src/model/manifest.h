@@ -61,6 +61,10 @@ struct RequestsSpec {
     std::uint64_t body_bytes_max = kBodyBytesMax;  // 0: any.
     std::uint32_t in_flight_max = kInFlightMax;    // At one time, of all instances together.
     std::uint32_t queued_max = kQueuedMax;         // That wait for a place among these.
+    // By which of these a user's requests are told from others', where releases share them; at most
+    // one, both empty: by chance, each request by itself.
+    std::string sticky_cookie = {};
+    std::string sticky_header = {};
     bool operator==(const RequestsSpec&) const = default;
 };
 
