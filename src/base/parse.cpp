@@ -117,6 +117,31 @@ Status check_name(std::string_view text) {
                     shown(text)));
 }
 
+Result<std::int64_t> parse_share(std::string_view text) {
+    const Error wrong =
+        invalid(fmt::format("'{}' is not a share: 0% to 100%, in steps of 0.1%", shown(text)));
+    if (!text.ends_with('%')) return wrong;
+    const std::string_view number = text.substr(0, text.size() - 1);
+    const std::size_t point = number.find('.');
+    const Result<std::int64_t> whole = parse_integer(number.substr(0, point), 0, 100);
+    if (!whole.ok()) return wrong;
+    std::int64_t tenths = 0;
+    if (point != std::string_view::npos) {
+        const Result<std::int64_t> said = parse_integer(number.substr(point + 1), 0, 9);
+        if (!said.ok()) return wrong;
+        tenths = *said;
+    }
+    const std::int64_t share = *whole * 10 + tenths;
+    if (share > 1000) return wrong;
+    return share;
+}
+
+std::string print_share(std::int64_t per_mille) {
+    const std::int64_t tenths = per_mille % 10;
+    return tenths == 0 ? fmt::format("{}%", per_mille / 10)
+                       : fmt::format("{}.{}%", per_mille / 10, tenths);
+}
+
 std::size_t edit_distance(std::string_view left, std::string_view right) {
     // Three rows of the usual table: two before (for swaps), one before, this one.
     std::vector<std::size_t> older(right.size() + 1), old(right.size() + 1), row(right.size() + 1);

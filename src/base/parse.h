@@ -25,6 +25,10 @@ std::string print_duration(Duration duration);
 // bytes.
 Result<std::int64_t> parse_size(std::string_view text);
 
+// "10%" or "0.5%", 0% to 100%, in thousandths; finer ones are none.
+Result<std::int64_t> parse_share(std::string_view text);
+std::string print_share(std::int64_t per_mille);
+
 // A name of a service or system: 1-63 of [a-z0-9-], starts with a letter, ends with a letter or
 // digit (RFC 1123 label, so that it can be a host name, a folder and an environment variable).
 Status check_name(std::string_view text);

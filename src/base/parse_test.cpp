@@ -50,6 +50,18 @@ TEST(ParseSize, KnowsBothPowers) {
         EXPECT_FALSE(parse_size(text).ok()) << text;
 }
 
+TEST(ParseShare, ReadsStepsOfATenthAndPrintsThem) {
+    for (const auto& [text, share] :
+         {std::pair{"0%", 0}, {"0.1%", 1}, {"1%", 10}, {"12.5%", 125}, {"100%", 1000}}) {
+        EXPECT_EQ(parse_share(text).value_or(-1), share) << text;
+        EXPECT_EQ(print_share(share), text);
+    }
+    EXPECT_EQ(parse_share("1.0%").value_or(-1), 10);
+    for (const char* const text :
+         {"", "%", "1", "10", "0.05%", "1.%", ".5%", "-1%", "+1%", "100.1%", "101%", "1 %", "1%%"})
+        EXPECT_FALSE(parse_share(text).ok()) << text;
+}
+
 TEST(CheckName, IsAHostLabel) {
     for (const char* text : {"a", "web", "orders-worker", "a1"})
         EXPECT_TRUE(check_name(text).ok()) << text;

@@ -20,24 +20,11 @@ std::int64_t milliseconds(Duration duration) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
-// "10%" or "0.5%", in thousandths.
-Result<std::int64_t> parse_share(std::string_view text) {
-    const Error wrong = invalid(fmt::format("--share: '{}' is not a share", text))
-                            .with_hint("--share 10%, or --share 0.1% at least");
-    if (!text.ends_with('%')) return wrong;
-    text.remove_suffix(1);
-    const std::size_t point = text.find('.');
-    const Result<std::int64_t> whole = parse_integer(text.substr(0, point), 0, 100);
-    std::int64_t tenths = 0;
-    if (point != std::string_view::npos) {
-        const Result<std::int64_t> said = parse_integer(text.substr(point + 1), 0, 9);
-        if (!said.ok()) return wrong;
-        tenths = *said;
-    }
-    if (!whole.ok()) return wrong;
-    const std::int64_t share = *whole * 10 + tenths;
-    if (share < 1 || share > 1000) return wrong;
-    return share;
+Result<std::int64_t> read_share(std::string_view text) {
+    const Result<std::int64_t> share = parse_share(text);
+    if (share.ok() && *share > 0) return share;
+    return invalid(fmt::format("--share: '{}' is not a share", text))
+        .with_hint("--share 10%, or --share 0.1% at least");
 }
 
 // Bytes a second of "10Ki/s".
@@ -86,7 +73,7 @@ Status write_whom(JsonWriter& json, const Arguments& arguments) {
     if (!is_partition && !arguments.has("share"))
         return invalid("how many are hurt has to be said").with_hint(kTry);
     std::int64_t share = 1000;
-    if (arguments.has("share")) share = TRY(parse_share(arguments.value("share")));
+    if (arguments.has("share")) share = TRY(read_share(arguments.value("share")));
     json.member("share", share);
     if (is_partition || arguments.has("whole")) json.member("whole", true);
     if (arguments.has("caller")) json.member("caller", arguments.value("caller"));

@@ -22,6 +22,7 @@ std::string release_of(const ServiceView& service) {
     const auto name = [](std::int64_t release) {
         return release == 0 ? std::string("-") : fmt::format("v{}", release);
     };
+    if (!service.shares.empty()) return printable(service.shares);
     if (service.release == service.release_wanted || service.release_wanted == 0) {
         return name(service.release);
     }

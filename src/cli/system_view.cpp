@@ -53,6 +53,18 @@ InstanceView instance_of(const Json& from) {
             .errors = number(from, "errors")};
 }
 
+// "v2 1%, v1 99%"
+std::string shares_in(const Json& from) {
+    std::string all;
+    const Json* const shares = from.find("shares");
+    if (shares == nullptr || shares->object() == nullptr) return all;
+    for (const auto& [release, share] : *shares->object()) {
+        if (share.text() != nullptr)
+            all += (all.empty() ? "" : ", ") + release + " " + *share.text();
+    }
+    return all;
+}
+
 ServiceView service_of(const Json& from) {
     ServiceView service{.name = text(from, "name"),
                         .state = text(from, "state"),
@@ -64,6 +76,7 @@ ServiceView service_of(const Json& from) {
                         .deploy_status = {},
                         .deploy_reason = {},
                         .address = text(from, "address"),
+                        .shares = shares_in(from),
                         .is_paused = false,
                         .paused_since = {},
                         .paused_by = {},

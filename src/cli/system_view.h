@@ -44,6 +44,7 @@ struct ServiceView {
     std::string deploy_status;  // Empty: none yet.
     std::string deploy_reason;
     std::string address;
+    std::string shares;  // "v2 1%, v1 99%"; empty: none are set.
     bool is_paused = false;
     std::string paused_since, paused_by;
     std::string paused_until;  // Empty: until it is resumed.

@@ -31,6 +31,10 @@ Result<std::int64_t> number(const web::ServerRequest& request, std::string_view 
     return read;
 }
 
+std::string author_of(const web::ServerRequest& request) {
+    return request.peer.uid == 0 ? "root" : fmt::format("uid {}", request.peer.uid);
+}
+
 }  // namespace
 
 Api::Api(Control& control) : control_(control), began_(control.env_.clock.now()) {
@@ -79,7 +83,8 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     const std::string rest = path.substr(kBase.size());
     if (request.method == "GET") return get(request, to);
     if (request.method == "PUT" && rest == "/manifest") return put_manifest(request, to);
-    if (request.method == "PUT" && rest.starts_with(kServices)) return put_paused(request, to);
+    if (request.method == "PUT" && rest.starts_with(kServices))
+        return rest.ends_with("/shares") ? put_shares(request, to) : put_paused(request, to);
     if (request.method == "POST" && rest == "/down") return post_down(to);
     if (request.method == "POST" && rest == "/faults") return post_fault(request, to);
     if (request.method == "DELETE" && rest.starts_with("/faults/"))
@@ -214,6 +219,31 @@ void Api::post_service(const web::ServerRequest& request, const web::Responder& 
 }
 
 // Answered once it is on the disk and the edge goes by it.
+void Api::put_shares(const web::ServerRequest& request, const web::Responder& to) {
+    Service* const service = service_of(request, to);
+    if (service == nullptr) return;
+    const model::ServiceRow& row = service->row;
+    if (request.path != fmt::format("{}{}{}/shares", kBase, kServices, row.name))
+        return to.refuse(not_found("no such request: " + request.path));
+    const Result<Json> body = parse_json(request.body);
+    if (!body) return to.refuse(body.error());
+    const Json* const said = body->find("shares");
+    std::vector<std::uint32_t> releases{row.wanted};
+    if (row.serving != 0 && row.serving != row.wanted) releases.push_back(row.serving);
+    const Result<Parts> parts = read_parts(said == nullptr ? Json() : *said, releases);
+    if (!parts) return to.refuse(parts.error());
+    if (!parts->empty() && is_single(control_.world_, *service))
+        return to.refuse(invalid(
+            fmt::format("{} keeps state or has a fixed port: two of its releases never run at once",
+                        row.name)));
+    control_.share(*service, *parts, author_of(request));
+    control_.after_commit([this, alive = alive_, to] {
+        if (*alive) control_.when_edge_shares([to] { to.answer(200, "{}"); });
+    });
+    control_.mark_all();
+}
+
+// The same.
 void Api::put_paused(const web::ServerRequest& request, const web::Responder& to) {
     Service* const service = service_of(request, to);
     if (service == nullptr) return;
@@ -232,8 +262,7 @@ void Api::put_paused(const web::ServerRequest& request, const web::Responder& to
                 fmt::format("for_ms: must be 1 to {}, and only where it pauses", kPauseMsMax)));
         limit_ms = *said;
     }
-    const std::uint32_t uid = request.peer.uid;
-    std::string author = uid == 0 ? "root" : fmt::format("uid {}", uid);
+    std::string author = author_of(request);
     const std::uint32_t id = service->row.id;
     if (*paused) {
         control_.pause(*service, std::chrono::milliseconds(limit_ms), std::move(author));

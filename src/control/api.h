@@ -54,6 +54,7 @@ private:
     void put_manifest(const web::ServerRequest& request, const web::Responder& to);
     void apply(const Control::Wanted& wanted, const web::Responder& to);
     void post_service(const web::ServerRequest& request, const web::Responder& to);
+    void put_shares(const web::ServerRequest& request, const web::Responder& to);
     void put_paused(const web::ServerRequest& request, const web::Responder& to);
     // nullptr: it was refused.
     Service* service_of(const web::ServerRequest& request, const web::Responder& to);

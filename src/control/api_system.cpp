@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/parse.h"
 #include "control/api.h"
 
 namespace thole::control {
@@ -151,6 +152,15 @@ void write_paused(JsonWriter& json, const World& world, const Service& service) 
         .end_object();
 }
 
+void write_shares(JsonWriter& json, const World& world, const Service& service) {
+    json.key("shares").begin_object();
+    if (const auto row = world.shares.find(service.row.id); row != world.shares.end()) {
+        for (const wire::ReleaseShare& part : parts_of(row->second).value_or(Parts{}))
+            json.member(fmt::format("v{}", part.release), print_share(part.per_mille));
+    }
+    json.end_object();
+}
+
 std::string address_of(const Service& service) {
     if (!service.spec.at_public) return {};
     const model::PublicSpec& spec = *service.spec.at_public;
@@ -175,6 +185,7 @@ void write_service(JsonWriter& json, World& world, const Service& service, const
     write_deploy(json, service);
     json.member("address", address_of(service));
     write_paused(json, world, service);
+    write_shares(json, world, service);
     if (service.spec.state_bytes > 0) {
         json.member("state_bytes_wanted", service.spec.state_bytes);
         if (service.kept_bytes) json.member("state_bytes", *service.kept_bytes);
@@ -273,6 +284,7 @@ std::string system_json(World& world, const SystemSaid& said) {
         .member("held", world.traffic.held)
         .member("held_ever", world.traffic.held_ever)
         .member("replayed_ever", world.traffic.replayed_ever)
+        .member("diverted_ever", world.traffic.diverted_ever)
         .member("added_wait_max_ms", world.traffic.added_wait_max_ns / 1'000'000)
         .member("access_written", world.traffic.access_written)
         .member("access_dropped", world.traffic.access_dropped)

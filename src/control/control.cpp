@@ -99,6 +99,7 @@ void Control::connect() {
                     mark(instance->service);
                 },
             .hold_applied = [this](std::uint32_t service) { on_hold_applied(service); },
+            .shares_applied = [this] { on_shares_applied(); },
             .stats = [this](const auto& header, const auto& rows) { on_stats(header, rows); },
             .broken = [this](const auto& header,
                              const auto& rows) { on_broken(header.lost, rows); },
@@ -121,6 +122,7 @@ void Control::connect() {
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
     recall_broken();
     recall_pauses();
+    tell_shares();
 }
 
 void Control::mark(std::uint32_t service) {

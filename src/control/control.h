@@ -19,6 +19,7 @@
 #include "control/burning.h"
 #include "control/edge_client.h"
 #include "control/keeper_client.h"
+#include "control/shares.h"
 #include "control/store.h"
 #include "control/world.h"
 #include "env/env.h"
@@ -176,6 +177,13 @@ private:
     void end_after(Pause& pause, Duration left);
     void on_hold_applied(std::uint32_t service);
 
+    // shares.cpp
+    Parts shares_of(const Service& service) const;  // Empty: none are set.
+    void share(const Service& service, const Parts& parts, std::string_view why);
+    void tell_shares();
+    void when_edge_shares(std::function<void()> act);
+    void on_shares_applied();
+
     // staging.cpp: from a manifest to releases that can run.
     // `notes`: what it leaves as it is, for people.
     Status apply(const Wanted& wanted, std::vector<std::string>& notes);
@@ -260,6 +268,7 @@ private:
     std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
     std::string snapshot_refused_;        // Why, as the timeline says.
     env::Timer activate_again_;
+    std::vector<std::function<void()>> sharing_;      // To be called once the edge goes by them.
     std::uint32_t fault_last_ = 0, fault_begun_ = 0;  // Ids: given, told on the timeline.
     std::int64_t faults_ended_ = 0;  // Those that ended until then, since boot, were told.
     env::Timer faults_end_;

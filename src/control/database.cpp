@@ -199,6 +199,7 @@ Result<Stored> Database::read_all() {
     stored.listeners = TRY(read_rows<model::ListenerRow>());
     stored.numbers = TRY(read_rows<model::NumberRow>());
     stored.pauses = TRY(read_rows<model::PauseRow>());
+    stored.shares = TRY(read_rows<model::SharesRow>());
     stored.timeline_last = TRY(number("SELECT coalesce(max(sequence), 0) FROM timeline"));
     return stored;
 }

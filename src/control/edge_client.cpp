@@ -152,6 +152,29 @@ void EdgeClient::obey_hold(const wire::HoldApplied& applied) {
     events_.hold_applied(applied.service);
 }
 
+void EdgeClient::share(std::vector<wire::ServiceShares> all) {
+    shares_ = std::move(all);
+    is_shared_ = false;
+    if (is_connected_) send_shares();
+}
+
+void EdgeClient::send_shares() {
+    is_shared_ = false;
+    shares_said_ = ++sequence_;
+    const wire::SharesHeader header{shares_said_, static_cast<std::uint32_t>(shares_.size()), 0};
+    std::string body(reinterpret_cast<const char*>(&header), sizeof(header));
+    body.append(reinterpret_cast<const char*>(shares_.data()),
+                shares_.size() * sizeof(wire::ServiceShares));
+    link_->send(wire::seal(static_cast<std::uint16_t>(wire::EdgeMessage::Shares), body));
+}
+
+// The answer to what was said before that is none.
+void EdgeClient::obey_shares(const wire::SharesApplied& applied) {
+    if (applied.sequence != shares_said_) return;
+    is_shared_ = true;
+    events_.shares_applied();
+}
+
 void EdgeClient::inject(const wire::FaultTerms& terms,
                         std::function<void(const Status&)> answered) {
     injecting_[++sequence_] = std::move(answered);
@@ -196,6 +219,12 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 sequence_ = std::max(sequence_, welcome->endpoints_sequence);
                 events_.connected(*welcome);
                 for (auto& [service, hold] : holds_) send_hold(service, hold);
+                // One that may not know what shares are is told of none.
+                if (!shares_.empty() || welcome->shared != 0) {
+                    send_shares();
+                } else if (!std::exchange(is_shared_, true)) {
+                    events_.shares_applied();
+                }
                 if (has_begun_) send_all();
             }
             return;
@@ -207,6 +236,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
         case wire::EdgeMessage::HoldApplied:
             if (const auto applied = wire::read_message<wire::HoldApplied>(body))
                 obey_hold(*applied);
+            return;
+        case wire::EdgeMessage::SharesApplied:
+            if (const auto applied = wire::read_message<wire::SharesApplied>(body))
+                obey_shares(*applied);
             return;
         case wire::EdgeMessage::CutDone:
             if (const auto done = wire::read_message<wire::CutDone>(body)) events_.cut_done(*done);

@@ -29,6 +29,8 @@ struct EdgeEvents {
     std::function<void(const wire::CutDone&)> cut_done;
     // Every worker goes by what was said last of this service.
     std::function<void(std::uint32_t service)> hold_applied;
+    // Every worker goes by the shares that were said last.
+    std::function<void()> shares_applied;
     std::function<void(const wire::StatsHeader&, const std::vector<wire::EndpointStats>&)> stats;
     std::function<void(const wire::BrokenHeader&, const std::vector<wire::BrokenRequest>&)> broken;
     std::function<void(const wire::RoutesHeader&, const std::vector<wire::RouteStats>&)> routes;
@@ -66,6 +68,10 @@ public:
     // Whatever edge is there is told before it hears of any endpoint.
     void hold(std::uint32_t service, HoldReasons reason);
     void let_go(std::uint32_t service, HoldReasons reason);
+    // All shares that there are, in the order of their services; said to whatever edge is there
+    // before it hears of any endpoint.
+    void share(std::vector<wire::ServiceShares> all);
+    bool is_shared() const { return is_shared_; }
     // Once every worker goes by it, or why not.
     void inject(const wire::FaultTerms& terms, std::function<void(const Status&)> answered);
     // Tunnels and event streams there are to end, spread over this time.
@@ -90,6 +96,8 @@ private:
     void obey_hold(const wire::HoldApplied& applied);
     void set_reasons(std::uint32_t service, std::uint32_t reasons);
     void send_hold(std::uint32_t service, Hold& hold);
+    void send_shares();
+    void obey_shares(const wire::SharesApplied& applied);
     void obey_fault(const wire::FaultApplied& applied);
     void give_up_faults();
     void send_all();
@@ -107,8 +115,11 @@ private:
     std::vector<std::uint32_t> changed_;                   // Slots to be told.
     std::map<std::uint32_t, std::uint64_t> gone_;          // Slots, and the sequence that said so.
     std::uint64_t asked_last_ = 0;
-    std::map<std::uint64_t, Asked> asked_;   // By the sequence of what was asked.
-    std::map<std::uint32_t, Hold> holds_;    // By service; until an edge lets go.
+    std::map<std::uint64_t, Asked> asked_;  // By the sequence of what was asked.
+    std::map<std::uint32_t, Hold> holds_;   // By service; until an edge lets go.
+    std::vector<wire::ServiceShares> shares_;
+    std::uint64_t shares_said_ = 0;          // The sequence that told of them last.
+    bool is_shared_ = true;                  // The edge goes by them.
     std::vector<wire::InFlight> in_flight_;  // Pages of one acknowledgement.
     std::map<std::uint64_t, std::function<void(const Status&)>> injecting_;  // By sequence.
 };

@@ -128,6 +128,7 @@ void write_edge(Exposition& to, const World& world, const MetricsSaid& said) {
     one(metrics::kEdgeQueued, std::uint64_t{world.queued});
     one(metrics::kEdgeHolds, world.traffic.held_ever);
     one(metrics::kEdgeReplays, world.traffic.replayed_ever);
+    one(metrics::kEdgeDiverted, world.traffic.diverted_ever);
     one(metrics::kEdgeBroken, world.traffic.broken_ever);
     one(metrics::kEdgeAccessDropped, world.traffic.access_dropped);
     one(metrics::kEdgeAddedWait, static_cast<double>(world.traffic.added_wait_max_ns) / 1e9);

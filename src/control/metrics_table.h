@@ -31,6 +31,8 @@ constexpr Metric kEdgeHolds{"thole_edge_holds", MetricKind::Counter, "",
                             "Requests that were held until an instance served."};
 constexpr Metric kEdgeReplays{"thole_edge_replays", MetricKind::Counter, "",
                               "Requests taken from an instance and sent to another one."};
+constexpr Metric kEdgeDiverted{"thole_edge_diverted", MetricKind::Counter, "",
+                               "Attempts that went to another release: its own was out."};
 constexpr Metric kEdgeBroken{"thole_edge_broken_requests", MetricKind::Counter, "",
                              "Requests that were begun and not answered by their instance."};
 constexpr Metric kEdgeAccessDropped{"thole_edge_access_dropped", MetricKind::Counter, "",

@@ -38,9 +38,17 @@ wire::SnapshotLimits limits_of(const model::RequestsSpec& requests) {
             .queued_max = requests.queued_max};
 }
 
+static_assert(model::kStickyNameMax <= wire::kStickyNameMax);
+
+wire::SnapshotSticky sticky_of(const model::RequestsSpec& requests) {
+    if (!requests.sticky_cookie.empty()) return {wire::StickyBy::Cookie, requests.sticky_cookie};
+    if (!requests.sticky_header.empty()) return {wire::StickyBy::Header, requests.sticky_header};
+    return {};
+}
+
 wire::SnapshotService service_in_snapshot(std::uint32_t id, const Service& service) {
     const model::RequestsSpec& requests = service.spec.requests;
-    wire::SnapshotService said{id, service.row.name, limits_of(requests)};
+    wire::SnapshotService said{id, service.row.name, limits_of(requests), sticky_of(requests)};
     if (requests.reports_rules) said.request_flags |= wire::kReportsRules;
     if (requests.keeps_encoded_slash) said.request_flags |= wire::kKeepsEncodedSlash;
     for (const std::string& name : requests.upgrades)

@@ -47,6 +47,7 @@ void Control::run_service(Service& service) {
                         .proven = can_serve ? service.proven() : model::Version{},
                         .next_start = service.failures.next_start,
                         .next_fill = service.proven_failures.next_start,
+                        .keeps_proven = part_of(shares_of(service), service.row.serving) > 0,
                         .now = env_.clock.now(),
                         .instances = instances});
     for (const model::InstanceId& leaver : plan.end) {
@@ -79,6 +80,7 @@ void Control::run_service(Service& service) {
 // that is its first again.
 void Control::has_left(Service& service) {
     remove_old_releases(service);
+    share(service, {}, "the service is no more");
     service.row.wanted = service.row.serving = 0;
     put(service.row);
     service.is_settled = true;
@@ -111,6 +113,7 @@ void Control::judge(Service& service) {
     if (std::holds_alternative<deploy::Done>(verdict)) {
         row.serving = row.wanted;
         put(row);
+        share(service, {}, "the deploy is done");
         deploy_is_done(service);
         mark_all();  // Whom only the release before called.
     } else if (const auto* back = std::get_if<deploy::TurnBack>(&verdict)) {
@@ -124,6 +127,7 @@ void Control::judge(Service& service) {
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
                                  back->reason)});
         row.wanted = row.serving;
+        share(service, {}, "the deploy is taken back");
         service.is_settled = false;
         service.failures = std::exchange(service.proven_failures, {});
         put(row);

@@ -33,10 +33,14 @@ struct RemoveManifest {
 struct RemovePause {
     std::uint32_t service = 0;
 };
+struct RemoveShares {
+    std::uint32_t service = 0;
+};
 using Change =
     std::variant<model::ManifestRow, model::ServiceRow, model::ReleaseRow, model::SlotRow,
                  model::IntentRow, model::ListenerRow, model::TimelineRow, model::NumberRow,
-                 model::PauseRow, RemoveIntent, RemoveListener, RemoveManifest, RemovePause>;
+                 model::PauseRow, model::SharesRow, RemoveIntent, RemoveListener, RemoveManifest,
+                 RemovePause, RemoveShares>;
 using Batch = std::vector<Change>;
 
 // All rows but the timeline, each kind in the order of its key.
@@ -49,6 +53,7 @@ struct Stored {
     std::vector<model::ListenerRow> listeners;
     std::vector<model::NumberRow> numbers;
     std::vector<model::PauseRow> pauses;
+    std::vector<model::SharesRow> shares;
     std::int64_t timeline_last = 0;  // Sequence of its newest row.
 };
 

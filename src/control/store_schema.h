@@ -31,6 +31,10 @@ CREATE TABLE numbers(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITH
 CREATE TABLE pauses(service INTEGER PRIMARY KEY, is_on INTEGER NOT NULL, since INTEGER NOT NULL,
     limit_ns INTEGER NOT NULL, author TEXT NOT NULL) STRICT;
 )",
+    R"(
+CREATE TABLE shares(service INTEGER PRIMARY KEY, salt_low INTEGER NOT NULL,
+    salt_high INTEGER NOT NULL, parts TEXT NOT NULL) STRICT;
+)",
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kSchemaSteps) / sizeof(kSchemaSteps[0]));
 

@@ -92,6 +92,15 @@ struct TableOf<model::PauseRow> {
                                          &Row::author};
 };
 template <>
+struct TableOf<model::SharesRow> {
+    using Row = model::SharesRow;
+    static constexpr const char* kName = "shares";
+    static constexpr const char* kKey = "service";
+    static constexpr const char* kColumns = "service, salt_low, salt_high, parts";
+    static constexpr std::tuple kMembers{&Row::service, &Row::salt_low, &Row::salt_high,
+                                         &Row::parts};
+};
+template <>
 struct TableOf<RemoveIntent> {
     static constexpr const char* kWrite = "DELETE FROM intents WHERE slot = ? AND generation = ?";
     static constexpr std::tuple kMembers{&RemoveIntent::slot, &RemoveIntent::generation};
@@ -110,6 +119,11 @@ template <>
 struct TableOf<RemovePause> {
     static constexpr const char* kWrite = "DELETE FROM pauses WHERE service = ?";
     static constexpr std::tuple kMembers{&RemovePause::service};
+};
+template <>
+struct TableOf<RemoveShares> {
+    static constexpr const char* kWrite = "DELETE FROM shares WHERE service = ?";
+    static constexpr std::tuple kMembers{&RemoveShares::service};
 };
 
 }  // namespace thole::control

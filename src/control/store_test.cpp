@@ -103,7 +103,9 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     const model::ListenerRow listener{1, 7, 0xffffffff, 0x7f000001, 65535};
     const model::NumberRow number{"epoch", -5};
     const model::PauseRow pause{7, false, WallTime(9ns), 30'000'000'000, "root"};
-    commit({manifest, service, release, slot, intent, listener, number, pause, said(4, "web")});
+    const model::SharesRow shares{7, -1, 5, "2:10 1:990"};
+    commit({manifest, service, release, slot, intent, listener, number, pause, shares,
+            said(4, "web")});
     const Stored stored = open();
     EXPECT_EQ(stored.manifests, std::vector{manifest});
     EXPECT_EQ(stored.services, std::vector{service});
@@ -113,17 +115,19 @@ TEST_F(StoreTest, EveryKindOfRowComesBackAsItWas) {
     EXPECT_EQ(stored.listeners, std::vector{listener});
     EXPECT_EQ(stored.numbers, std::vector{number});
     EXPECT_EQ(stored.pauses, std::vector{pause});
+    EXPECT_EQ(stored.shares, std::vector{shares});
     EXPECT_EQ(stored.timeline_last, 4);
     EXPECT_EQ(timeline({}), std::vector{said(4, "web")});
-    commit({RemovePause{7}, RemovePause{8}});
-    EXPECT_TRUE(open().pauses.empty());
+    commit({RemovePause{7}, RemovePause{8}, RemoveShares{7}, RemoveShares{8}});
+    const Stored then = open();
+    EXPECT_TRUE(then.pauses.empty() && then.shares.empty());
 }
 
 TEST_F(StoreTest, AFileOfTheFirstVersionIsTakenOnWithAllThatItHas) {
     open();
     commit({model::SlotRow{2, 1, 8}});
     store_.reset();
-    with_sqlite("DROP TABLE pauses; PRAGMA user_version = 1");
+    with_sqlite("DROP TABLE pauses; DROP TABLE shares; PRAGMA user_version = 1");
     EXPECT_EQ(open().slots, (std::vector<model::SlotRow>{{2, 1, 8}}));
     const model::PauseRow pause{1, true, WallTime(9ns), 0, "uid 1000"};
     commit({pause});
@@ -258,7 +262,7 @@ TEST_F(StoreTest, AFileOfANewerTholeIsLeftAlone) {
     const Result<std::unique_ptr<Store>> opened = Store::open(env_, path_);
     ASSERT_FALSE(opened.ok());
     EXPECT_EQ(opened.error().message,
-              path_ + ": version 99, made by a newer thole; this one knows up to 2");
+              path_ + ": version 99, made by a newer thole; this one knows up to 3");
     EXPECT_NE(opened.error().hint.find("newer"), std::string::npos);
     EXPECT_TRUE(env_.files.read(path_, kReadMax).value() == bytes);
 }

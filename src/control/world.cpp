@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/parse.h"
+#include "control/shares.h"
 #include "manifest/read.h"
 
 namespace thole::control {
@@ -193,6 +194,10 @@ Result<std::vector<std::string>> fill(World& world, Stored stored) {
     for (const model::IntentRow& row : stored.intents) world.intents[row.slot] = row;
     for (const model::ListenerRow& row : stored.listeners) world.listeners[row.id] = row;
     for (const model::PauseRow& row : stored.pauses) world.pauses[row.service].row = row;
+    for (model::SharesRow& row : stored.shares) {
+        if (!parts_of(row)) troubles.push_back("shares that cannot be read: " + row.parts);
+        world.shares[row.service] = std::move(row);
+    }
     for (const model::NumberRow& row : stored.numbers) {
         if (row.name == "listener") world.listener_last = static_cast<std::uint32_t>(row.value);
         if (row.name == "is_down") world.is_down = row.value != 0;

@@ -95,8 +95,9 @@ struct World {
     std::uint32_t listener_last = 0;    // The newest number of a listener that ever was.
     std::map<std::uint32_t, std::int32_t> listener_errors;  // errno of those not parked.
     std::map<std::uint32_t, wire::RoleState> roles;
-    std::map<std::uint32_t, Pause> pauses;         // By service.
-    std::map<std::uint32_t, std::int64_t> staged;  // Up to which revision, by service.
+    std::map<std::uint32_t, Pause> pauses;             // By service.
+    std::map<std::uint32_t, model::SharesRow> shares;  // By service.
+    std::map<std::uint32_t, std::int64_t> staged;      // Up to which revision, by service.
     wire::SyncedEvent keeper{};
     wire::Welcome edge{};
     wire::StatsHeader traffic{};

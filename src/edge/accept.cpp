@@ -199,6 +199,7 @@ const ServiceEntry& Worker::service_of(const Record& client) const {
     static constexpr ServiceEntry kUsual{.id = kNone,
                                          .is_used = 0,
                                          .holds = 0,
+                                         .shares = 0,
                                          .held_requests_max = model::kHeldRequestsMax,
                                          .held_bytes_max = model::kHeldBytesMax,
                                          .body_bytes_per_second = model::kBodyBytesPerSecondMin,

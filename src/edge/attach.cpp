@@ -122,15 +122,16 @@ void Worker::take_on(std::uint32_t fd) {
 std::uint32_t Worker::find_upstream(std::uint32_t fd, const ServiceAt& service) {
     const Exchange& now = exchange(fd);
     // Each attempt at another endpoint, where there is one.
-    Avoided avoided;
-    if (now.attempts > 0) avoided = {now.slot, now.slot_before};
+    Wanted wanted{.point = now.point};
+    if (now.attempts > 0) wanted = {now.slot, now.slot_before, now.point};
     std::uint32_t upstream = kNone;
     for (int tries = 0; upstream == kNone && tries < kTriesMax; ++tries) {
         std::uint32_t slot = tries == 0 && now.attempts == 0 ? faulty_.sent_to(now) : kNone;
-        if (slot == kNone) slot = endpoints_.pick(service, avoided, now_ns_, random_);
+        if (slot == kNone) slot = endpoints_.pick(service, wanted, now_ns_, random_);
         if (slot == kNone)
-            slot = endpoints_.pick(service, {.last = avoided.last}, now_ns_, random_);
-        if (slot == kNone) slot = endpoints_.pick(service, {}, now_ns_, random_);
+            slot = endpoints_.pick(service, {.last = wanted.last, .point = now.point}, now_ns_,
+                                   random_);
+        if (slot == kNone) slot = endpoints_.pick(service, {.point = now.point}, now_ns_, random_);
         if (slot == kNone || faulty_.meets(fd, slot)) return kNone;
         if ((now.flags & kFresh) == 0) upstream = take_idle(slot, now);
         if (upstream == kNone) upstream = connect_to(slot, service.id);
@@ -160,10 +161,12 @@ bool Worker::attach(std::uint32_t fd) {
         answer(fd, {504, wire::Outcome::TimedOut, "too little time is left for an answer"});
         return true;
     }
+    if (shares_of(segment_, service.place) != nullptr) place_again(at);
     const std::uint32_t upstream = find_upstream(fd, service);
     const bool is_kept =
         (exchange(fd).flags & kFaultDue) != 0;  // By a fault of just that instance.
     if (upstream == kNone && !is_kept) return false;
+    if (endpoints_.take_diverted()) counting_.diverted();
     unhold(fd);
     if (is_kept) return true;
     Socket& socket = runtime_.socket(upstream);

@@ -96,7 +96,7 @@ bool Worker::retry(std::uint32_t fd, std::string_view retry_after, Try why) {
         return false;
     const ServiceAt service = server_of(at.record);
     if (service.place == kNone) return false;
-    if (endpoints_.pick(service, {now.slot, now.slot_before}, now_ns_, random_) == kNone)
+    if (endpoints_.pick(service, {now.slot, now.slot_before, now.point}, now_ns_, random_) == kNone)
         return false;
     const std::optional<std::int64_t> pause = retry_pause_ns(now.attempts, retry_after, random_);
     if (!pause) return false;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "edge/lineage.h"
+#include "edge/sharing.h"
 #include "edge/why.h"
 #include "edge/worker.h"
 #include "os/fault_point.h"
@@ -167,6 +168,7 @@ void ControlLink::obey(std::string_view datagram) {
             if (const auto request = wire::read_message<wire::HoldRequest>(frame->body))
                 return hold(*request);
             return drop();
+        case wire::EdgeMessage::Shares: return share(frame->body);
         case wire::EdgeMessage::Cut:
             if (const auto request = wire::read_message<wire::CutRequest>(frame->body))
                 return cut(*request);
@@ -195,6 +197,8 @@ void ControlLink::welcome(const wire::HelloToEdge& hello) {
     welcome.snapshot_version = runtime_.segment.snapshot_version;
     welcome.endpoints_sequence = sequence_;
     welcome.workers = static_cast<std::uint32_t>(runtime_.workers.size());
+    for (std::uint32_t i = 0; i < runtime_.segment.service_count; ++i)
+        welcome.shared += runtime_.segment.services[i].shares != 0 ? 1U : 0U;
     send(wire::EdgeMessage::Welcome, welcome);
     is_greeted_ = link_.is_open();
     wants_routes_ = (hello.wants & wire::kWantsRoutes) != 0;
@@ -258,6 +262,7 @@ void ControlLink::hear_disk() {
     }
     if (done.ok() || runtime_.segment.snapshot_version == 0) {
         put_snapshot(runtime_.segment, *next_, held_);
+        if (shares_) put_shares(runtime_.segment, *shares_);
         wait_for_workers();
         drop_what_is_left(runtime_.segment, *next_);
     }
@@ -302,6 +307,21 @@ void ControlLink::hold(const wire::HoldRequest& request) {
     wait_for_workers();
     report(Patience::UntilSent);  // What is under way by now is all that will be.
     send(wire::EdgeMessage::HoldApplied, answer);
+}
+
+void ControlLink::share(std::string_view body) {
+    wire::SharesHeader header{};
+    if (body.size() < sizeof(header)) return drop();
+    std::memcpy(&header, body.data(), sizeof(header));
+    body.remove_prefix(sizeof(header));
+    if (body.size() != std::size_t{header.count} * sizeof(wire::ServiceShares)) return drop();
+    std::vector<wire::ServiceShares> said(header.count);
+    if (!body.empty()) std::memcpy(said.data(), body.data(), body.size());
+    if (!are_well_formed(said)) return drop();
+    shares_ = std::move(said);
+    put_shares(runtime_.segment, *shares_);
+    wait_for_workers();
+    send(wire::EdgeMessage::SharesApplied, wire::SharesApplied{header.sequence});
 }
 
 void ControlLink::cut(const wire::CutRequest& request) {

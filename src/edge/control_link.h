@@ -68,6 +68,7 @@ private:
     void end_activation(const Status& done);
     void change_endpoints(std::string_view body);
     void hold(const wire::HoldRequest& request);
+    void share(std::string_view body);
     void cut(const wire::CutRequest& request);
     void tell_why(const wire::WhyRequest& request);
     void inject(const wire::FaultRequest& request);
@@ -102,6 +103,7 @@ private:
     bool is_answer_wanted_ = false;     // By this link.
     std::optional<NextSnapshot> next_;  // Once it was read.
     std::set<std::uint32_t> held_;      // Services, those that no snapshot names yet among them.
+    std::optional<std::vector<wire::ServiceShares>> shares_;  // Once a control has said them.
     std::int64_t reported_ns_ = 0;
     std::uint64_t sequence_ = 0;
 };

@@ -162,6 +162,8 @@ void Counting::waited(std::int64_t added_ns) {
 
 void Counting::held() { add(memory_.held_ever, 1); }
 
+void Counting::diverted() { add(memory_.diverted_ever, 1); }
+
 void Counting::begin(const Record& record, std::uint32_t fd) {
     count_ = 0;
     memory_.redo.fd = fd;

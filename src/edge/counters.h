@@ -79,6 +79,7 @@ struct WorkerCounters {
     Redo redo;
     std::atomic<std::uint64_t> held_ever;
     std::atomic<std::uint64_t> replayed_ever;
+    std::atomic<std::uint64_t> diverted_ever;
     std::atomic<std::int64_t> added_wait_max_ns;
     EndpointCounters endpoints[wire::kSlotsMax][2];
     // A bit of each place that was ever taken: so that who looks for routes touches no other

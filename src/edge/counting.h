@@ -25,6 +25,8 @@ public:
     // How long a request waited more than it had to.
     void waited(std::int64_t added_ns);
     void held();
+    // The shares gave it to a release that is out.
+    void diverted();
 
     // The exchange has ended for its client; counted once, by a commit that changes it as given.
     template <typename Change>

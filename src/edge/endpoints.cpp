@@ -1,6 +1,10 @@
 #include "edge/endpoints.h"
 
 #include <algorithm>
+#include <optional>
+#include <span>
+
+#include "edge/sharing.h"
 
 namespace thole::edge {
 namespace {
@@ -43,16 +47,43 @@ void Endpoints::apply() {
     }
 }
 
-std::uint32_t Endpoints::pick(const ServiceAt& service, const Avoided& avoided, std::int64_t now_ns,
+// The bits again, not the list alone: main may have taken one out since the last turn.
+bool Endpoints::may_take(const ServiceAt& service, std::uint32_t slot, std::int64_t now_ns) const {
+    const EndpointEntry& entry = segment_.endpoints[slot];
+    return entry.service == service.id && entry.bits == 0 &&
+           now_ns >= slots_[slot].refused_until_ns;
+}
+
+// Whose turn it is; kNone: of whichever one serves, for none that has a share does.
+std::uint32_t Endpoints::release_for(const ServiceAt& service, const Shares& shares,
+                                     std::uint16_t point, std::int64_t now_ns) {
+    std::uint32_t serving = 0;
+    for (const std::uint32_t slot : serving_[service.place]) {
+        if (!may_take(service, slot, now_ns)) continue;
+        for (std::uint32_t i = 0; i < shares.count; ++i) {
+            if (shares.releases[i] == segment_.endpoints[slot].release) serving |= 1U << i;
+        }
+    }
+    const std::span<const std::uint16_t> per_mille(shares.per_mille, shares.count);
+    const std::optional<std::size_t> own = release_at(point, per_mille);
+    const std::optional<std::size_t> now = release_that_serves(point, per_mille, serving);
+    was_diverted_ = now != own;
+    return now ? shares.releases[*now] : kNone;
+}
+
+std::uint32_t Endpoints::pick(const ServiceAt& service, const Wanted& wanted, std::int64_t now_ns,
                               Random& random) {
     if (service.place >= kServicesMax || segment_.services[service.place].holds != 0) return kNone;
+    was_diverted_ = false;
+    const Shares* const shares = shares_of(segment_, service.place);
+    const std::uint32_t release =
+        shares == nullptr ? kNone : release_for(service, *shares, wanted.point, now_ns);
     candidates_.clear();
     for (const std::uint32_t slot : serving_[service.place]) {
-        // The bits again, not the list alone: main may have taken one out since the last turn.
+        if (!may_take(service, slot, now_ns)) continue;
+        if (slot == wanted.last || slot == wanted.before) continue;
         const EndpointEntry& entry = segment_.endpoints[slot];
-        if (entry.service != service.id || entry.bits != 0) continue;
-        if (slot == avoided.last || slot == avoided.before) continue;
-        if (now_ns < slots_[slot].refused_until_ns) continue;
+        if (release != kNone && entry.release != release) continue;
         const EndpointState& state = slots_[slot];
         candidates_.push_back({.slot = slot,
                                .in_flight = state.load,

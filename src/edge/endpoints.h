@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -12,10 +13,11 @@
 
 namespace thole::edge {
 
-// Slots of a request's attempts so far.
-struct Avoided {
-    std::uint32_t last = kNone;
+// What a request wants of its endpoint.
+struct Wanted {
+    std::uint32_t last = kNone;  // Not where it has been tried, by its last two attempts.
     std::uint32_t before = kNone;
+    std::uint16_t point = kNoPoint;  // Its place among the shares; counts where these are set.
 };
 
 // What one worker knows of the endpoint in a slot.
@@ -39,10 +41,12 @@ public:
     // The table has changed.
     void apply();
     // The slot that takes a request of this service; kNone where none may.
-    std::uint32_t pick(const ServiceAt& service, const Avoided& avoided, std::int64_t now_ns,
+    std::uint32_t pick(const ServiceAt& service, const Wanted& wanted, std::int64_t now_ns,
                        Random& random);
     // Between how many the last pick chose.
     std::uint32_t considered() const { return static_cast<std::uint32_t>(candidates_.size()); }
+    // The last pick was of another release than the shares say: that one is out. Told once.
+    bool take_diverted() { return std::exchange(was_diverted_, false); }
     // Nobody listens there: it died and control has not said so yet, or it was never there. For a
     // moment nothing is sent its way; who has nowhere else to go waits, as without an endpoint.
     void refused(std::uint32_t slot, std::int64_t now_ns);
@@ -50,10 +54,15 @@ public:
     std::int64_t refused_until_ns(std::uint32_t place, std::int64_t now_ns) const;
 
 private:
+    bool may_take(const ServiceAt& service, std::uint32_t slot, std::int64_t now_ns) const;
+    std::uint32_t release_for(const ServiceAt& service, const Shares& shares, std::uint16_t point,
+                              std::int64_t now_ns);
+
     Segment& segment_;
     std::vector<EndpointState> slots_;
     std::vector<std::vector<std::uint32_t>> serving_;  // Slots, by the place of their service.
     std::vector<Candidate> candidates_;
+    bool was_diverted_ = false;
 };
 
 }  // namespace thole::edge

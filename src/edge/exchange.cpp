@@ -224,6 +224,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.timeout_at = written.timeout_at;
         next.grpc_timeout_at = written.grpc_timeout_at;
         next.attempt_at = written.attempt_at;
+        next.point = place_of(taken.routed.to, head);
         set_flow(next.request, head, now.in_start + taken.bytes);
         next.request.head = written.block;
         next.request.head_bytes = written.bytes;

@@ -91,6 +91,7 @@ struct Exchange {
     std::uint16_t grpc_timeout_at;
     std::uint16_t attempt_at;
     std::uint16_t sent_to;  // Ready: the slot, and 1, to which its fault sends it; 0: any.
+    std::uint16_t point;    // Where it stands among its service's shares, or kNoPoint (shares.h).
     Flow request;
     Flow response;
 };

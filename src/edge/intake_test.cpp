@@ -80,7 +80,7 @@ std::string allowed(const RequestPolicy& policy, std::string_view asked, std::si
 
 // h2c would let requests pass who reads HTTP/1.1.
 TEST(Policy, UpgradesToWhatIsListedAndNeverToHttp2) {
-    const RequestPolicy some = policy_of({1, "shop", {}, 0, "websocket, echo, h2c"});
+    const RequestPolicy some = policy_of({1, "shop", {}, {}, 0, "websocket, echo, h2c"});
     EXPECT_EQ(allowed(some, "websocket"), "websocket");
     EXPECT_EQ(allowed(some, "WebSocket"), "WebSocket");
     EXPECT_EQ(allowed(some, "lines"), "");
@@ -89,9 +89,9 @@ TEST(Policy, UpgradesToWhatIsListedAndNeverToHttp2) {
     EXPECT_EQ(allowed(some, "lines, echo , websocket"), "echo, websocket");
     EXPECT_EQ(allowed(some, "echo, websocket", 10), "");
     EXPECT_EQ(allowed(some, ""), "");
-    const RequestPolicy none = policy_of({1, "shop", {}, 0, ""});
+    const RequestPolicy none = policy_of({1, "shop", {}, {}, 0, ""});
     EXPECT_EQ(allowed(none, "websocket"), "");
-    const RequestPolicy any = policy_of({1, "shop", {}, wire::kAnyUpgrade, ""});
+    const RequestPolicy any = policy_of({1, "shop", {}, {}, wire::kAnyUpgrade, ""});
     EXPECT_EQ(allowed(any, "h2c, lines"), "lines");
     EXPECT_EQ(allowed(any, "echo"), "echo");
 }

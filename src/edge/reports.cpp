@@ -58,6 +58,7 @@ wire::StatsHeader Reports::header() const {
     for (const WorkerCounters& counters : runtime_.segment.counters) {
         sum.held_ever += load(counters.held_ever);
         sum.replayed_ever += load(counters.replayed_ever);
+        sum.diverted_ever += load(counters.diverted_ever);
         sum.added_wait_max_ns = std::max(sum.added_wait_max_ns, counters.added_wait_max_ns.load());
         sum.broken_ever += load(counters.broken.written);
     }

@@ -5,21 +5,21 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "edge/all_routes.h"
 #include "edge/counters.h"
 #include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/leases.h"
-#include "edge/policy.h"
 #include "edge/records.h"
 #include "edge/refusals.h"
-#include "edge/router.h"
+#include "edge/shares.h"
 #include "wire/edge.h"
 #include "wire/slots.h"
 #include "wire/snapshot.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 15;
+constexpr std::uint32_t kLayoutVersion = 16;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -35,10 +35,6 @@ constexpr std::uint32_t kHeadBytes = 36 * 1024;  // With what we add.
 // requests could take all, and wait for one another.
 constexpr std::uint32_t kRingsToOneSpared = 32;
 constexpr std::uint32_t kHeadsToOneSpared = 64;
-// Routes and pairs of caller and callee.
-constexpr std::uint32_t kListenersMax = 2048;
-// Whose endpoints an edge keeps.
-constexpr std::uint32_t kServicesMax = 1024;
 // Also on one processor: so that one that hangs does not stop the other.
 constexpr std::uint32_t kWorkers = 2;
 constexpr std::uint32_t kSegmentMagic = 0x65676465;
@@ -79,7 +75,8 @@ struct ListenerEntry {
 struct ServiceEntry {
     std::atomic<std::uint32_t> id;
     std::atomic<std::uint32_t> is_used;
-    std::atomic<std::uint32_t> holds;  // 1: requests wait, although endpoints serve.
+    std::atomic<std::uint32_t> holds;   // 1: requests wait, although endpoints serve.
+    std::atomic<std::uint32_t> shares;  // Which of Segment::shares counts, 1 or 2; 0: none are set.
     std::atomic<std::uint32_t> held_requests_max;
     std::atomic<std::uint32_t> held_bytes_max;
     std::atomic<std::uint32_t> body_bytes_per_second;
@@ -94,13 +91,6 @@ struct ServiceEntry {
     std::atomic<std::int64_t> total_ns;        // 0: any.
     std::atomic<std::uint32_t> in_flight_max;  // 0: any.
     std::atomic<std::uint32_t> queued_max;
-};
-
-// Who answers where, of one snapshot as a whole. Main writes the one that no worker goes by.
-struct AllRoutes {
-    ListenerRoutes of[kListenersMax];      // By the listener's place.
-    RequestPolicy policies[kServicesMax];  // By the service's place.
-    RouteTable table;
 };
 
 struct Segment {
@@ -124,6 +114,7 @@ struct Segment {
     AllRoutes routes[2];
     ListenerEntry listeners[kListenersMax];
     ServiceEntry services[kServicesMax];
+    Shares shares[kServicesMax][2];  // By place. Main writes the one that does not count.
     EndpointEntry endpoints[wire::kSlotsMax];
     Leases leases;
     KeptHealth health[wire::kSlotsMax];

@@ -1,6 +1,10 @@
 #include "edge/shares.h"
 
+#include <algorithm>
+#include <array>
 #include <bit>
+
+#include "base/check.h"
 
 namespace thole::edge {
 
@@ -81,6 +85,25 @@ std::optional<std::size_t> release_at(std::uint32_t point,
         if (point < end) break;
     }
     return last;
+}
+
+std::optional<std::size_t> release_that_serves(std::uint32_t point,
+                                               std::span<const std::uint16_t> per_mille,
+                                               std::uint32_t serving) {
+    CHECK(per_mille.size() <= wire::kSharesMax);
+    const std::optional<std::size_t> own = release_at(point, per_mille);
+    if (!own || (serving >> *own & 1) != 0) return own;
+    std::array<std::uint16_t, wire::kSharesMax> left{};
+    std::uint32_t all = 0, begin = 0;
+    for (std::size_t i = 0; i < per_mille.size(); ++i) {
+        if (i < *own) begin += per_mille[i];
+        if ((serving >> i & 1) != 0) left[i] = per_mille[i];
+        all += left[i];
+    }
+    if (all == 0) return std::nullopt;
+    // Its part is stretched over theirs.
+    const std::uint32_t stretched = (point - begin) * all / per_mille[*own];
+    return release_at(std::min(stretched, all - 1), std::span(left).first(per_mille.size()));
 }
 
 }  // namespace thole::edge

@@ -10,10 +10,13 @@
 #include <string_view>
 
 #include "base/random.h"
+#include "wire/edge.h"
 
 namespace thole::edge {
 
-constexpr std::uint32_t kPerMille = 1000;
+constexpr std::uint32_t kPerMille = wire::kSharesWhole;
+// Of a request that has not been placed: its service had no shares when its head was read.
+constexpr std::uint16_t kNoPoint = 0xffff;
 
 // Of a service's experiment, drawn once and kept with it: with one for all, the same users would be
 // the first in every experiment.
@@ -25,6 +28,16 @@ struct Salt {
 // SipHash-2-4 (Aumasson and Bernstein, 2012): keyed, so that nobody who does not know the salt can
 // make keys that all fall on one release.
 std::uint64_t siphash(const Salt& salt, std::string_view text);
+
+// What the releases of one service share. Plain data; lies in the segment.
+struct Shares {
+    Salt salt;
+    std::uint32_t count;
+    std::uint32_t releases[wire::kSharesMax];  // The newest first.
+    std::uint16_t per_mille[wire::kSharesMax];
+    std::uint32_t reserved;
+};
+static_assert(sizeof(Shares) == 72, "no gap in it: it is compared as bytes");
 
 // 0 <= point < kPerMille: where a key stands in an experiment.
 std::uint32_t point_of(const Salt& salt, std::string_view key);
@@ -40,5 +53,12 @@ std::uint32_t any_point(Random& random);
 // the way from 0 to all.
 std::optional<std::size_t> release_at(std::uint32_t point,
                                       std::span<const std::uint16_t> per_mille);
+
+// The same where not all serve: a bit for each that does. Only whose release is out goes elsewhere,
+// always to the same one as long as the same are out, and by what the others share. Nothing where
+// no release with a share serves.
+std::optional<std::size_t> release_that_serves(std::uint32_t point,
+                                               std::span<const std::uint16_t> per_mille,
+                                               std::uint32_t serving);
 
 }  // namespace thole::edge

@@ -85,6 +85,29 @@ TEST(Shares, AReleaseWithoutAShareGetsNothing) {
     }
 }
 
+// A release that is out must not cost its users an error, nor anybody else a change of sides.
+TEST(Shares, WhatAReleaseThatIsOutHadGoesToTheOthersByWhatTheyShare) {
+    const std::vector<std::uint16_t> shares = {100, 300, 600};
+    int got[3] = {};
+    for (std::uint32_t point = 0; point < kPerMille; ++point) {
+        EXPECT_EQ(release_that_serves(point, shares, 0b111), release_at(point, shares));
+        const std::size_t own = *release_at(point, shares);
+        const std::optional<std::size_t> now = release_that_serves(point, shares, 0b101);
+        ASSERT_TRUE(now);
+        EXPECT_TRUE(own == 1 || *now == own) << point;
+        got[*now] += own == 1 ? 1 : 0;
+        EXPECT_EQ(release_that_serves(point, shares, 0b010), 1U);
+        EXPECT_FALSE(release_that_serves(point, shares, 0));
+    }
+    EXPECT_EQ(got[1], 0);
+    EXPECT_NEAR(got[0], 300 * 100 / 700, 1);
+    EXPECT_NEAR(got[2], 300 * 600 / 700, 1);
+    // One without a share is no way out.
+    EXPECT_FALSE(release_that_serves(3, std::vector<std::uint16_t>{0, 1000}, 0b01));
+    // The smallest one, which was alone at its point.
+    EXPECT_EQ(release_that_serves(0, std::vector<std::uint16_t>{1, 999}, 0b10), 1U);
+}
+
 TEST(Shares, OtherExperimentsHaveOtherUsersFirst) {
     int both = 0;
     for (int i = 0; i < 100'000; ++i) {

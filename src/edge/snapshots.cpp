@@ -64,6 +64,7 @@ void put_service(Segment& segment, const wire::SnapshotService& service,
         place = std::find_if(segment.services, segment.services + segment.service_count,
                              [](const ServiceEntry& entry) { return entry.is_used == 0; });
         place->holds = held.contains(service.id) ? 1 : 0;
+        place->shares = 0;
         place->id = service.id;
     }
     const wire::SnapshotLimits& limits = service.limits;
@@ -145,6 +146,9 @@ void put_all_routes(Segment& segment, const wire::Snapshot& snapshot) {
     AllRoutes& routes = segment.routes[next];
     routes.table.route_count = routes.table.network_count = routes.table.text_bytes = 0;
     for (ListenerRoutes& of : routes.of) of.listener = 0;
+    for (const wire::SnapshotService& service : snapshot.services)
+        routes.sticky[find_service(segment, service.id) - segment.services] =
+            sticky_key_of(service.sticky);
     for (const wire::SnapshotListener& listener : snapshot.listeners) {
         const auto place =
             static_cast<std::size_t>(find_listener(segment, listener.id) - segment.listeners);

@@ -12,6 +12,7 @@
 #include "edge/counting.h"
 #include "edge/endpoints.h"
 #include "edge/runtime.h"
+#include "edge/sharing.h"
 #include "edge/traffic.h"
 #include "os/fd.h"
 
@@ -35,6 +36,14 @@ struct WorkerParts {
                  wire::RefusalKind kind = wire::RefusalKind::Request);
     // departures.cpp: its client has gone, and it is at an instance or waits for one.
     bool waits_in_vain(std::uint32_t fd);
+    // Where it stands among its service's shares; kNoPoint where there are none.
+    std::uint16_t place_of(const ServiceAt& service, const http::RequestHead& head) {
+        const Shares* const shares = shares_of(segment_, service.place);
+        if (shares == nullptr) return kNoPoint;
+        return place_among(*shares, routes_->sticky[service.place], head, random_);
+    }
+    // One that waits: its head may have been read before there were shares.
+    void place_again(const ExchangeAt& at);
 
     Runtime& runtime_;
     Segment& segment_;

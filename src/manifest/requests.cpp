@@ -1,8 +1,8 @@
 #include "manifest/requests.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "base/parse.h"
 #include "manifest/values.h"
@@ -115,13 +115,59 @@ void read_upgrade(const Node& node, RequestsSpec& spec, Findings& findings) {
                                              model::kUpgradesBytesMax));
 }
 
+// RFC 9110 section 5.6.2: of what names of cookies and headers are made.
+bool is_token(std::string_view text) {
+    constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
+    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+        return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') ||
+               kMarks.find(c) != std::string_view::npos;
+    });
+}
+
+void read_name(const Node& node, std::string& name, Findings& findings) {
+    const auto text = read_text(node, findings);
+    if (!text) return;
+    if (!is_token(*text) || text->size() > model::kStickyNameMax) {
+        findings.add(node.place,
+                     fmt::format("{} is not a name of a {}: 1 to {} letters, digits and '-', '_'",
+                                 shown(*text), node.key, model::kStickyNameMax),
+                     fmt::format("{}: {}", node.key, node.key == "cookie" ? "session" : "X-User"));
+    }
+    name = *text;
+}
+
+void read_cookie(const Node& node, RequestsSpec& spec, Findings& findings) {
+    read_name(node, spec.sticky_cookie, findings);
+}
+
+void read_header(const Node& node, RequestsSpec& spec, Findings& findings) {
+    read_name(node, spec.sticky_header, findings);
+}
+
+void read_sticky(const Node& node, RequestsSpec& spec, Findings& findings) {
+    static constexpr Field<RequestsSpec> kFields[] = {{"cookie", read_cookie},
+                                                      {"header", read_header}};
+    read_fields(node, kFields, spec, findings);
+    if (node.kind == Node::Kind::Map && node.children.size() != 1) {
+        findings.add(node.key_place, "'sticky' goes by one cookie or by one header",
+                     "sticky: {cookie: session}");
+    }
+}
+
 }  // namespace
 
 RequestsSpec read_requests_spec(const Node& node, Findings& findings) {
     static constexpr Field<RequestsSpec> kFields[] = {
-        {"try", read_try},     {"total", read_total},         {"tunnel", read_tunnel},
-        {"body", read_body},   {"in-flight", read_in_flight}, {"queue", read_queue},
-        {"check", read_check}, {"upgrade", read_upgrade},     {"encoded-slash", read_encoded_slash},
+        {"try", read_try},
+        {"total", read_total},
+        {"tunnel", read_tunnel},
+        {"body", read_body},
+        {"in-flight", read_in_flight},
+        {"queue", read_queue},
+        {"check", read_check},
+        {"upgrade", read_upgrade},
+        {"encoded-slash", read_encoded_slash},
+        {"sticky", read_sticky},
     };
     RequestsSpec spec;
     read_fields(node, kFields, spec, findings);

@@ -96,6 +96,29 @@ TEST(ReadRequests, RefusesWordsThatAreNone) {
           "5:25: 'upgrade' has more than 59 characters in all"}});
 }
 
+TEST(ReadRequests, UsersAreToldApartByACookieOrAHeader) {
+    EXPECT_EQ(good_service("requests: {sticky: {cookie: session_id}}").requests,
+              (model::RequestsSpec{.sticky_cookie = "session_id"}));
+    EXPECT_EQ(good_service("requests: {sticky: {header: X-User}}").requests,
+              (model::RequestsSpec{.sticky_header = "X-User"}));
+    EXPECT_EQ(good_service("requests: {}").requests, model::RequestsSpec{});
+}
+
+TEST(ReadRequests, RefusesNamesThatAreNone) {
+    expect_wrong({
+        {"requests: {sticky: {}}",
+         "5:16: 'sticky' goes by one cookie or by one header | sticky: {cookie: session}"},
+        {"requests: {sticky: {cookie: a, header: b}}",
+         "5:16: 'sticky' goes by one cookie or by one header | sticky: {cookie: session}"},
+        {"requests: {sticky: {cookie: 'a b'}}",
+         "5:33: 'a b' is not a name of a cookie: 1 to 64 letters, digits and '-', '_' | "
+         "cookie: session"},
+        {"requests: {sticky: {header: 'X:'}}",
+         "5:33: 'X:' is not a name of a header: 1 to 64 letters, digits and '-', '_' | "
+         "header: X-User"},
+    });
+}
+
 }  // namespace
 
 }  // namespace thole::manifest

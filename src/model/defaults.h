@@ -194,6 +194,8 @@ constexpr int kRoutesMax = 1024;
 // Of one public port: networks whose forwarded fields are believed. Source: the published ranges of
 // the large CDNs, which have up to about twenty.
 constexpr int kTrustMax = 64;
+// Of a cookie or a header by which users are told apart, in bytes: names have 10 to 20.
+constexpr std::size_t kStickyNameMax = 64;
 // Of one route, in bytes. Longer ones are no prefixes, but pages.
 constexpr int kRoutePathMax = 255;
 

@@ -64,6 +64,10 @@ struct RequestsSpec {
     bool reports_rules = false;        // Serves what breaks a rule harmlessly, and counts it.
     bool keeps_encoded_slash = false;  // "%2f" where a prefix of the path decides.
     std::vector<std::string> upgrades = {"websocket"};  // Protocols, in small letters, each once.
+    // By which of these a user's requests are told from others', where releases share them; at most
+    // one, both empty: by chance, each request by itself.
+    std::string sticky_cookie = {};
+    std::string sticky_header = {};
     bool operator==(const RequestsSpec&) const = default;
 };
 

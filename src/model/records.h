@@ -86,6 +86,15 @@ struct PauseRow {
     bool operator==(const PauseRow&) const = default;
 };
 
+// Which release of a service takes which part of its requests.
+struct SharesRow {
+    std::uint32_t service = 0;
+    std::int64_t salt_low = 0;  // Who goes where, as 64 bits each.
+    std::int64_t salt_high = 0;
+    std::string parts;  // "2:10 1:990": releases and thousandths, the newest first.
+    bool operator==(const SharesRow&) const = default;
+};
+
 struct TimelineRow {
     std::int64_t sequence = 0;  // Grows by one.
     WallTime time{};

@@ -22,6 +22,8 @@ bool can_fill(const ServiceSeen& seen) {
            seen.proven.release != seen.current.release;
 }
 
+bool has_both(const ServiceSeen& seen) { return seen.keeps_proven && can_fill(seen); }
+
 // It never served and nobody waits for it any more; it must not keep its place from what has
 // served.
 bool is_useless(const ServiceSeen& seen, const model::InstanceSeen& instance) {
@@ -55,6 +57,7 @@ Targets targets_of(const ServiceSeen& seen, const Tallies& at) {
         const bool is_free = at.other.live + at.other.leaving == 0 && at.current.leaving == 0;
         return {is_free ? seen.count : std::min(seen.count, at.current.live), 0};
     }
+    if (has_both(seen)) return {seen.count, seen.count};
     // Nothing old serves or could: nothing to be careful about.
     const bool old_serves = at.other.ready > 0;
     if (!old_serves && !can_fill(seen)) return {seen.count, 0};
@@ -116,7 +119,8 @@ Plan plan(const ServiceSeen& seen) {
         }
     };
     // One more than the count, whatever of the new one starts already.
-    const int room = seen.count + 1 - at.other.live - std::min(wanted, at.current.live);
+    const int most = has_both(seen) ? 2 * seen.count : seen.count + 1;
+    const int room = most - at.other.live - std::min(wanted, at.current.live);
     if (fills_with_old) start(std::min(gap, room), seen.proven, seen.next_fill);
     start(wanted - at.current.live, seen.current, seen.next_start);
     plan.is_settled = plan.start.empty() && plan.end.empty() && plan.look_again == Time{} &&

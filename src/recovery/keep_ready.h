@@ -23,6 +23,8 @@ struct ServiceSeen {
                                  // current version has still to show that it can.
     Time next_start{};           // Not before: back-off of the current version.
     Time next_fill{};            // The same of the proven one: neither waits for the other.
+    // The proven one has a share of the requests: all of it goes on beside all of the current one.
+    bool keeps_proven = false;
     Time now{};
     std::span<const model::InstanceSeen> instances = {};  // All that have not ended.
 };

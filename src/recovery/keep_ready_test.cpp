@@ -43,6 +43,7 @@ public:
                                 .proven = proven,
                                 .next_start = next_start,
                                 .next_fill = next_fill,
+                                .keeps_proven = keeps_proven,
                                 .now = kNow,
                                 .instances = instances});
         for (const model::InstanceId& id : made.end) {
@@ -73,6 +74,7 @@ public:
 
     int count = 3;
     bool is_single = false;
+    bool keeps_proven = false;
     model::Version current = kOld;
     model::Version proven{};
     Time next_start{};
@@ -263,6 +265,37 @@ TEST(KeepReady, OfASingleServiceAnOldOneThatDiedIsNotStartedBesideTheNewOne) {
     EXPECT_TRUE(stand.turn().start.empty());
     stand.instances.clear();
     EXPECT_EQ(stand.turn().start, std::vector<model::Version>{kNewest});
+}
+
+// Else users of a release with a share would find nobody, whatever the other one does.
+TEST(KeepReady, AReleaseWithAShareGoesOnWholeBesideTheNewOneUntilItHasNone) {
+    for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+        Stand stand(seed);
+        stand.proven = kOld;
+        for (int i = 0; i < 20; ++i) {
+            stand.turn();
+            stand.something_happens(false);
+        }
+        stand.current = kNew;
+        stand.keeps_proven = true;
+        for (int i = 0; i < 60; ++i) {
+            if (i % 10 == 9) stand.one_dies();
+            EXPECT_FALSE(stand.turn().is_settled);
+            EXPECT_GE(stand.running(kOld), stand.count) << seed;
+            EXPECT_LE(stand.staying(), 2 * stand.count) << seed;
+            stand.something_happens(false);
+        }
+        stand.turn();
+        EXPECT_EQ(stand.running(kOld), 3) << seed;
+        EXPECT_EQ(stand.running(kNew), 3) << seed;
+        stand.keeps_proven = false;
+        for (int i = 0; i < 100; ++i) {
+            stand.turn();
+            stand.something_happens(false);
+        }
+        EXPECT_TRUE(stand.turn().is_settled) << seed;
+        EXPECT_EQ(stand.running(kNew), 3) << seed;
+    }
 }
 
 TEST(KeepReady, OfASingleServiceNeverTwoRun) {

@@ -23,10 +23,11 @@ enum class EdgeMessage : std::uint16_t {
     Snapshot = 2,   // Activate the snapshot file of this version, in the edge's folder.
     Endpoints = 3,  // EndpointsHeader, then EndpointChange[count]: changes, or all (full = 1).
     Hold = 4,
-    Cut = 5,    // Close what is still open to this endpoint; counted `cut`.
-    Why = 6,    // WhyRequest (request.h): what became of a request.
-    Fault = 7,  // FaultRequest (fault.h).
-    Drain = 8,  // End what lasts (tunnels, event streams) there, each at a moment of its own.
+    Cut = 5,     // Close what is still open to this endpoint; counted `cut`.
+    Why = 6,     // WhyRequest (request.h): what became of a request.
+    Fault = 7,   // FaultRequest (fault.h).
+    Drain = 8,   // End what lasts (tunnels, event streams) there, each at a moment of its own.
+    Shares = 9,  // SharesHeader, ServiceShares[count]: all there are; who is not named has none.
     // edge -> control
     Welcome = 32,
     SnapshotApplied = 33,
@@ -43,6 +44,7 @@ enum class EdgeMessage : std::uint16_t {
     Found = 41,      // WhyHeader, RequestRecord[count] (request.h).
     DrainApplied = 42,
     Refusals = 43,  // RefusalsHeader, RefusalStats[count] (refusal.h).
+    SharesApplied = 44,
     FaultApplied = 48,
     Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
     Queued = 50,  // QueuedCount: when it has changed.
@@ -72,7 +74,7 @@ struct Welcome {
     std::uint64_t snapshot_version;    // Active now; 0 is none.
     std::uint64_t endpoints_sequence;  // Last one applied.
     std::uint32_t workers;
-    std::uint32_t reserved;
+    std::uint32_t shared;  // Services with shares now.
     char build[32];
 };
 static_assert(sizeof(Welcome) == 72);
@@ -105,9 +107,37 @@ struct EndpointChange {
     std::uint16_t port;
     std::uint16_t reserved;
     std::uint32_t bits;    // kBitControl, kBitOperator and kBitGone; the edge keeps its own.
-    std::uint32_t weight;  // Reserved for shares; 100.
+    std::uint32_t weight;  // Reserved; 100.
 };
 static_assert(sizeof(EndpointChange) == 32);
+
+// Which release of a service takes which part of its requests. Not in the snapshot: that waits for
+// the disk, and its listeners and routes have nothing to do with it; and not in an endpoint: what
+// the releases of a service share changes as a whole, or a user would be sent to and fro in
+// between. A release that is not named gets nothing as long as one that is serves.
+constexpr std::uint32_t kSharesMax = 8;  // Releases of one service.
+constexpr std::uint32_t kSharesWhole = 1000;
+struct ReleaseShare {
+    std::uint32_t release;
+    std::uint32_t per_mille;
+};
+struct ServiceShares {
+    std::uint64_t salt_low;  // Who goes where: kept as long as the same releases share.
+    std::uint64_t salt_high;
+    std::uint32_t service;  // In order, each once. One that no snapshot names yet begins so.
+    std::uint32_t count;    // 1 to kSharesMax.
+    // Each once, kSharesWhole in all; the newest first: then a release that grows loses nobody.
+    ReleaseShare of[kSharesMax];
+};
+static_assert(sizeof(ServiceShares) == 88);
+struct SharesHeader {
+    std::uint64_t sequence;
+    std::uint32_t count;
+    std::uint32_t reserved;
+};
+struct SharesApplied {
+    std::uint64_t sequence;
+};
 
 struct RequestId {
     std::uint64_t high;
@@ -189,12 +219,13 @@ struct StatsHeader {
     std::uint32_t held;  // Requests waiting now.
     std::uint64_t held_ever;
     std::uint64_t replayed_ever;
+    std::uint64_t diverted_ever;  // Given to another release than the shares say: that one was out.
     std::int64_t added_wait_max_ns;  // The longest since the edge's segment was made.
     std::uint64_t broken_ever;       // Listed or lost.
     std::uint64_t access_written;    // Lines of access.log,
     std::uint64_t access_dropped;    // and those for which there was no room or no disk.
 };
-static_assert(sizeof(StatsHeader) == 72);
+static_assert(sizeof(StatsHeader) == 80);
 // Of all services together.
 struct QueuedCount {
     std::uint64_t epoch;

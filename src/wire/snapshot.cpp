@@ -88,6 +88,19 @@ Status check_limits(const SnapshotService& service) {
     return success();
 }
 
+SnapshotSticky read_sticky(ByteReader& reader) {
+    SnapshotSticky sticky;
+    sticky.by = static_cast<StickyBy>(reader.u32());
+    sticky.name = std::string(reader.text());
+    return sticky;
+}
+
+bool is_sticky(const SnapshotSticky& sticky) {
+    if (sticky.by == StickyBy::Nothing) return sticky.name.empty();
+    return (sticky.by == StickyBy::Cookie || sticky.by == StickyBy::Header) &&
+           !sticky.name.empty() && sticky.name.size() <= kStickyNameMax;
+}
+
 bool has_service(const Snapshot& snapshot, std::uint32_t id) {
     return std::any_of(snapshot.services.begin(), snapshot.services.end(),
                        [id](const SnapshotService& service) { return service.id == id; });
@@ -151,6 +164,8 @@ Status check(const Snapshot& snapshot) {
                 return corrupt("snapshot: two services of one id");
         }
         TRY(check_limits(snapshot.services[i]));
+        if (!is_sticky(snapshot.services[i].sticky))
+            return corrupt("snapshot: a sticky key that is none");
     }
     for (std::size_t i = 0; i < snapshot.listeners.size(); ++i) {
         const SnapshotListener& listener = snapshot.listeners[i];
@@ -232,6 +247,8 @@ std::string write_snapshot(const Snapshot& snapshot) {
         writer.u32(service.id);
         writer.text(service.name);
         write_limits(writer, service.limits);
+        writer.u32(static_cast<std::uint32_t>(service.sticky.by));
+        writer.text(service.sticky.name);
         writer.u32(service.request_flags);
         writer.text(service.upgrades);
     }
@@ -268,6 +285,7 @@ Result<Snapshot> read_snapshot(std::string_view bytes) {
         service.id = reader.u32();
         service.name = std::string(reader.text());
         service.limits = read_limits(reader, format);
+        if (format >= kFormat) service.sticky = read_sticky(reader);
         read_requests(reader, format, service);
         snapshot.services.push_back(std::move(service));
     }

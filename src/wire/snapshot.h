@@ -55,11 +55,19 @@ enum PolicyFlags : std::uint32_t {
     kAnyUpgrade = 4,         // To any protocol but HTTP/2.
 };
 constexpr std::size_t kUpgradesBytesMax = 59;
+// By what the requests of one user are known, so that all go to one release.
+enum class StickyBy : std::uint32_t { Nothing, Cookie, Header };
+constexpr std::size_t kStickyNameMax = 64;
+struct SnapshotSticky {
+    StickyBy by = StickyBy::Nothing;
+    std::string name;  // Of the cookie or the header; empty: by nothing.
+};
 
 struct SnapshotService {
     std::uint32_t id = 0;
     std::string name;
     SnapshotLimits limits;
+    SnapshotSticky sticky = {};
     std::uint32_t request_flags = 0;  // PolicyFlags
     // Tokens in small letters, as in Upgrade: "websocket, echo". At most kUpgradesBytesMax.
     std::string upgrades = {};

@@ -100,7 +100,8 @@ Snapshot sample_snapshot() {
                                  .limits = {.held_requests_max = 1000,
                                             .total = Duration(5),
                                             .in_flight_max = 64,
-                                            .queued_max = 7}});
+                                            .queued_max = 7},
+                                 .sticky = {StickyBy::Cookie, "session"}});
     snapshot.listeners.push_back({.id = 10,
                                   .kind = ListenerKind::Public,
                                   .service = 1,
@@ -126,6 +127,9 @@ TEST(Snapshot, ComesBackWhole) {
     EXPECT_EQ(back.services[1].limits.total, Duration(5));
     EXPECT_EQ(back.services[1].limits.in_flight_max, 64U);
     EXPECT_EQ(back.services[1].limits.queued_max, 7U);
+    EXPECT_EQ(back.services[0].sticky.by, StickyBy::Nothing);
+    EXPECT_EQ(back.services[1].sticky.by, StickyBy::Cookie);
+    EXPECT_EQ(back.services[1].sticky.name, "session");
     EXPECT_EQ(back.listeners[1].caller, 1U);
     EXPECT_EQ(back.listeners[1].caller_uid, 61184U);
     EXPECT_EQ(back.listeners[1].caller_uid_too, 61185U);
@@ -180,6 +184,7 @@ TEST(Snapshot, OneOfTheFormatBeforeIsRead) {
     EXPECT_TRUE(back.listeners[0].routes.empty() && back.listeners[0].trust.empty());
     EXPECT_EQ(back.services[0].limits.in_flight_max, 1024U);
     EXPECT_EQ(back.services[0].limits.total, Duration::zero());
+    EXPECT_EQ(back.services[0].sticky.by, StickyBy::Nothing);
 }
 
 // Sums of times would overflow, and counts would not fit where the edge keeps them.
@@ -197,6 +202,19 @@ TEST(Snapshot, RefusesLimitsThatAreNone) {
     }
     EXPECT_FALSE(is_read({.in_flight_max = 65536}));
     EXPECT_FALSE(is_read({.queued_max = 65536}));
+}
+
+TEST(Snapshot, RefusesStickyKeysThatAreNone) {
+    const auto is_read = [](SnapshotSticky sticky) {
+        Snapshot snapshot = sample_snapshot();
+        snapshot.services[0].sticky = std::move(sticky);
+        return read_snapshot(write_snapshot(snapshot)).ok();
+    };
+    EXPECT_TRUE(is_read({StickyBy::Header, std::string(kStickyNameMax, 'x')}));
+    EXPECT_FALSE(is_read({StickyBy::Header, std::string(kStickyNameMax + 1, 'x')}));
+    EXPECT_FALSE(is_read({StickyBy::Cookie, ""}));
+    EXPECT_FALSE(is_read({StickyBy::Nothing, "x"}));
+    EXPECT_FALSE(is_read({static_cast<StickyBy>(3), "x"}));
 }
 
 // What the edge would compare in vain, or twice, or with somebody who is not there.

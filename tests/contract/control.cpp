@@ -139,7 +139,7 @@ void Control::write_snapshot_bytes(std::uint64_t version, const std::string& byt
 void Control::write_snapshot(std::uint64_t version, const wire::SnapshotLimits& limits) {
     wire::Snapshot snapshot;
     snapshot.version = version;
-    snapshot.services.push_back({kService, "shop", limits, wire::kAnyUpgrade});
+    snapshot.services.push_back({kService, "shop", limits, {}, wire::kAnyUpgrade});
     snapshot.listeners.push_back({.id = kListener, .service = kService});
     write_snapshot_bytes(version, wire::write_snapshot(snapshot));
 }
@@ -245,7 +245,9 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Why:
         case EdgeMessage::Found:
         case EdgeMessage::Fault:
-        case EdgeMessage::Drain: break;
+        case EdgeMessage::Drain:
+        case EdgeMessage::Shares:
+        case EdgeMessage::SharesApplied: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }

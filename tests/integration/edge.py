@@ -10,9 +10,9 @@ from pathlib import Path
 import wire
 from backend import expected, odd_chunks
 
-HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN = 1, 2, 3, 4, 5, 6, 7, 8
+HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN, SHARES = 1, 2, 3, 4, 5, 6, 7, 8, 9
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
-STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, FAULT_APPLIED, FAULTS, QUEUED = 37, 38, 39, 40, 41, 42, 43, 48, 49, 50
+STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, SHARES_APPLIED, FAULT_APPLIED, FAULTS, QUEUED = 37, 38, 39, 40, 41, 42, 43, 44, 48, 49, 50
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
@@ -42,13 +42,14 @@ def text(value):
     return struct.pack("<I", len(data)) + data
 
 
-def snapshot(version, services, listeners, flags=ANY_UPGRADE, upgrades="", **limits):
+def snapshot(version, services, listeners, sticky=(0, ""), flags=ANY_UPGRADE, upgrades="", **limits):
     """services: names by id; listeners: (id, service) of public ones, (id, service, caller's uid, or two) of calls, and
-    (id, service, {caller}) of those whose caller is not looked at."""
+    (id, service, {caller}) of those whose caller is not looked at; sticky: by what users are told apart."""
     limits = struct.pack("<qqqqqIIqqQIqII", *{**LIMITS, **limits}.values())
     body = struct.pack("<IIQI", 0x70616E73, 5, version, len(services))
     for number, name in services.items():
-        body += struct.pack("<I", number) + text(name) + limits + struct.pack("<I", flags) + text(upgrades)
+        body += struct.pack("<I", number) + text(name) + limits + struct.pack("<I", sticky[0]) + text(sticky[1])
+        body += struct.pack("<I", flags) + text(upgrades)
     body += struct.pack("<I", len(listeners))
     for number, service, *uid in listeners:
         if uid and isinstance(uid[0], set):
@@ -106,12 +107,12 @@ class Edge:
     def hear(self, kind, body):
         """Remembers what the edge tells unasked."""
         if kind == STATS:
-            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "added_wait_max", "broken_ever",
-                     "access_written", "access_dropped")
-            self.header = dict(zip(names, struct.unpack_from("<QqIIQQqQQQ", body)))
+            names = ("epoch", "time", "count", "held", "held_ever", "replayed_ever", "diverted_ever", "added_wait_max",
+                     "broken_ever", "access_written", "access_dropped")
+            self.header = dict(zip(names, struct.unpack_from("<QqIIQQQqQQQ", body)))
             for at in range(self.header["count"]):
                 slot, generation, in_flight, bits, begun, *outcomes, latency, ended = struct.unpack_from(
-                    "<IIIIQ13QQQ", body, 72 + at * 144)
+                    "<IIIIQ13QQQ", body, 80 + at * 144)
                 self.stats[slot, generation] = {"in_flight": in_flight, "bits": bits, "begun": begun,
                                                 "latency": latency, "ended": ended, **dict(zip(OUTCOMES, outcomes))}
         elif kind == BROKEN:
@@ -164,6 +165,16 @@ class Edge:
         self.sequence += 1
         self.link.send(wire.seal(HOLD, struct.pack("<QII", self.sequence, service, on)))
         return struct.unpack("<QII", self.wait_for(HOLD_APPLIED)) == (self.sequence, service, on)
+
+    def share(self, *services):
+        """All there are: (service, salt, {release: thousandths})."""
+        self.sequence += 1
+        body = struct.pack("<QII", self.sequence, len(services), 0)
+        for service, salt, parts in services:
+            newest_first = [number for part in sorted(parts.items(), reverse=True) for number in part]
+            body += struct.pack("<QQII16I", *salt, service, len(parts), *newest_first, *[0] * (16 - 2 * len(parts)))
+        self.link.send(wire.seal(SHARES, body))
+        assert struct.unpack("<Q", self.wait_for(SHARES_APPLIED)) == (self.sequence,)
 
     def fault(self, number, service, kind, share, lasts_s, **more):
         """Why it was refused, or nothing."""
