@@ -19,6 +19,7 @@
 #include "control/burning.h"
 #include "control/edge_client.h"
 #include "control/keeper_client.h"
+#include "control/ports.h"
 #include "control/shares.h"
 #include "control/store.h"
 #include "control/world.h"
@@ -40,9 +41,6 @@ struct Options {
     // kSingleDrainLimit.
     Duration drain_limit = model::kDrainLimit;
 };
-
-// Whether services that the manifest does not name any more are ended.
-enum class Prune : std::uint8_t { No, Yes };
 
 class Control {
 public:
@@ -153,8 +151,7 @@ private:
     void drop_left_open();
     void on_listener(const wire::ListenerState& state);
     bool has_listeners(const Service& service) const;
-    std::vector<Service*> services_at(const class PublicPorts& ports,
-                                      const model::ListenerRow& row);
+    std::vector<Service*> services_at(const PublicPorts& ports, const model::ListenerRow& row);
     void forget_port_trouble();
     void name_routes(const PublicPorts& ports, const model::ListenerRow& row,
                      wire::SnapshotListener& listener);

@@ -213,20 +213,8 @@ void EdgeClient::received(std::string_view datagram) {
 void EdgeClient::obey(std::uint16_t type, std::string_view body) {
     switch (static_cast<wire::EdgeMessage>(type)) {
         case wire::EdgeMessage::Welcome:
-            if (const auto welcome = wire::read_message<wire::Welcome>(body)) {
-                is_connected_ = true;
-                // Another edge, or the same: all of the table, so that nothing is left from before.
-                sequence_ = std::max(sequence_, welcome->endpoints_sequence);
-                events_.connected(*welcome);
-                for (auto& [service, hold] : holds_) send_hold(service, hold);
-                // One that may not know what shares are is told of none.
-                if (!shares_.empty() || welcome->shared != 0) {
-                    send_shares();
-                } else if (!std::exchange(is_shared_, true)) {
-                    events_.shares_applied();
-                }
-                if (has_begun_) send_all();
-            }
+            if (const auto welcome = wire::read_message<wire::Welcome>(body))
+                obey_welcome(*welcome);
             return;
         case wire::EdgeMessage::SnapshotApplied:
             if (const auto applied = wire::read_message<wire::SnapshotApplied>(body))
@@ -281,6 +269,21 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
             return;
         default: return;
     }
+}
+
+void EdgeClient::obey_welcome(const wire::Welcome& welcome) {
+    is_connected_ = true;
+    // Another edge, or the same: all of the table, so that nothing is left from before.
+    sequence_ = std::max(sequence_, welcome.endpoints_sequence);
+    events_.connected(welcome);
+    for (auto& [service, hold] : holds_) send_hold(service, hold);
+    // One that may not know what shares are is told of none.
+    if (!shares_.empty() || welcome.shared != 0) {
+        send_shares();
+    } else if (!std::exchange(is_shared_, true)) {
+        events_.shares_applied();
+    }
+    if (has_begun_) send_all();
 }
 
 void EdgeClient::obey_applied(std::string_view body) {

@@ -91,6 +91,7 @@ private:
     void lost();
     void received(std::string_view datagram);
     void obey(std::uint16_t type, std::string_view body);
+    void obey_welcome(const wire::Welcome& welcome);
     void obey_applied(std::string_view body);
     void obey_stats(std::string_view body);
     void obey_hold(const wire::HoldApplied& applied);

@@ -118,12 +118,12 @@ bool ListenerRows::has(const model::ListenerRow& row) const {
     return row.port == 0 || found->second.contains(0) || found->second.contains(row.port);
 }
 
-Status check_room(const World& world, const model::Manifest& next, bool are_others_pruned) {
+Status check_room(const World& world, const model::Manifest& next, Prune others) {
     Demand demand;
     for (const model::ServiceSpec& spec : next.services) demand.add(spec);
     const std::size_t own = demand.services;
     for (const auto& [id, service] : world.services) {
-        const bool goes_on = !are_others_pruned && !service.row.is_removed &&
+        const bool goes_on = others == Prune::No && !service.row.is_removed &&
                              find_spec(next, service.row.name) == nullptr;
         if (goes_on) demand.add(service.spec);
     }

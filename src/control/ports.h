@@ -19,6 +19,9 @@ namespace thole::control {
 
 constexpr std::uint32_t kPublicCaller = 0xffffffff;  // `caller` of a public port's row.
 
+// Whether services that the manifest does not name any more are ended.
+enum class Prune : std::uint8_t { No, Yes };
+
 bool is_public(const Service& service);
 
 // Services that share a port differ by host or path. Manifests that do not know of each other may
@@ -66,6 +69,6 @@ private:
 
 // What the manifest asks for, with all services that go on beside it: more than the edge can take
 // in is refused here, before anything is changed.
-Status check_room(const World& world, const model::Manifest& next, bool are_others_pruned);
+Status check_room(const World& world, const model::Manifest& next, Prune others);
 
 }  // namespace thole::control

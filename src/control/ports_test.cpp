@@ -91,30 +91,30 @@ TEST_F(Ports, ServicesOfManyManifestsTogetherAreBounded) {
     for (int i = 0; i < 600; ++i) many.hosts.push_back(fmt::format("h{}.test", i));
     have(many);
     World world;
-    EXPECT_TRUE(check_room(world, manifest(), false).ok());
+    EXPECT_TRUE(check_room(world, manifest(), Prune::No).ok());
 
     const model::Manifest first = manifest();
     world_.services.clear();
     many.port = 81;
     Service& other = have(many);
     other.row.name = other.spec.name = "other";
-    const Status refused = check_room(world_, first, false);
+    const Status refused = check_room(world_, first, Prune::No);
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.error().text(),
               "1200 hosts and paths in all, and the edge has room for 1024\n"
               "  try: thole up --prune");
-    EXPECT_TRUE(check_room(world_, first, true).ok());
+    EXPECT_TRUE(check_room(world_, first, Prune::Yes).ok());
     other.row.is_removed = true;
-    EXPECT_TRUE(check_room(world_, first, false).ok());
+    EXPECT_TRUE(check_room(world_, first, Prune::No).ok());
 }
 
 TEST_F(Ports, MoreServicesThanTheEdgeHasRoomForAreRefused) {
     for (int i = 0; i < 1001; ++i) have_private();
-    const Status refused = check_room(World(), manifest(), false);
+    const Status refused = check_room(World(), manifest(), Prune::No);
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.error().text(), "1001 services in all, and the edge has room for 1000");
     world_.services.erase(1);
-    EXPECT_TRUE(check_room(World(), manifest(), false).ok());
+    EXPECT_TRUE(check_room(World(), manifest(), Prune::No).ok());
 }
 
 }  // namespace

@@ -169,7 +169,7 @@ Status Control::apply(const Wanted& asked, std::vector<std::string>& notes) {
                             spec.name, spec.user));
     }
     const model::Manifest& wanted = *reading.manifest;
-    TRY(check_room(world_, wanted, asked.prune == Prune::Yes));
+    TRY(check_room(world_, wanted, asked.prune));
     for (const model::ServiceSpec& spec : wanted.services) {
         Service* const known = find_known(world_, spec.name);
         Service& service = known == nullptr ? add_service(spec) : *known;

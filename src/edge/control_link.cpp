@@ -219,8 +219,8 @@ void ControlLink::report(Patience patience) {
     // They can wait, and what control waits for may not wait for them.
     if (!wants_routes_ || patience != Patience::None) return;
     const auto send = [this](const std::string& frame) { return try_send(frame); };
-    route_reports_.send_some(reported_ns_, send);
     refusal_reports_.send_changes(reported_ns_, send);
+    route_reports_.send_some(reported_ns_, send);
 }
 
 // Publishes what stands in the segment and waits until no worker goes by what stood there before.

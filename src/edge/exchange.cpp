@@ -62,6 +62,14 @@ std::uint32_t since_us(std::int64_t from_ns, std::int64_t now_ns) {
     return static_cast<std::uint32_t>(std::max<std::int64_t>(0, now_ns - from_ns) / 1000);
 }
 
+std::uint32_t flags_of(const http::RequestHead& head, const Wish& wish) {
+    return (may_be_repeated(head) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
+           (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
+           (head.upgrade.empty() ? 0U : kUpgradeAsked) |
+           (wish.retries_itself ? kCallerRetries : 0U) |
+           (wish.priority == Priority::Low ? kLowPriority : 0U);
+}
+
 void close_both_after(Exchange& next) { next.flags = (next.flags & ~kKeepAlive) | kUpstreamCloses; }
 
 // What an instance was asked, as its answer is read by it.
@@ -212,12 +220,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = next.tries = 0;
         next.connect_us = next.answer_us = next.considered = 0;
-        next.flags =
-            (may_be_repeated(head) ? kIdempotent : 0U) | (head.keep_alive ? kKeepAlive : 0U) |
-            (head.method == "HEAD" ? kHeadRequest : 0U) | (head.version_minor == 0 ? kHttp10 : 0U) |
-            (head.upgrade.empty() ? 0U : kUpgradeAsked) |
-            (wish.retries_itself ? kCallerRetries : 0U) |
-            (wish.priority == Priority::Low ? kLowPriority : 0U);
+        next.flags = flags_of(head, wish);
         next.due_ns = 0;
         next.sent_to = 0;
         next.deadline_ns = wished_ns ? deadline_ns(now.begun_ns, wished_ns, kTimeoutMaxNs) : 0;

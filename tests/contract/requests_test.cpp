@@ -275,8 +275,9 @@ TEST_P(EdgeContract, TellsANewControlTheSameThingsFirst) {
     ASSERT_TRUE(control_.connect());
     ASSERT_TRUE(until([&] { return control_.has_all_routes; }));
     const std::vector<wire::EdgeMessage> wanted = {
-        wire::EdgeMessage::Welcome, wire::EdgeMessage::Stats, wire::EdgeMessage::Broken,
-        wire::EdgeMessage::Faults, wire::EdgeMessage::Routes};
+        wire::EdgeMessage::Welcome, wire::EdgeMessage::Stats,  wire::EdgeMessage::Broken,
+        wire::EdgeMessage::Faults,  wire::EdgeMessage::Queued, wire::EdgeMessage::Refusals,
+        wire::EdgeMessage::Routes};
     EXPECT_EQ(first_of_each(control_.heard), wanted);
     EXPECT_EQ(control_.welcome->version, 1U);
     EXPECT_EQ(control_.welcome->epoch, epoch);

@@ -321,6 +321,10 @@ void SimEdge::report() {
         for (const auto& [id, fault] : faults_) all.push_back(fault);
         const auto count = static_cast<std::uint32_t>(all.size());
         tell(EdgeMessage::Faults, wire::FaultsHeader{epoch_, header.time, count, 0}, all);
+        control_->link->send(
+            wire::seal_message(EdgeMessage::Queued, wire::QueuedCount{epoch_, 0, 0}));
+        tell(EdgeMessage::Refusals, wire::RefusalsHeader{epoch_, 0, 0},
+             std::vector<wire::RefusalStats>{});
     }
     if (!control_->wants_routes) return;
     if (const std::vector<wire::RouteDurations> durations = requests_.durations();

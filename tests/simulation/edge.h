@@ -18,6 +18,7 @@
 #include "sim/host.h"
 #include "story.h"
 #include "wire/edge.h"
+#include "wire/refusal.h"
 #include "wire/fault.h"
 #include "wire/snapshot.h"
 
