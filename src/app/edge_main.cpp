@@ -11,6 +11,7 @@ int main(int count, char** arguments) {
         const std::string_view name = arguments[i];
         if (name == "--run") options.run_folder = arguments[i + 1];
         if (name == "--data") options.data_folder = arguments[i + 1];
+        if (name == "--beside") options.is_beside = true;
         if (name == "--memory") options.memory_max = std::strtoull(arguments[i + 1], nullptr, 10);
     }
     if (options.run_folder.empty() || options.data_folder.empty()) {

@@ -42,7 +42,6 @@ constexpr std::pair<std::string_view, std::string_view> kNotYet[] = {
     {"ci", "up --json"},
     {"move", "up"},
     {"install", "up"},
-    {"upgrade", "version"},
     {"backup", "help down"},
     {"restore", "up"},
     {"uninstall", "down"},
@@ -189,6 +188,18 @@ std::vector<Command> keep() {
          .story = "State and releases stay; thole up brings everything back.",
          .group = Group::Keep,
          .run = down},
+        {.name = "upgrade",
+         .usage = "upgrade --edge [--binary <path>]",
+         .summary = "Puts the edge that is installed in the place of the one that runs",
+         .story = "No connection, request or tunnel notices but by a pause of some milliseconds.\n"
+                  "Where the new edge does not start, hangs or dies before it has taken over, the\n"
+                  "old one goes on. One whose memory is laid out in another way is refused: it\n"
+                  "comes with thole down and thole up, which break what is under way.",
+         .group = Group::Keep,
+         .options = {{"edge", 0, "", "The edge; nothing else can be upgraded yet"},
+                     {"binary", 0, "<path>",
+                      "This program; keeper starts the installed one later"}},
+         .run = upgrade},
         {.name = "version",
          .usage = "version",
          .summary = "The version of this program, and of the control that runs",

@@ -52,6 +52,7 @@ Result<int> scale(const Arguments& arguments, Client& client, Console& console);
 Result<int> pause(const Arguments& arguments, Client& client, Console& console);
 Result<int> resume(const Arguments& arguments, Client& client, Console& console);
 Result<int> fault(const Arguments& arguments, Client& client, Console& console);
+Result<int> upgrade(const Arguments& arguments, Client& client, Console& console);
 Result<int> down(const Arguments& arguments, Client& client, Console& console);
 Result<int> version(const Arguments& arguments, Client& client, Console& console);
 Result<int> help(const Arguments& arguments, Client& client, Console& console);

@@ -86,6 +86,7 @@ void Api::handle(const web::ServerRequest& request, const web::Responder& to) {
     if (request.method == "PUT" && rest.starts_with(kServices))
         return rest.ends_with("/shares") ? put_shares(request, to) : put_paused(request, to);
     if (request.method == "POST" && rest == "/down") return post_down(to);
+    if (request.method == "POST" && rest == "/edge/upgrade") return post_upgrade(request, to);
     if (request.method == "POST" && rest == "/faults") return post_fault(request, to);
     if (request.method == "DELETE" && rest.starts_with("/faults/"))
         return delete_fault(request, to);

@@ -59,6 +59,8 @@ private:
     // nullptr: it was refused.
     Service* service_of(const web::ServerRequest& request, const web::Responder& to);
     void post_down(const web::Responder& to);
+    // upgrades.cpp
+    void post_upgrade(const web::ServerRequest& request, const web::Responder& to);
     // api_faults.cpp
     void post_fault(const web::ServerRequest& request, const web::Responder& to);
     void delete_fault(const web::ServerRequest& request, const web::Responder& to);

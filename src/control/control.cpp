@@ -28,6 +28,7 @@ std::string_view role_name(std::uint32_t role) {
         case wire::Role::Control: return "control";
         case wire::Role::Edge: return "edge";
         case wire::Role::Telemetry: return "telemetry";
+        case wire::Role::NextEdge: return "next edge";
     }
     return "role";
 }
@@ -114,6 +115,7 @@ void Control::connect() {
                             const auto& rows) { world_.edge_totals.hear_refusals(header, rows); },
             .faults = [this](const auto& faults) { on_faults(faults); },
             .queued = [this](const auto& count) { world_.queued = count.queued; },
+            .upgraded = [this](const wire::Upgraded& done) { on_upgraded(done); },
         });
     api_ = std::make_unique<Api>(*this);
     say({.kind = "control started",
@@ -278,6 +280,8 @@ void Control::on_role(const wire::RoleState& state) {
 
 void Control::on_refused(const wire::RefusedEvent& event) {
     Instance* const instance = instance_at(event.at);
+    if (event.request == static_cast<std::uint16_t>(wire::KeeperMessage::UpgradeEdge))
+        return upgrade_failed({event.reason, ::strnlen(event.reason, sizeof(event.reason))});
     const bool is_spawn = event.request == static_cast<std::uint16_t>(wire::KeeperMessage::Spawn);
     if (is_spawn && instance == nullptr) return on_build_refused(event.at);
     if (!is_spawn || instance == nullptr || instance->pid != 0) return;

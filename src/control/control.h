@@ -144,6 +144,13 @@ private:
     void watch_budgets();
     std::map<std::uint32_t, Served> served();
 
+    // upgrades.cpp: another binary of the edge. One at a time; answered once it serves, or why not.
+    using UpgradeAnswered = std::function<void(const Result<wire::Upgraded>&)>;
+    void upgrade_edge(std::string_view program, UpgradeAnswered answered);
+    void on_upgraded(const wire::Upgraded& done);
+    void upgrade_meets(const wire::Welcome& welcome);
+    void upgrade_failed(std::string_view why);
+
     // routes.cpp: listeners, the snapshot.
     void ensure_listeners();
     void pass_ports_on(const std::vector<model::ListenerRow>& wanted);
@@ -266,6 +273,12 @@ private:
     std::string snapshot_refused_;        // Why, as the timeline says.
     env::Timer activate_again_;
     std::vector<std::function<void()>> sharing_;      // To be called once the edge goes by them.
+    struct Upgrade {
+        std::uint32_t old_pid = 0;
+        UpgradeAnswered answered;
+        env::Timer limit;
+    };
+    std::optional<Upgrade> upgrade_;
     std::uint32_t fault_last_ = 0, fault_begun_ = 0;  // Ids: given, told on the timeline.
     std::int64_t faults_ended_ = 0;  // Those that ended until then, since boot, were told.
     env::Timer faults_end_;

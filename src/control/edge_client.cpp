@@ -243,6 +243,10 @@ void EdgeClient::obey(std::uint16_t type, std::string_view body) {
                 events_.faults(rows->second);
             }
             return;
+        case wire::EdgeMessage::Upgraded:
+            if (const auto upgraded = wire::read_message<wire::Upgraded>(body))
+                events_.upgraded(*upgraded);
+            return;
         case wire::EdgeMessage::Broken:
             if (const auto rows = read_rows<wire::BrokenHeader, wire::BrokenRequest>(body))
                 events_.broken(rows->first, rows->second);

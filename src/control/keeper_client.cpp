@@ -89,6 +89,11 @@ void KeeperClient::ensure_listener(const wire::EnsureListenerRequest& request) {
 void KeeperClient::drop_listener(std::uint32_t id) {
     send(wire::KeeperMessage::DropListener, wire::DropListenerRequest{id});
 }
+void KeeperClient::upgrade_edge(std::string_view program) {
+    wire::UpgradeEdgeRequest request{};
+    program.copy(request.program, sizeof(request.program) - 1);
+    send(wire::KeeperMessage::UpgradeEdge, request);
+}
 void KeeperClient::shut_down() {
     if (is_synced_)
         link_->send(wire::seal(static_cast<std::uint16_t>(wire::KeeperMessage::Shutdown), {}));

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "env/env.h"
@@ -35,6 +36,8 @@ public:
     void forget(wire::SlotRef at);
     void ensure_listener(const wire::EnsureListenerRequest& request);
     void drop_listener(std::uint32_t id);
+    // Refused with a reason, or the edges say what became of it. Empty: the installed program.
+    void upgrade_edge(std::string_view program);
     void shut_down();
 
 private:

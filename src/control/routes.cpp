@@ -344,6 +344,7 @@ void Control::on_snapshot(const wire::SnapshotApplied& applied) {
 void Control::on_edge(const wire::Welcome& welcome) {
     const bool is_another = welcome.pid != world_.edge.pid && world_.edge.pid != 0;
     world_.edge = welcome;
+    upgrade_meets(welcome);
     world_.edge_totals.begin();
     if (welcome.snapshot_version != 0) snapshot_active_ = welcome.snapshot_version;
     if (is_another)

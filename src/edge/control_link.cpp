@@ -61,23 +61,27 @@ std::vector<int> ControlLink::descriptors() const {
     return all;
 }
 
+// The workers have just been started.
 void ControlLink::run() {
+    if (upgraded_) upgraded_->quiet = now_ns() - quiet_since_ns_;
     while (true) turn();
 }
 
 void ControlLink::turn() {
     announce();
-    pollfd waits[6] = {{runtime_.segment.control_listener, POLLIN, 0},
+    pollfd waits[7] = {{runtime_.segment.control_listener, POLLIN, 0},
                        {link_.get(), POLLIN, 0},
                        {keeper_ ? keeper_->descriptor() : -1, POLLIN, 0},
                        {holder_.descriptor(), POLLIN, 0},
                        {disk_.descriptor(), POLLIN, 0},
-                       {access_.descriptor(), POLLIN, 0}};
-    ::poll(waits, 6, kTurnMs);
+                       {access_.descriptor(), POLLIN, 0},
+                       {hand_over_.descriptor(), POLLIN, 0}};
+    ::poll(waits, 7, kTurnMs);
     tick();
     refresh_leases(runtime_.segment.leases, now_ns());
     if (waits[3].revents != 0 || holder_.descriptor() < 0) replace_holder();
     if (waits[2].revents != 0) hear_keeper();
+    look_at_successor();
     if (waits[4].revents != 0) hear_disk();
     access_.turn();
     if ((waits[0].revents & POLLIN) != 0) accept();
@@ -132,6 +136,31 @@ void ControlLink::park_what_keeper_lost() {
 // Its news are not for us; its end is.
 void ControlLink::hear_keeper() {
     if (!keeper_->skip_news()) keeper_.reset();
+}
+
+// Where it takes our place this does not return.
+void ControlLink::look_at_successor() {
+    if (os::FileDescriptor successor = keeper_ ? keeper_->take_successor() : os::FileDescriptor();
+        successor.is_open())
+        hand_over_.begin(std::move(successor));
+    const std::optional<wire::Upgraded> failed = hand_over_.turn();
+    if (failed && link_.is_open()) send(wire::EdgeMessage::Upgraded, *failed);
+}
+
+void ControlLink::tell_of_upgrade(const Inheritance& from, const Adopted& adopted) {
+    quiet_since_ns_ = from.since_ns;
+    upgraded_ = wire::Upgraded{};
+    upgraded_->old_pid = from.old_pid;
+    upgraded_->new_pid = static_cast<std::uint32_t>(::getpid());
+    upgraded_->connections = adopted.clients;
+    upgraded_->lost = adopted.closed;
+    for (std::uint32_t fd = 0; fd < kDescriptorsMax; ++fd) {
+        const bool is_client =
+            runtime_.socket(fd).is_open && runtime_.record(fd).kind == Kind::Client;
+        if (is_client && has_exchange(runtime_.record(fd)) &&
+            current(runtime_.exchange(fd)).phase == Phase::Tunnel)
+            ++upgraded_->tunnels;
+    }
 }
 
 void ControlLink::accept() {
@@ -199,6 +228,7 @@ void ControlLink::welcome(const wire::HelloToEdge& hello) {
     welcome.workers = static_cast<std::uint32_t>(runtime_.workers.size());
     for (std::uint32_t i = 0; i < runtime_.segment.service_count; ++i)
         welcome.shared += runtime_.segment.services[i].shares != 0 ? 1U : 0U;
+    if (upgraded_) send(wire::EdgeMessage::Upgraded, *upgraded_);
     send(wire::EdgeMessage::Welcome, welcome);
     is_greeted_ = link_.is_open();
     wants_routes_ = (hello.wants & wire::kWantsRoutes) != 0;

@@ -10,8 +10,11 @@
 #include <vector>
 
 #include "edge/access_log.h"
+#include "edge/adopt.h"
 #include "edge/disk_thread.h"
+#include "edge/hand_over.h"
 #include "edge/holder.h"
+#include "edge/inherit.h"
 #include "edge/judging.h"
 #include "edge/keeper_link.h"
 #include "edge/refusal_reports.h"
@@ -38,6 +41,7 @@ public:
           folders_(std::move(folders)),
           ticks_(ticks),
           holder_(holder),
+          hand_over_(runtime, holder),
           disk_(folders_.data + "/edge"),
           access_(runtime.segment, folders_.data + "/edge") {}
     // Before the workers are started, and before anything is adopted.
@@ -47,6 +51,8 @@ public:
     }
     std::vector<int> descriptors() const;
     [[noreturn]] void run();
+    // This edge took another one's place: control is told so, whenever it comes.
+    void tell_of_upgrade(const Inheritance& from, const Adopted& adopted);
     // Activates the last snapshot on disk, where there is one: so that an edge serves with control
     // dead.
     void activate_last();
@@ -58,6 +64,7 @@ private:
     void announce();
     void park_what_keeper_lost();
     void hear_keeper();
+    void look_at_successor();
     void accept();
     void receive();
     void obey(std::string_view datagram);
@@ -92,6 +99,9 @@ private:
     EdgeFolders folders_;
     const Ticks& ticks_;
     Holder& holder_;
+    HandOver hand_over_;
+    std::optional<wire::Upgraded> upgraded_;
+    std::int64_t quiet_since_ns_ = 0;
     DiskThread disk_;
     AccessLog access_;
     std::optional<KeeperLink> keeper_;  // Open where keeper knows of us.

@@ -20,7 +20,9 @@
 #include "edge/adopt.h"
 #include "edge/control_link.h"
 #include "edge/faults.h"
+#include "edge/hand_over_link.h"
 #include "edge/holder.h"
+#include "edge/inherit.h"
 #include "edge/keeper_link.h"
 #include "edge/lineage.h"
 #include "edge/memory_limit.h"
@@ -58,7 +60,7 @@ constexpr std::uint32_t kGivenUpMax = 1;
 
 bool can_serve_from(Segment& segment, int memory) {
     if (segment.magic != kSegmentMagic || segment.layout != kLayoutVersion) return false;
-    segment.lineage.fetch_add(1);
+    begin_line(segment.lineage);
     // Descriptors of another process: found anew.
     segment.memory = memory;
     segment.control_listener = kControlListener;
@@ -104,8 +106,9 @@ struct Life {
     Segment* segment;
     EdgeOptions options;
     Ticks ticks;
-    std::uint32_t lineage;
+    std::uint32_t line;
     Room room;
+    Inheritance from = {};  // Where this line began beside another.
 };
 
 // All that this process has besides the segment.
@@ -131,13 +134,16 @@ struct Serving {
 
 // Serves as this process, whatever was before it. The holder must be cloned already.
 [[noreturn]] void serve(const Life& life, int own_pidfd, std::uint32_t holder_pid) {
+    life.segment->epoch.fetch_add(1);
+    end_those_before(life.from);
     auto* const serving = new Serving(*life.segment, life.room);
     Runtime& runtime = serving->runtime;
     for (std::uint32_t i = 0; i < kWorkers; ++i)
         runtime.workers.push_back(std::make_unique<Worker>(runtime, i));
-    serving->holder.emplace(holder_pid, Awaited{own_pidfd, life.lineage},
+    serving->holder.emplace(holder_pid, Awaited{own_pidfd, life.line},
                             [&life, serving] { live_instead_of(serving, life); });
-    std::vector<int> keep{own_pidfd, serving->holder->descriptor()};
+    std::vector<int> keep{own_pidfd, serving->holder->descriptor(), life.from.old_edge,
+                          life.from.old_holder};
     const auto keep_too = [&keep](const std::vector<int>& more) {
         keep.insert(keep.end(), more.begin(), more.end());
     };
@@ -149,8 +155,9 @@ struct Serving {
     // What cannot be adopted without a fault counts as one, too: else it would go round for ever.
     catch_faults(*life.segment);
     FAULT_POINT("heir, nothing adopted");
-    adopt_all(runtime, keep);
+    const Adopted adopted = adopt_all(runtime, keep);
     FAULT_POINT("heir, all adopted");
+    if (life.from.old_pid != 0) control.tell_of_upgrade(life.from, adopted);
     control.start_disk();
     for (const std::unique_ptr<Worker>& worker : runtime.workers) {
         std::thread([&worker] { worker->run(); }).detach();
@@ -159,18 +166,22 @@ struct Serving {
     control.run();
 }
 
+int own_pidfd() {
+    const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
+    CHECK(pidfd >= 0);
+    return pidfd;
+}
+
 // As the edge, and in its holder as whoever becomes the edge next.
 [[noreturn]] void live(const Life& life) {
     while (true) {
         ::prctl(PR_SET_NAME, "edge");
-        life.segment->epoch.fetch_add(1);
         // Before the clone: its holder waits on it.
-        const int own_pidfd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));
-        CHECK(own_pidfd >= 0);
+        const int self = own_pidfd();
         const long holder = clone_holder();
         CHECK(holder >= 0);
-        if (holder > 0) serve(life, own_pidfd, static_cast<std::uint32_t>(holder));
-        wait_for_death({own_pidfd, life.lineage}, *life.segment);
+        if (holder > 0) serve(life, self, static_cast<std::uint32_t>(holder));
+        wait_for_death({self, life.line}, *life.segment);
     }
 }
 
@@ -195,6 +206,42 @@ std::optional<std::uint64_t> memory_max(const EdgeOptions& options) {
     return std::min(options.memory_max, limit.value_or(options.memory_max));
 }
 
+// Beside an edge that serves, until the segment says that this one does. Returns only where the old
+// one goes on. The holder is cloned before, and keeper knows of it: from that one word on nobody
+// else is there to take over from us.
+Status take_over(const EdgeOptions& options) {
+    os::FileDescriptor socket(kControlListener);
+    move_away(socket);
+    HandOverLink link(std::move(socket));
+    KeeperLink keeper = TRY(KeeperLink::connect(options.run_folder));
+    keeper.move_away();
+    const Inheritance from = TRY(inherit(link));
+    Segment* const segment = TRY(map_segment(from.memory));
+    if (segment->magic != kSegmentMagic || segment->layout != kLayoutVersion || !is_whole(*segment))
+        return corrupt("the segment that was handed over is none");
+    end_lineage_when_told(*segment);
+    static const Life life{segment,
+                           options,
+                           Ticks(options.run_folder),
+                           line_of(from.offer) + 1,
+                           room_in(memory_max(options)),
+                           from};
+    ::prctl(PR_SET_NAME, "edge");
+    const int self = own_pidfd();
+    const long holder = clone_holder();
+    if (holder < 0) return from_errno(errno, "clone a holder");
+    if (holder == 0) {
+        wait_for_death({self, life.line}, *segment);
+        live(life);
+    }
+    TRY(keeper.stand_by_as_edge(static_cast<std::uint32_t>(holder)));
+    FAULT_POINT("take over, not yet");
+    if (!take_offer(segment->lineage, from.offer))
+        return unavailable("the old edge has taken it back");
+    FAULT_POINT("take over, taken");
+    serve(life, self, static_cast<std::uint32_t>(holder));
+}
+
 }  // namespace
 
 // Returns only where nothing could be begun.
@@ -204,6 +251,7 @@ Status run_edge(const EdgeOptions& options) {
     ::mallopt(M_ARENA_MAX, 1);
     ::fcntl(kControlListener, F_SETFD, FD_CLOEXEC);
     prepare_descriptors();
+    if (options.is_beside) return take_over(options);
     Segment* segment = nullptr;
     {
         KeeperLink keeper = TRY(KeeperLink::connect(options.run_folder));
@@ -211,7 +259,7 @@ Status run_edge(const EdgeOptions& options) {
     }
     segment->control_listener = kControlListener;
     end_lineage_when_told(*segment);
-    live({segment, options, Ticks(options.run_folder), segment->lineage.load(),
+    live({segment, options, Ticks(options.run_folder), line_of(segment->lineage.load()),
           room_in(memory_max(options))});
 }
 

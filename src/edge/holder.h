@@ -16,7 +16,7 @@ long clone_holder();
 // Whose death a holder waits for, and on whose behalf (Segment::lineage).
 struct Awaited {
     int edge_pidfd;
-    std::uint32_t lineage;
+    std::uint32_t line;
 };
 // In the holder: returns once the edge has died and this process is to go on as the edge. Ends the
 // process where the edge has ended for good, has faulted too often, or keeper has started another;
@@ -30,6 +30,7 @@ public:
     std::uint32_t pid() const { return pid_; }
     // Readable once it has died.
     int descriptor() const { return pidfd_.get(); }
+    const Awaited& awaited() const { return awaited_; }
     // It has died alone: clones another while every worker waits between two turns. False where one
     // of them did not come in time; then it is tried again later.
     bool replace(Runtime& runtime);

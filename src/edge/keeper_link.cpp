@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "edge/clock.h"
+#include "edge/inherit.h"
 #include "wire/frame.h"
 
 namespace thole::edge {
@@ -58,31 +59,43 @@ Status KeeperLink::send(wire::KeeperMessage type, std::string_view body, int des
     return success();
 }
 
-// The next message. It lies in a buffer that the next call overwrites.
+// The next message, where there is one. It lies in a buffer that the next call overwrites. Who is
+// to take our place may be sent at any time.
+KeeperLink::Got KeeperLink::receive(wire::Frame& frame, os::FileDescriptor& handed) {
+    static char bytes[wire::kFrameBytesMax];
+    iovec part{bytes, sizeof(bytes)};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Got::Nothing;
+    if (got <= 0) return Got::Closed;
+    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
+        int fd = -1;
+        std::memcpy(&fd, CMSG_DATA(header), sizeof(int));
+        handed.reset(fd);
+    }
+    const auto opened = wire::open_frame({bytes, static_cast<std::size_t>(got)});
+    frame = opened ? *opened : wire::Frame{};
+    if (frame.type == static_cast<std::uint16_t>(wire::KeeperMessage::HandOver))
+        successor_ = std::move(handed);
+    return Got::Frame;
+}
+
 Result<wire::Frame> KeeperLink::wait_for_frame(std::int64_t deadline_ns,
                                                os::FileDescriptor& handed) {
-    static char bytes[wire::kFrameBytesMax];
+    wire::Frame frame;
     while (now_ns() < deadline_ns) {
         pollfd ready{socket_.get(), POLLIN, 0};
         if (::poll(&ready, 1, static_cast<int>((deadline_ns - now_ns()) / 1'000'000) + 1) <= 0)
             continue;
-        iovec part{bytes, sizeof(bytes)};
-        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control;
-        message.msg_controllen = sizeof(control);
-        const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
-        if (got <= 0) return unavailable("keeper closed the link");
-        const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-        if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(header), sizeof(int));
-            handed.reset(fd);
-        }
-        const auto frame = wire::open_frame({bytes, static_cast<std::size_t>(got)});
-        if (frame) return *frame;
+        const Got got = receive(frame, handed);
+        if (got == Got::Closed) return unavailable("keeper closed the link");
+        if (got == Got::Frame) return frame;
     }
     return timed_out("keeper does not answer");
 }
@@ -120,13 +133,15 @@ Result<std::vector<std::uint32_t>> KeeperLink::parked_listeners() {
 }
 
 bool KeeperLink::skip_news() {
-    static char bytes[wire::kFrameBytesMax];
     while (true) {
-        const ssize_t got = ::recv(socket_.get(), bytes, sizeof(bytes), MSG_DONTWAIT);
-        if (got < 0) return errno == EAGAIN || errno == EINTR;
-        if (got == 0) return false;
+        wire::Frame frame;
+        os::FileDescriptor handed;
+        const Got got = receive(frame, handed);
+        if (got != Got::Frame) return got == Got::Nothing;
     }
 }
+
+void KeeperLink::move_away() { edge::move_away(socket_); }
 
 Result<os::FileDescriptor> KeeperLink::take_segment() {
     TRY(send(wire::KeeperMessage::TakeSegment, {}, -1));
@@ -145,6 +160,14 @@ Status KeeperLink::serve_as_edge(std::uint32_t holder_pid) {
     const wire::ServeAsEdgeRequest request{holder_pid};
     return send(wire::KeeperMessage::ServeAsEdge,
                 {reinterpret_cast<const char*>(&request), sizeof(request)}, -1);
+}
+
+Status KeeperLink::stand_by_as_edge(std::uint32_t holder_pid) {
+    const wire::StandByAsEdgeRequest request{holder_pid};
+    TRY(send(wire::KeeperMessage::StandByAsEdge,
+             {reinterpret_cast<const char*>(&request), sizeof(request)}, -1));
+    TRY(wait_for_handed(wire::KeeperMessage::StandByAsEdge));
+    return success();
 }
 
 Result<os::FileDescriptor> KeeperLink::take_listener(std::uint32_t id) {

@@ -18,6 +18,9 @@ public:
     // Not found where keeper has parked none.
     Result<os::FileDescriptor> take_segment();
     Status park_segment(int fd);
+    // Says that this process is about to carry the traffic, and waits until keeper knows: it would
+    // start another edge, if both this one and the one before were dead.
+    Status stand_by_as_edge(std::uint32_t holder_pid);
     // Says that this process carries the traffic now.
     Status serve_as_edge(std::uint32_t holder_pid);
     Result<os::FileDescriptor> take_listener(std::uint32_t id);
@@ -26,15 +29,22 @@ public:
     Status park_listener(std::uint32_t id, int fd);
     // Reads away what keeper tells everybody; false where keeper has gone.
     bool skip_news();
+    // At its other end is an edge that is to take our place; once. Closed: there is none.
+    os::FileDescriptor take_successor() { return std::move(successor_); }
+    // To a number that is in nobody's way.
+    void move_away();
     int descriptor() const { return socket_.get(); }
 
 private:
     explicit KeeperLink(os::FileDescriptor socket) : socket_(std::move(socket)) {}
     Status send(wire::KeeperMessage type, std::string_view body, int descriptor);
+    enum class Got { Frame, Nothing, Closed };
+    Got receive(wire::Frame& frame, os::FileDescriptor& handed);
     Result<wire::Frame> wait_for_frame(std::int64_t deadline_ns, os::FileDescriptor& handed);
     Result<os::FileDescriptor> wait_for_handed(wire::KeeperMessage request);
 
     os::FileDescriptor socket_;
+    os::FileDescriptor successor_;
 };
 
 }  // namespace thole::edge

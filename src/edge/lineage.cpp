@@ -21,6 +21,9 @@ namespace thole::edge {
 namespace {
 
 constexpr int kEndMs = 1000;
+constexpr std::uint64_t kOneLine = std::uint64_t{1} << 32U;
+
+constexpr bool is_offered(std::uint64_t now) { return (now & 1) != 0; }
 
 std::string line_of(const std::string& path) {
     std::ifstream file(path);
@@ -61,8 +64,31 @@ Segment* own_segment = nullptr;
 
 }  // namespace
 
+void begin_line(Lineage& lineage) { lineage.fetch_add(kOneLine); }
+
+std::uint64_t open_offer(Lineage& lineage, std::uint32_t line) {
+    std::uint64_t now = lineage.load();
+    while (line_of(now) == line) {
+        const std::uint64_t offer = (now | 1U) + 2;  // Another one than any before.
+        if (lineage.compare_exchange_strong(now, offer)) return offer;
+    }
+    return 0;
+}
+
+bool close_offer(Lineage& lineage, std::uint32_t line) {
+    std::uint64_t now = lineage.load();
+    while (line_of(now) == line) {
+        if (!is_offered(now) || lineage.compare_exchange_strong(now, now + 1)) return true;
+    }
+    return false;
+}
+
+bool take_offer(Lineage& lineage, std::uint64_t offer) {
+    return lineage.compare_exchange_strong(offer, offer + kOneLine + 1);
+}
+
 void end_lineage(Segment& segment) {
-    segment.lineage.fetch_add(1);
+    begin_line(segment.lineage);
     ::_exit(0);
 }
 

@@ -10,6 +10,7 @@
 #include "edge/ejection.h"
 #include "edge/faults.h"
 #include "edge/leases.h"
+#include "edge/lineage.h"
 #include "edge/records.h"
 #include "edge/refusals.h"
 #include "edge/shares.h"
@@ -19,7 +20,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 16;
+constexpr std::uint32_t kLayoutVersion = 17;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.
@@ -103,8 +104,7 @@ struct Segment {
     std::int32_t memory;
     std::atomic<std::uint32_t> listener_count;  // Places in use, gaps included.
     std::atomic<std::uint32_t> service_count;
-    // Edges that keeper has started here, and those that left; a holder of an earlier one leaves.
-    std::atomic<std::uint32_t> lineage;
+    Lineage lineage;  // Whose it is, and whether it is offered: lineage.h.
     // Main's: lines of access.log, and those for which there was no room or no disk.
     std::atomic<std::uint64_t> access_written;
     std::atomic<std::uint64_t> access_dropped;

@@ -41,7 +41,7 @@ void Clients::close(std::uint32_t index) {
     }
     if (clients_[index].answer_fd >= 0) ::close(std::exchange(clients_[index].answer_fd, -1));
     clients_[index].answer_bytes = 0;
-    clients_[index].greeted = false;
+    clients_[index].greeted = clients_[index].is_edge = false;
 }
 
 void Clients::greet(std::uint32_t index) {

@@ -18,6 +18,7 @@ constexpr std::uint32_t kAnswerBytesMax = 256;
 struct Client {
     int fd = -1;
     bool greeted = false;
+    bool is_edge = false;     // It has said that it serves.
     bool wants_room = false;  // Its socket is full.
     bool is_synced = false;
     std::uint32_t answer_bytes = 0;  // Of an answer that waits for room.

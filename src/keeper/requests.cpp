@@ -79,6 +79,13 @@ void Keeper::obey(std::uint32_t index, const wire::Frame& frame) {
                 return;
             }
             break;
+        case wire::KeeperMessage::UpgradeEdge:
+            if (const char* const reason = upgrade_edge(frame)) refuse(index, frame, {}, reason);
+            return;
+        case wire::KeeperMessage::StandByAsEdge:
+            if (const char* const reason = stand_by_as_edge(index, frame))
+                refuse(index, frame, {}, reason);
+            return;
         case wire::KeeperMessage::Shutdown:
             if (stopping_since_ns_ == 0) stopping_since_ns_ = now_ns_;
             clients_.answer(index, wire::KeeperMessage::ShuttingDown, {}, -1);
@@ -174,17 +181,22 @@ void Keeper::ensure_listener(std::uint32_t index, const wire::EnsureListenerRequ
 void Keeper::serve_as_edge(std::uint32_t index, const wire::Frame& frame,
                            const wire::ServeAsEdgeRequest& request) {
     constexpr auto kEdge = static_cast<std::uint32_t>(wire::Role::Edge);
+    constexpr auto kNextEdge = static_cast<std::uint32_t>(wire::Role::NextEdge);
     wire::SlotRecord& record = slots_.record(kEdge);
-    ucred peer{};
-    socklen_t size = sizeof(peer);
-    ::getsockopt(clients_.at(index).fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    const pid_t peer = peer_of(clients_.at(index).fd);
     const wire::SlotClaim claim = read_claim(record.claim);
-    if (claim.pid != static_cast<std::uint32_t>(peer.pid)) {
+    if (claim.pid != static_cast<std::uint32_t>(peer)) {
         if (is_alive(claim)) return refuse(index, frame, {}, "another edge lives");
         // It comes again.
-        if (!claim_for(record, peer.pid)) return clients_.close(index);
+        if (!claim_for(record, peer)) return clients_.close(index);
         slots_.adopt_one(kEdge);
     }
+    // One that was started beside another has its own slot until now.
+    const std::uint32_t beside = read_claim(slots_.record(kNextEdge).claim).pid;
+    if (beside == static_cast<std::uint32_t>(peer) &&
+        slots_.status(kNextEdge) == wire::SlotStatus::Running)
+        slots_.leave_role(kNextEdge);
+    clients_.at(index).is_edge = true;
     record.successor = request.holder_pid;
     record.successor_start = static_cast<std::uint32_t>(start_time_of(request.holder_pid));
 }

@@ -15,10 +15,13 @@ namespace {
 constexpr auto kWatch = static_cast<std::uint32_t>(wire::Role::Watch);
 constexpr auto kControl = static_cast<std::uint32_t>(wire::Role::Control);
 constexpr auto kEdge = static_cast<std::uint32_t>(wire::Role::Edge);
+constexpr auto kNextEdge = static_cast<std::uint32_t>(wire::Role::NextEdge);
 // So long the edge's holder may take to become the edge; it needs milliseconds.
 constexpr std::int64_t kSuccessorNs = 1'000'000'000;
 // The same where it wants to run and gets no processor: another edge would get none either.
 constexpr std::int64_t kStarvedNs = 5'000'000'000;
+// For a new edge beside the old: 5 s to start, 2 s to take over, as the edge has it, and to say so.
+constexpr std::int64_t kUpgradeNs = 8'000'000'000;
 
 }  // namespace
 
@@ -36,6 +39,7 @@ std::uint32_t RoleTable::turn(std::int64_t now_ns, const wire::TicksPage& ticks)
         rows_[kControl].wanted = options_.runs_control;
         rows_[kEdge].wanted = options_.runs_edge;
     }
+    end_late_upgrade(now_ns);
     for (std::uint32_t role = 0; role < wire::kRoleSlots; ++role) {
         Row& row = rows_[role];
         if (!row.wanted || is_stopping_) continue;
@@ -80,21 +84,61 @@ void RoleTable::ended(std::uint32_t role, std::int64_t now_ns) {
 // The pid of the process that becomes this role when it dies; 0 where there is none.
 std::uint32_t RoleTable::holder_of(std::uint32_t role) {
     const wire::SlotRecord& record = slots_.record(role);
-    if (role != kEdge || record.successor <= 1) return 0;
+    if ((role != kEdge && role != kNextEdge) || record.successor <= 1) return 0;
     const std::uint64_t start_time = start_time_of(record.successor);
     const bool is_it =
         start_time != 0 && static_cast<std::uint32_t>(start_time) == record.successor_start;
     return is_it ? record.successor : 0;
 }
 
-// The edge's holder is becoming the edge: it will claim the slot itself. If it does not, it is
-// killed, too.
+// The edge's holder is becoming the edge, or the edge that was started beside it, or the holder of
+// that one: it will claim the slot itself. If none does, they are killed, too.
 bool RoleTable::successor_lives(std::uint32_t role, std::int64_t waited_ns) {
-    const std::uint32_t holder = holder_of(role);
-    if (holder == 0) return false;
-    if (waited_ns < kSuccessorNs || (waited_ns < kStarvedNs && is_runnable(holder))) return true;
-    ::kill(static_cast<pid_t>(holder), SIGKILL);
+    if (role != kEdge) return false;
+    const wire::SlotClaim next = read_claim(slots_.record(kNextEdge).claim);
+    const bool is_beside = slots_.status(kNextEdge) == wire::SlotStatus::Running && is_alive(next);
+    const std::uint32_t heirs[] = {holder_of(kEdge), is_beside ? next.pid : 0,
+                                   holder_of(kNextEdge)};
+    bool any = false, wants_to_run = false;
+    for (const std::uint32_t heir : heirs) {
+        any = any || heir != 0;
+        wants_to_run = wants_to_run || (heir != 0 && is_runnable(heir));
+    }
+    if (!any) return false;
+    if (waited_ns < kSuccessorNs || (waited_ns < kStarvedNs && wants_to_run)) return true;
+    for (const std::uint32_t heir : heirs) {
+        if (heir != 0) ::kill(static_cast<pid_t>(heir), SIGKILL);
+    }
     return false;
+}
+
+const char* RoleTable::upgrade(const char* program, int link, std::int64_t now_ns) {
+    if (is_stopping_) return "keeper is shutting down";
+    const wire::SlotStatus status = slots_.status(kNextEdge);
+    if (status == wire::SlotStatus::Running || status == wire::SlotStatus::Starting)
+        return "another upgrade is under way";
+    Path installed;
+    installed.set("%s/lib/thole/edge", options_.binaries.text);
+    const char* const path = program[0] != '\0' ? program : installed.text;
+    if (::access(path, X_OK) != 0) return "the program is not there, or may not be run";
+    const char* const arguments[] = {
+        path,       "--run", options_.run.text, "--data", options_.data.text, "--beside",
+        "the edge", nullptr};
+    slots_.record(kNextEdge).successor = 0;
+    if (slots_.spawn_role(kNextEdge, arguments, link) == 0) return "it could not be started";
+    rows_[kNextEdge].started_ns = now_ns;
+    return nullptr;
+}
+
+// One that hangs. Where a keeper before us started it, its time begins with us.
+void RoleTable::end_late_upgrade(std::int64_t now_ns) {
+    Row& row = rows_[kNextEdge];
+    if (slots_.status(kNextEdge) != wire::SlotStatus::Running) {
+        if (slots_.status(kNextEdge) != wire::SlotStatus::Starting) row.started_ns = 0;
+        return;
+    }
+    if (row.started_ns == 0) row.started_ns = now_ns;
+    if (now_ns - row.started_ns > kUpgradeNs) signal(kNextEdge, SIGKILL);
 }
 
 // One that is not our child may have ended without our knowing yet: then its number is another's.

@@ -29,6 +29,8 @@ public:
     wire::SlotClaim who_listens(std::uint32_t role);
     // Since the last turn; nothing where this role is not keeper's to run.
     bool state(std::uint32_t role, wire::RoleState& state) const;
+    // Starts this program beside the edge that serves, with this descriptor; nullptr, or why not.
+    const char* upgrade(const char* program, int link, std::int64_t now_ns);
     // The link to a watch that was just started, or -1.
     int take_new_link();
 
@@ -47,6 +49,7 @@ private:
     };
     bool start(std::uint32_t role);
     std::uint32_t holder_of(std::uint32_t role);
+    void end_late_upgrade(std::int64_t now_ns);
     void signal(std::uint32_t role, int signal);
     bool successor_lives(std::uint32_t role, std::int64_t waited_ns);
 

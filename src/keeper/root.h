@@ -65,6 +65,10 @@ private:
     void ensure_listener(std::uint32_t index, const wire::EnsureListenerRequest& request);
     void serve_as_edge(std::uint32_t index, const wire::Frame& frame,
                        const wire::ServeAsEdgeRequest& request);
+    // upgrade.cpp
+    const char* upgrade_edge(const wire::Frame& frame);
+    const char* stand_by_as_edge(std::uint32_t index, const wire::Frame& frame);
+    std::uint32_t edge_client();
     void refuse(std::uint32_t index, const wire::Frame& frame, wire::SlotRef at,
                 const char* reason);
     bool park(const ParkedEntry& entry);

@@ -45,6 +45,8 @@ public:
     const char* spawn(wire::SlotRef at);
     // A role: argv instead of an image. 0, or the pid.
     pid_t spawn_role(std::uint32_t slot, const char* const* arguments, int inherited);
+    // The process of this role has claimed another one's slot: here it counts as ended.
+    void leave_role(std::uint32_t slot);
     const char* signal(const wire::SignalRequest& request);
     const char* forget(wire::SlotRef at);
 

@@ -80,6 +80,12 @@ bool describe_listener(int fd, ParkedEntry& entry) {
     return true;
 }
 
+int peer_of(int fd) {
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
 int take_back(const wire::SlotClaim& role, const char* path) {
     const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, role.pid, 0));
     if (pidfd < 0) return -1;

@@ -15,6 +15,9 @@ int listen_on(std::uint32_t address, std::uint16_t port);
 // Fills address and port; false where this is no listening TCP socket.
 bool describe_listener(int fd, ParkedEntry& entry);
 
+// The process at the other end of a unix socket, as the kernel knows it; 0 where that is not known.
+int peer_of(int fd);
+
 // A copy of descriptor 3 of a living role, where that listens at `path`. -1 where it does not, or
 // where the kernel does not let us (ptrace rights are asked for).
 int take_back(const wire::SlotClaim& role, const char* path);

@@ -48,6 +48,9 @@ enum class EdgeMessage : std::uint16_t {
     FaultApplied = 48,
     Faults = 49,  // FaultsHeader, FaultState[count] (fault.h).
     Queued = 50,  // QueuedCount: when it has changed.
+    // By an edge that has taken another one's place: first of all, to whoever greets. By one that
+    // was to be replaced, and goes on: once, new_pid 0.
+    Upgraded = 51,
 };
 
 // Authors of an endpoint's state, one bit each.
@@ -78,6 +81,18 @@ struct Welcome {
     char build[32];
 };
 static_assert(sizeof(Welcome) == 72);
+
+struct Upgraded {
+    std::uint32_t old_pid;
+    std::uint32_t new_pid;
+    std::uint32_t connections;  // Of clients, handed over; tunnels among them.
+    std::uint32_t tunnels;
+    std::uint32_t lost;  // What the records of it did not fit; those were closed.
+    std::uint32_t reserved;
+    std::int64_t quiet;  // Nanoseconds in which no byte moved.
+    char reason[128];    // Why nothing was handed over, NUL-padded.
+};
+static_assert(sizeof(Upgraded) == 160);
 
 struct SnapshotRequest {
     std::uint64_t sequence;

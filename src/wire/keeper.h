@@ -34,6 +34,9 @@ enum class KeeperMessage : std::uint16_t {
     ServeAsEdge = 11,  // edge: I carry the traffic from now on, and this is my holder.
     ParkListener =
         12,  // edge: the listener of this id, for a keeper that lost it. -> Handed without
+    UpgradeEdge = 13,    // Start this program as an edge beside the one that serves (decision 8).
+                         // The two tell control what became of it; Refused where none was started.
+    StandByAsEdge = 14,  // edge: I am about to take over, and this is my holder. -> Handed without
     // keeper -> client
     State = 32,
     Synced = 33,
@@ -43,6 +46,7 @@ enum class KeeperMessage : std::uint16_t {
     Refused = 40,  // A request that makes no sense, with the reason.
     ShuttingDown = 42,
     Handed = 43,
+    HandOver = 44,  // To the edge: at the other end of this descriptor is who takes your place.
 };
 
 struct SlotRef {
@@ -99,6 +103,15 @@ struct ServeAsEdgeRequest {
     std::uint32_t holder_pid;
 };
 
+// The next one that keeper hears of is the edge's; until then it is an heir beside the holder.
+struct StandByAsEdgeRequest {
+    std::uint32_t holder_pid;
+};
+
+struct UpgradeEdgeRequest {
+    char program[1024];  // An absolute path; empty: the installed one.
+};
+
 // After the deaths of both keeper and watch, of each listener that keeper does not say is parked.
 // Until then EnsureListener of its port fails with EADDRINUSE. One that is parked already stays.
 struct ParkListenerRequest {
@@ -106,7 +119,7 @@ struct ParkListenerRequest {
 };
 
 struct HandedEvent {
-    std::uint16_t request;  // TakeListener, TakeSegment, ParkSegment or ParkListener.
+    std::uint16_t request;  // What was asked for; of HandOver 0.
     std::uint16_t has_descriptor;
     std::uint32_t id;  // Of the listener.
 };

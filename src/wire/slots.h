@@ -26,7 +26,14 @@ constexpr std::uint32_t kSlotTableMagic = 0x746f6c73;
 constexpr std::uint32_t kSlotTableVersion = 1;
 
 // Roles by slot number.
-enum class Role : std::uint32_t { Keeper = 0, Watch = 1, Control = 2, Edge = 3, Telemetry = 4 };
+enum class Role : std::uint32_t {
+    Keeper = 0,
+    Watch = 1,
+    Control = 2,
+    Edge = 3,
+    Telemetry = 4,
+    NextEdge = 5,  // Beside the edge, until it has taken its place and its slot.
+};
 
 // The pid of a claim that nobody may take any more: its keeper died before the child came.
 constexpr std::uint32_t kNobody = ~std::uint32_t{0};
@@ -59,7 +66,7 @@ struct SlotRecord {
     std::int64_t ended_time;               // Nanoseconds of CLOCK_BOOTTIME.
     std::uint64_t spool_dropped_bytes[2];  // stdout, stderr: punched out from the front, whole life
                                            // of the spool.
-    // The edge's slot: its holder, who becomes the edge when it dies by claiming the slot with the
+    // The edges' slots: its holder, who becomes the edge when it dies by claiming the slot with the
     // next generation. The low half of its start time tells that the pid is still its own.
     std::uint32_t successor;
     std::uint32_t successor_start;

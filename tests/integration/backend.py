@@ -110,7 +110,8 @@ def serve(connection, arrivals, allowed):
         if method == "PUT":
             os.write(arrivals, f"put {rest}\n".encode())
         if kind == "tunnel":
-            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n" %
+                               fields.get("upgrade", "echo").encode())
             while (block := peer.exactly(64)) is not None:
                 connection.sendall(block)
             # Whoever has said all still hears all.

@@ -13,6 +13,7 @@ from backend import expected, odd_chunks
 HELLO, SNAPSHOT, ENDPOINTS, HOLD, CUT, WHY, FAULT, DRAIN, SHARES = 1, 2, 3, 4, 5, 6, 7, 8, 9
 WELCOME, SNAPSHOT_APPLIED, ENDPOINTS_APPLIED, HOLD_APPLIED, CUT_DONE = 32, 33, 34, 35, 36
 STATS, BROKEN, ROUTES, DURATIONS, FOUND, DRAIN_APPLIED, REFUSALS, SHARES_APPLIED, FAULT_APPLIED, FAULTS, QUEUED = 37, 38, 39, 40, 41, 42, 43, 44, 48, 49, 50
+UPGRADED = 51
 SERVES, OUT, GONE = 0, 2, 8
 PUBLIC, CALL = 1, 2
 DELAY, ABORT, RESET, HANG, SLOW_BODY, BANDWIDTH, PARTITION = range(7)
@@ -69,6 +70,7 @@ class Edge:
         self.system, self.sequence, self.link = system, 0, None
         self.stats, self.header, self.broken, self.routes, self.lost = {}, {}, {}, {}, 0
         self.faults, self.refusals, self.queued = None, {}, 0
+        self.upgraded = None
         self.connect()
 
     def connect(self, deadline_s=10):
@@ -135,6 +137,8 @@ class Edge:
             for at in range(count):
                 kind_of, listener, service, _, rule, number = struct.unpack_from("<IIII24sQ", body, 16 + at * 48)
                 self.refusals[REFUSAL_KINDS[kind_of], listener, service, rule.split(b"\0")[0].decode()] = number
+        elif kind == UPGRADED:
+            self.upgraded = body
         elif kind == FAULTS:
             _, _, count, _ = struct.unpack_from("<QqII", body)
             self.faults = {}
