@@ -272,7 +272,7 @@ private:
     std::uint64_t snapshots_from_ = 0;    // The oldest that may still be on the disk.
     std::string snapshot_refused_;        // Why, as the timeline says.
     env::Timer activate_again_;
-    std::vector<std::function<void()>> sharing_;      // To be called once the edge goes by them.
+    std::vector<std::function<void()>> sharing_;  // To be called once the edge goes by them.
     struct Upgrade {
         std::uint32_t old_pid = 0;
         UpgradeAnswered answered;

@@ -40,7 +40,7 @@ struct EdgeEvents {
     std::function<void(const std::vector<wire::FaultState>&)> faults;  // All that it knows of.
     std::function<void(const wire::QueuedCount&)> queued = [](const wire::QueuedCount&) {};
     // What became of an upgrade; before `connected`, where it is a new edge that says so.
-    std::function<void(const wire::Upgraded&)> upgraded;
+    std::function<void(const wire::Upgraded&)> upgraded = [](const wire::Upgraded&) {};
 };
 
 // Why the requests of a service are to wait although endpoints serve: a bit for each author, so

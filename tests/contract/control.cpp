@@ -247,7 +247,8 @@ void Control::hear(EdgeMessage type, std::string_view body) {
         case EdgeMessage::Fault:
         case EdgeMessage::Drain:
         case EdgeMessage::Shares:
-        case EdgeMessage::SharesApplied: break;
+        case EdgeMessage::SharesApplied:
+        case EdgeMessage::Upgraded: break;
     }
     ADD_FAILURE() << "the edge said message " << static_cast<int>(type);
 }

@@ -18,8 +18,8 @@
 #include "sim/host.h"
 #include "story.h"
 #include "wire/edge.h"
-#include "wire/refusal.h"
 #include "wire/fault.h"
+#include "wire/refusal.h"
 #include "wire/snapshot.h"
 
 namespace thole::simulation {
