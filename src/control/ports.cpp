@@ -41,7 +41,7 @@ struct Demand {
 Status check(std::string_view what, std::size_t has, int most, bool has_others) {
     if (has <= static_cast<std::size_t>(most)) return success();
     Error error =
-        overload(fmt::format("{} {} in all, and the edge has room for {}", has, what, most));
+        invalid(fmt::format("{} {} in all, and the edge has room for {}", has, what, most));
     return has_others ? std::move(error).with_hint("thole up --prune") : std::move(error);
 }
 

@@ -188,7 +188,7 @@ bool Adoption::is_free(std::uint32_t block, const std::vector<bool>& taken) cons
 bool Adoption::connection_holds(std::uint32_t fd) const {
     const Record& record = runtime_.record(fd);
     if (!is_free(record.ring, rings_)) return false;
-    if (record.caller > Caller::Wrong) return false;
+    if (record.caller > Caller::Wrong || record.listener_place >= kListenersMax) return false;
     if (has_exchange(record)) return is_free(block_of(record), exchanges_) && exchange_holds(fd);
     const std::uint64_t in = runtime_.socket(fd).in;
     if (in < record.idle_in || in - record.idle_in > kRingBytes) return false;

@@ -138,7 +138,7 @@ wire::RequestRecord record_of(const Exchange& exchange, Caller caller, const End
     made.status = static_cast<std::uint16_t>(how.status != 0 ? how.status : exchange.status);
     made.outcome = static_cast<std::uint8_t>(how.outcome);
     made.phase = phase_of(exchange.phase);
-    made.considered = static_cast<std::uint16_t>(exchange.considered);
+    made.considered = exchange.considered;
     made.attempts = static_cast<std::uint8_t>(std::min(exchange.attempts, 255U));
     made.tries = static_cast<std::uint8_t>(std::min(exchange.tries, 255U));
     made.flags = flags_of(exchange, caller, how);

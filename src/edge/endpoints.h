@@ -44,7 +44,7 @@ public:
     std::uint32_t pick(const ServiceAt& service, const Wanted& wanted, std::int64_t now_ns,
                        Random& random);
     // Between how many the last pick chose.
-    std::uint32_t considered() const { return static_cast<std::uint32_t>(candidates_.size()); }
+    std::uint16_t considered() const { return static_cast<std::uint16_t>(candidates_.size()); }
     // The last pick was of another release than the shares say: that one is out. Told once.
     bool take_diverted() { return std::exchange(was_diverted_, false); }
     // Nobody listens there: it died and control has not said so yet, or it was never there. For a

@@ -45,9 +45,21 @@ ServiceAt Entrance::route_anew(std::uint32_t fd) {
     if (read.state != http::HeadState::Done) return {};
     const RoutingResult routed = route_head(*worker_.routes_, at.record.listener_place, head);
     if (routed.routing != Routing::Found) return {};
-    commit(at, [&](Exchange& next) { next.service = routed.to; });
-    worker_.unhold(fd);
+    go_to(fd, routed.to);
     return worker_.server_of(at.record);
+}
+
+// Its port may be another service's now: what it has, or waits for, is of the one before.
+void Entrance::go_to(std::uint32_t fd, const ServiceAt& service) {
+    const ExchangeAt at = worker_.runtime_.exchange(fd);
+    const ServiceAt before = current(at).service;
+    if (before.id == service.id && before.place == service.place) return;
+    leave(fd);
+    worker_.unhold(fd);
+    commit(at, [&](Exchange& next) {
+        next.service = service;
+        next.point = kNoPoint;
+    });
 }
 
 bool Entrance::keeps(std::uint32_t fd) {
@@ -62,6 +74,7 @@ bool Entrance::keeps(std::uint32_t fd) {
         service = route_anew(fd);
         if (service.place == kNone) return false;  // Nobody is there to be spared.
     }
+    go_to(fd, service);
     Socket& client = worker_.runtime_.socket(fd);
     if (client.has_place) return false;
     if (client.is_queued) return true;
@@ -82,7 +95,7 @@ bool Entrance::enters(std::uint32_t fd, std::uint32_t place) {
             return true;
         }
         // Who waited for an instance was promised to be let in.
-        const bool may_join = client.is_held || makes_room(place, entry);
+        const bool may_join = client.is_held || makes_room(place, entry, load.waiting_low);
         if (entry == Entry::Refuse && !may_join) break;
         if (queue(fd, place, may_join ? Join::Anyway : Join::IfThereIsRoom)) return false;
     }
@@ -92,7 +105,7 @@ bool Entrance::enters(std::uint32_t fd, std::uint32_t place) {
 
 // Of a full line one goes for one that comes. True where that is another worker's to refuse, which
 // does so in a moment.
-bool Entrance::makes_room(std::uint32_t place, Entry entry) {
+bool Entrance::makes_room(std::uint32_t place, Entry entry, std::uint32_t low) {
     if (entry != Entry::QueueForOldestLow && entry != Entry::QueueForOldestNormal) return false;
     const bool is_low = entry == Entry::QueueForOldestLow;
     const std::uint32_t oldest = lines_[place].of[is_low ? 1 : 0].oldest;
@@ -100,8 +113,7 @@ bool Entrance::makes_room(std::uint32_t place, Entry entry) {
         if (!worker_.runtime_.socket(oldest).is_held) refuse(oldest, Wait::Full);
         return false;
     }
-    if (!is_low) return false;
-    worker_.runtime_.places[place].ask_to_drop();
+    if (!is_low || !worker_.runtime_.places[place].ask_to_drop(low)) return false;
     for (std::uint32_t number = 0; number < kWorkers; ++number) call_worker(number);
     return true;
 }

@@ -55,7 +55,8 @@ private:
     Load load_of(std::uint32_t place) const;
     enum class Join : std::uint8_t { IfThereIsRoom, Anyway };
     bool enters(std::uint32_t fd, std::uint32_t place);
-    bool makes_room(std::uint32_t place, Entry entry);
+    bool makes_room(std::uint32_t place, Entry entry, std::uint32_t low);
+    void go_to(std::uint32_t fd, const ServiceAt& service);
     bool queue(std::uint32_t fd, std::uint32_t place, Join how);
     enum class Wait : std::uint8_t { Full, TooLong };  // Why it waits no longer.
     void refuse(std::uint32_t fd, Wait wait);

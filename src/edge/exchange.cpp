@@ -180,8 +180,9 @@ Heard Worker::parse_request(std::uint32_t fd) {
     const Socket& client = runtime_.socket(fd);
     if (record.ring == kNone || client.in == now.in_start) return Heard::Nothing;
     static thread_local http::RequestHead head;
-    const Taken taken = take_head(text_of(record.ring, now.in_start, client.in), *routes_,
-                                  record.listener_place, head);
+    const Taken taken =
+        take_head(text_of(record.ring, now.in_start, client.in), *routes_, record.listener_place,
+                  head, {mended_.get(), http::kHeadBytesMax});
     if (taken.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (taken.state == http::HeadState::Bad) {
         answer(fd, {taken.status, wire::Outcome::Refused, http::text_of(taken.rule).id});
@@ -219,7 +220,8 @@ Heard Worker::parse_request(std::uint32_t fd) {
         next.head_us = since_us(next.begun_ns == 0 ? now_ns_ : next.begun_ns, now_ns_);
         next.begun_ns = next.attached_ns = now_ns_;
         next.release = next.held_us = next.status = next.tries = 0;
-        next.connect_us = next.answer_us = next.considered = 0;
+        next.connect_us = next.answer_us = 0;
+        next.considered = 0;
         next.flags = flags_of(head, wish);
         next.due_ns = 0;
         next.sent_to = 0;

@@ -78,8 +78,9 @@ struct Exchange {
     std::uint32_t head_us;
     std::uint32_t connect_us;
     std::uint32_t answer_us;
-    std::uint32_t considered;  // Endpoints that might have had the last try.
-    std::uint32_t tries;       // That ended without an answer.
+    std::uint16_t considered;  // Endpoints that might have had the last try.
+    std::uint16_t point;  // Where it stands among its service's shares, or kNoPoint (shares.h).
+    std::uint32_t tries;  // That ended without an answer.
     wire::RequestTry ended_tries[wire::kTriesKept];
     std::uint32_t fault;       // Id of the lease that hurts it (leases.h), or 0.
     ServiceAt service;         // Who is to answer, from Ready on.
@@ -91,7 +92,6 @@ struct Exchange {
     std::uint16_t grpc_timeout_at;
     std::uint16_t attempt_at;
     std::uint16_t sent_to;  // Ready: the slot, and 1, to which its fault sends it; 0: any.
-    std::uint16_t point;    // Where it stands among its service's shares, or kNoPoint (shares.h).
     Flow request;
     Flow response;
 };

@@ -3,6 +3,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ namespace {
 
 Segment* the_segment = nullptr;
 thread_local std::uint32_t this_worker = 0;  // From 1.
+thread_local std::span<char> forgotten_stack;
 
 void raise_again(int number) {
     ::signal(number, SIG_DFL);
@@ -40,6 +42,7 @@ void on_fault(int number) {
     faults.times_ns[faults.count % kFaultsKept] = now_ns();
     faults.count += 1;
     faults.worker = this_worker;
+    ::madvise(forgotten_stack.data(), forgotten_stack.size(), MADV_KEEPONFORK);
     leave_core_to_a_copy(number);
     raise_again(number);
 }
@@ -63,7 +66,8 @@ void catch_faults(Segment& segment) {
         ::sigaction(number, &action, nullptr);
 }
 
-void catch_faults_of(std::uint32_t worker, std::span<char> stack) {
+void catch_faults_of(std::uint32_t worker, std::span<char> stack, std::span<char> forgotten) {
+    forgotten_stack = forgotten;
     stack_t on{};
     on.ss_sp = stack.data();
     on.ss_size = stack.size();

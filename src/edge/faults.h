@@ -34,7 +34,8 @@ bool has_faulted_too_often(const Faults& faults);
 // For the process, before its threads.
 void catch_faults(Segment& segment);
 // For the calling thread: a stack for the handler, kept as long as it runs, and who it is. Workers
-// count from 0.
-void catch_faults_of(std::uint32_t worker, std::span<char> stack);
+// count from 0. `forgotten`: what of its own stack copies of the process do not keep; that which
+// writes the core dump does.
+void catch_faults_of(std::uint32_t worker, std::span<char> stack, std::span<char> forgotten);
 
 }  // namespace thole::edge

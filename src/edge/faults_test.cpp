@@ -53,7 +53,7 @@ TEST(Faults, WhoeverFaultsIsDeadAtOnceAndLeavesItsCoreToACopy) {
         ::setrlimit(RLIMIT_CORE, &unlimited);
         catch_faults(*segment);
         static char stack[64 * 1024];
-        catch_faults_of(1, stack);
+        catch_faults_of(1, stack, {});
         ::raise(SIGSEGV);
         ::_exit(2);
     }

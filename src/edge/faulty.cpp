@@ -223,6 +223,8 @@ void Faulty::cut_off(std::uint32_t fd) {
     count_matched(std::uint64_t{1} << place);
     begin(fd, place, kNone);
     if (now.phase == Phase::Ready) {
+        // What reaches nobody takes no place from others.
+        worker_.entrance_.leave(fd);
         worker_.unhold(fd);
     } else {
         worker_.runtime_.socket(fd).is_paced = true;

@@ -215,7 +215,7 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
     const IdText id_text(by.id);
     const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
     const AddressText peer(peer_of(static_cast<int>(by.fd), runtime_.socket(by.fd)));
-    static thread_local std::array<char, http::kHeadBytesMax> chain;
+    const std::span<char> chain(chain_.get(), http::kHeadBytesMax);
     std::array<http::OwnField, 8> set = {
         {{"X-Request-Id", id_text.view()}, {"traceparent", trace.view()}}};
     std::size_t count = 2;

@@ -1,7 +1,5 @@
 #include "edge/intake.h"
 
-#include <array>
-
 namespace thole::edge {
 namespace {
 
@@ -28,8 +26,8 @@ Taken bad_head(const http::HeadResult& by) { return {by.state, by.rule, by.statu
 
 // The route decides, and is known only once the head is read.
 Taken take_leniently(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                     const http::HeadResult& strict, http::RequestHead& head) {
-    static thread_local std::array<char, http::kHeadBytesMax> room;
+                     const http::HeadResult& strict, http::RequestHead& head,
+                     std::span<char> room) {
     http::RuleSet broken;
     const http::HeadResult mended = http::mend_request_head(bytes, room, head, broken);
     if (mended.state != http::HeadState::Done) return bad_head(mended);
@@ -44,11 +42,11 @@ Taken take_leniently(std::string_view bytes, const AllRoutes& routes, std::uint3
 }  // namespace
 
 Taken take_head(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                http::RequestHead& head) {
+                http::RequestHead& head, std::span<char> room) {
     const http::HeadResult strict = http::parse_request_head(bytes, head);
     if (strict.state == http::HeadState::Bad)
         return routes.of[listener_place].may_report != 0
-                   ? take_leniently(bytes, routes, listener_place, strict, head)
+                   ? take_leniently(bytes, routes, listener_place, strict, head, room)
                    : bad_head(strict);
     if (strict.state != http::HeadState::Done) return bad_head(strict);
     return {http::HeadState::Done,

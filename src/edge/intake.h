@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "edge/segment.h"
@@ -24,8 +25,8 @@ struct Taken {
 RoutingResult route_head(const AllRoutes& routes, std::uint32_t listener_place,
                          const http::RequestHead& head);
 
-// `head` is valid until the next call of this thread.
+// `head` is valid as long as `bytes` and `room` stay as they are; room: of http::kHeadBytesMax.
 Taken take_head(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                http::RequestHead& head);
+                http::RequestHead& head, std::span<char> room);
 
 }  // namespace thole::edge

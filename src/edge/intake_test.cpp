@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <memory>
 #include <string>
 
@@ -27,12 +28,13 @@ protected:
     }
     Taken take(const std::string& target, const std::string& field, std::uint32_t listener = 0) {
         text_ = "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + field + "\r\n";
-        return take_head(text_, *routes_, listener, head_);
+        return take_head(text_, *routes_, listener, head_, room_);
     }
 
     std::unique_ptr<AllRoutes> routes_ = std::make_unique<AllRoutes>();
     std::string text_;
     http::RequestHead head_;
+    std::array<char, http::kHeadBytesMax> room_{};
 };
 
 TEST_F(Intake, TheRouteDecidesWhetherARuleIsBent) {

@@ -53,9 +53,9 @@ public:
     std::uint32_t waiting(std::uint32_t worker, Priority priority) const {
         return lines_[worker].waiting[static_cast<std::size_t>(priority)];
     }
-    // One of low priority is to make room: whoever has it in its line refuses it. Asked for in vain
-    // it is forgotten.
-    void ask_to_drop() { to_drop_.fetch_add(1); }
+    // One of so many of low priority is to make room: whoever has it in its line refuses it. Asked
+    // for in vain it is forgotten. False where as many are to go already.
+    bool ask_to_drop(std::uint32_t low) { return add_below(to_drop_, low); }
     bool takes_drop() {
         std::uint32_t now = to_drop_.load();
         do {

@@ -55,7 +55,8 @@ TEST(Places, TheLoadIsThatOfAllWorkers) {
 TEST(Places, WhoIsAskedToMakeRoomIsAskedOnce) {
     Places places;
     EXPECT_FALSE(places.takes_drop());
-    places.ask_to_drop();
+    EXPECT_TRUE(places.ask_to_drop(1));
+    EXPECT_FALSE(places.ask_to_drop(1)) << "the only one is to go already";
     EXPECT_TRUE(places.takes_drop());
     EXPECT_FALSE(places.takes_drop());
 }

@@ -93,14 +93,14 @@ private:
     }
 
     void put(char c, std::string_view written) {
-        if (c == ';') has_parameters_ = true;
+        if (c == ';') has_parameters_ = piece_has_parameters_ = true;
+        if (!piece_has_parameters_ && c != '/') {
+            ++piece_size_;
+            if (c == '.') ++piece_dots_;
+        }
         if (has_parameters_) return;
         ++segment_size_;
-        if (c != '/') ++piece_size_;
-        if (c == '.') {
-            ++segment_dots_;
-            ++piece_dots_;
-        }
+        if (c == '.') ++segment_dots_;
         if (is_unreserved(c)) written = {&c, 1};
         std::memcpy(text_ + size_, written.data(), written.size());
         size_ += written.size();
@@ -109,6 +109,7 @@ private:
     void end_piece() {
         if (piece_size_ == piece_dots_ && piece_dots_ > 0 && piece_dots_ <= 2) has_dots_ = true;
         piece_size_ = piece_dots_ = 0;
+        piece_has_parameters_ = false;
     }
 
     // False where it leads elsewhere, or is read as if it did.
@@ -129,6 +130,7 @@ private:
     bool has_parameters_ = false;
     std::size_t piece_size_ = 0;  // The same, since the last slash of either kind.
     std::size_t piece_dots_ = 0;
+    bool piece_has_parameters_ = false;
     bool has_slash_ = false;
     bool has_dots_ = false;
 };

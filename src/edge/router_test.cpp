@@ -147,7 +147,8 @@ TEST_F(Router, SaysWhoAPathWithAnEncodedSlashWouldBeFor) {
     EXPECT_EQ(whose("a", "/files%2fa"), 2U);
     EXPECT_EQ(whose("a", "/%2ffiles"), 2U);
     for (const char* path : {"/files/..%2fb", "/files/a%2f..", "/files/a%2f%2e%2e%2fb",
-                             "/files/a%2f..;x", "/files/a%2f.%2fb", "/files/%2f.."})
+                             "/files/a%2f..;x", "/files/a%2f.%2fb", "/files/%2f..",
+                             "/files/a;x%2f..%2fb", "/files/a;%2f..", "/files/a;x%2f..;y%2fb"})
         EXPECT_EQ(whose("a", path), kNone) << path;
     EXPECT_EQ(whose("only.example", "/b%2fc"), 2U);
     EXPECT_EQ(route("a", "/files/../a%2fb").routing, Routing::Dots);

@@ -20,7 +20,7 @@
 
 namespace thole::edge {
 
-constexpr std::uint32_t kLayoutVersion = 17;
+constexpr std::uint32_t kLayoutVersion = 18;
 // Connections of both sides; one more is closed at once.
 constexpr std::uint32_t kDescriptorsMax = 24576;
 // Requests under way, of each worker all that can be: no client ever waits for one.

@@ -9,6 +9,7 @@
 
 #include "edge/disk_thread.h"
 #include "edge/keeper_link.h"
+#include "os/fault_point.h"
 #include "os/linux_files.h"
 
 namespace thole::edge {
@@ -145,6 +146,7 @@ void put_all_routes(Segment& segment, const wire::Snapshot& snapshot) {
     const std::uint32_t next = 1 - segment.routes_now;
     AllRoutes& routes = segment.routes[next];
     routes.table.route_count = routes.table.network_count = routes.table.text_bytes = 0;
+    FAULT_POINT("routes, nobody's");
     for (ListenerRoutes& of : routes.of) of.listener = 0;
     for (const wire::SnapshotService& service : snapshot.services)
         routes.sticky[find_service(segment, service.id) - segment.services] =

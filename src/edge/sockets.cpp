@@ -157,6 +157,7 @@ void Worker::free_ring(Record& record) {
     const std::uint32_t ring = record.ring;
     record.ring = kNone;
     if (ring == kNone) return;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     segment_.ring_owners[ring].cookie = 0;
     FAULT_POINT("ring, let go of");
     free_.rings.push_back(ring);

@@ -85,7 +85,13 @@ bool is_whole(const Segment& segment) {
     for (const LeaseEntry& lease : segment.leases.entries) {
         if (lease.id != 0 && !is_whole(lease)) return false;
     }
-    return is_whole(segment.routes[0]) && is_whole(segment.routes[1]);
+    for (std::uint32_t i = 0; i < segment.service_count; ++i) {
+        const std::uint32_t which = segment.services[i].shares.load();
+        if (which > 2 || (which != 0 && segment.shares[i][which - 1].count > wire::kSharesMax))
+            return false;
+    }
+    // The other half may just be being written; it is written as a whole before it counts.
+    return is_whole(segment.routes[segment.routes_now]);
 }
 
 bool is_sound(const Record& client, const Exchange& exchange, std::int64_t now_ns) {
@@ -105,6 +111,7 @@ bool is_sound(const Record& client, const Exchange& exchange, std::int64_t now_n
         if (slot != kNone && slot >= wire::kSlotsMax) return false;
     }
     if (exchange.attempts > 0 && exchange.slot == kNone) return false;
+    if (exchange.sent_to > wire::kSlotsMax) return false;
     return is_place(exchange.service) && is_flow(exchange.request) && is_flow(exchange.response) &&
            is_in_head(exchange.timeout_at, exchange) &&
            is_in_head(exchange.grpc_timeout_at, exchange) &&

@@ -27,9 +27,9 @@ constexpr std::uint32_t kEnded = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 // A holder that is cloned later is a copy of this process, in which this thread does not run: it
 // has no use for what lies below this frame, and would keep it when it becomes the edge.
-void forget_stack_in_copies() {
+std::span<char> forget_stack_in_copies() {
     pthread_attr_t attributes;
-    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return;
+    if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return {};
     void* lowest = nullptr;
     std::size_t size = 0;
     ::pthread_attr_getstack(&attributes, &lowest, &size);
@@ -37,7 +37,9 @@ void forget_stack_in_copies() {
     const auto from = reinterpret_cast<std::uintptr_t>(lowest);
     const auto here =
         reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) & ~(kPageBytes - 1);
-    ::madvise(lowest, here - kPageBytes - from, MADV_WIPEONFORK);
+    const std::span<char> forgotten(static_cast<char*>(lowest), here - kPageBytes - from);
+    ::madvise(forgotten.data(), forgotten.size(), MADV_WIPEONFORK);
+    return forgotten;
 }
 
 }  // namespace
@@ -107,7 +109,7 @@ void Worker::wake() const {
 }
 
 void Worker::run() {
-    forget_stack_in_copies();
+    const std::span<char> forgotten = forget_stack_in_copies();
     for (const std::uint32_t fd : clients_) {
         watch(fd);
         if (!has_exchange(runtime_.record(fd))) continue;
@@ -121,7 +123,7 @@ void Worker::run() {
     event.events = EPOLLIN;
     event.data.u64 = kTagWake;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
-    catch_faults_of(number_, runtime_.fault_stacks[number_]);
+    catch_faults_of(number_, runtime_.fault_stacks[number_], forgotten);
     while (true) {
         turn();
         wait_while_parked();

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/random.h"
@@ -14,6 +15,7 @@
 #include "edge/runtime.h"
 #include "edge/sharing.h"
 #include "edge/traffic.h"
+#include "http/head.h"
 #include "os/fd.h"
 
 namespace thole::edge {
@@ -68,6 +70,10 @@ struct WorkerParts {
     std::atomic<std::int64_t> turned_ns_{0};
     std::vector<wire::InFlight> in_flight_;
     std::vector<wire::RequestRecord> under_way_;
+    // For one head at a time: what of it is mended, or written longer. Not on a thread's stack,
+    // which stays in copies of this process.
+    std::unique_ptr<char[]> mended_ = std::make_unique_for_overwrite<char[]>(http::kHeadBytesMax);
+    std::unique_ptr<char[]> chain_ = std::make_unique_for_overwrite<char[]>(http::kHeadBytesMax);
     std::vector<EndedTunnel> ended_tunnels_;  // The newest.
     std::uint32_t ended_tunnels_next_ = 0, cut_count_ = 0;
 };

@@ -110,8 +110,9 @@ def serve(connection, arrivals, allowed):
         if method == "PUT":
             os.write(arrivals, f"put {rest}\n".encode())
         if kind == "tunnel":
+            offered = fields.get("upgrade", "echo")
             connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\n\r\n" %
-                               fields.get("upgrade", "echo").encode())
+                               ("echo" if "," in offered else offered).encode())
             while (block := peer.exactly(64)) is not None:
                 connection.sendall(block)
             # Whoever has said all still hears all.

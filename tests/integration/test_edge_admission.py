@@ -109,7 +109,7 @@ def test_the_line_is_bounded_and_who_finds_no_place_in_it_is_told_why_and_until_
     until(lambda: backend.now == 2, "both are at the instance")
     status, fields, body = stand.client().request("GET", "/more")
     assert status == 503 and 1 <= int(fields["retry-after"]) <= 30
-    assert body == b"this service has as many requests as it may, and as many wait"
+    assert body == b"EDGE-QUEUE-FULL: this service has as many requests as it may, and as many wait"
     assert fields["connection"] == "close" and len(fields["x-request-id"]) == 32
     backend.let(2)
     assert statuses(clients) == [200, 200]

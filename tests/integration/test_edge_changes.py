@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conftest import until
-from edge import OUT, SECOND, SERVES
+from edge import OUT, SECOND, SERVES, snapshot
 from edge_stand import LISTENER, SERVICE, Load, kill_edge_and_holder, two  # pylint: disable=unused-import
 from project import Project, free_port
 from test_edge_ejection import Traffic, instances, one_in_three_fails
@@ -102,6 +102,42 @@ def test_an_instance_that_goes_and_comes_all_the_time_harms_no_request(two):
 @pytest.mark.full
 def test_an_instance_that_goes_and_comes_for_minutes_harms_no_request(two):
     assert_flaps(two, FLAPS_LONG)
+
+
+def test_who_waits_for_a_service_whose_port_goes_to_another_takes_nothing_of_either(two):
+    """The line, the hold and the cap of both are as before."""
+    other = SERVICE + 1
+    limits = {"requests": 3, "in_flight": 2}
+
+    def serving(number, service, bits):
+        slot, generation, _, port, _ = two.entry(number, bits)
+        return (slot, generation, service, port, bits)
+
+    two.version += 1
+    names = {SERVICE: "shop", other: "other"}
+    assert two.edge.activate(two.version, snapshot(two.version, names, [(LISTENER, SERVICE)], **limits)) == (0, "")
+    two.edge.endpoints([serving(0, SERVICE, OUT), serving(1, other, SERVES)], full=True)
+    for turn in range(3):
+        waiting = [two.client() for _ in range(3)]
+        for number, client in enumerate(waiting):
+            client.send(b"GET /get/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        two.edge.until(lambda: two.edge.header.get("held") == 3, "they wait")
+        two.version += 1
+        content = snapshot(two.version, {other: "other"}, [(LISTENER, other)], **limits)
+        assert two.edge.activate(two.version, content) == (0, "")
+        assert [client.answer()[0] for client in waiting] == [200] * 3, turn
+        # As many may wait for it, and be at it, as before.
+        two.edge.endpoints([serving(1, other, OUT)])
+        again = [two.client() for _ in range(3)]
+        for number, client in enumerate(again):
+            client.send(b"GET /get/%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        two.edge.until(lambda: two.edge.header.get("held") == 3, "these, too")
+        two.edge.endpoints([serving(1, other, SERVES)])
+        assert [client.answer()[0] for client in again] == [200] * 3, turn
+        two.version += 1
+        assert two.edge.activate(two.version, snapshot(two.version, names, [(LISTENER, SERVICE)], **limits)) == (0, "")
+        two.edge.endpoints([serving(0, SERVICE, OUT)])
+        two.edge.until(lambda: two.edge.header.get("held") == 0, "nobody waits")
 
 
 # Answers with its release; fails when it is told to.
