@@ -90,7 +90,7 @@ def test_where_all_are_busy_who_comes_waits_and_nothing_spins(few_descriptors):
         for _ in range(600):
             crowd.append(Client(stand.port))
             crowd[-1].send(b"GET /tunnel/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-        until(lambda: descriptors_of(pid) > 430, "full")
+        until(lambda: descriptors_of(pid) > 405, "full")
         before, began = cpu_s(pid), time.monotonic()
         assert not select.select([crowd[-1].connection], [], [], 2)[0]
         used = (cpu_s(pid) - before) / (time.monotonic() - began)
