@@ -96,9 +96,12 @@ void Control::judge(Service& service) {
     if (world_.is_down || row.is_removed) return;
     // Asked back to what serves, before another one was done.
     if (row.wanted == row.serving) {
-        const bool is_back = service.is_settled && service.deploy &&
-                             service.deploy->release == row.wanted &&
+        if (!service.is_settled) return;
+        const bool is_back = service.deploy && service.deploy->release == row.wanted &&
                              service.deploy->status == "rolling";
+        // Not before the other one has gone: without them it would get more until then.
+        if (is_back || are_of_another(service, row.wanted))
+            share(service, {}, "what served goes on");
         if (is_back) deploy_is_done(service);
         return;
     }

@@ -156,6 +156,14 @@ void Control::share(const Service& service, const Parts& parts, std::string_view
     mark(id);
 }
 
+// What was said of what serves, before its deploy, is of the next one.
+bool Control::are_of_another(const Service& service, std::uint32_t wanted) const {
+    const Parts parts = shares_of(service);
+    return std::any_of(parts.begin(), parts.end(), [&](const auto& part) {
+        return part.release != service.row.serving && part.release != wanted;
+    });
+}
+
 void Control::tell_shares() {
     std::vector<wire::ServiceShares> all;
     for (const auto& [id, row] : world_.shares) {

@@ -409,6 +409,9 @@ void Control::want_release(Service& service, std::uint32_t number) {
     if (service.row.wanted != number) {
         // What serves keeps its back-off.
         if (service.row.wanted == service.row.serving) service.proven_failures = service.failures;
+        // The new one would never have a share. What served is wanted back: judge() ends them.
+        if (number != service.row.serving && are_of_another(service, number))
+            share(service, {}, "another release is wanted");
         service.row.wanted = number;
         service.is_settled = false;
         service.failures = {};

@@ -150,6 +150,34 @@ def test_a_release_that_is_taken_back_takes_its_share_with_it(project):
     assert project.service("web")["shares"] == {} and set(project.sides()) == {b"1"}
 
 
+def start_shared(project):
+    project.share(v1="100%")
+    project.change("2")
+    project.up_beside()
+    project.wait_for_both()
+    project.share(v2="10%", v1="90%")
+    project.end_up()
+
+
+def test_a_release_that_is_given_up_for_what_serves_takes_its_share_with_it(project):
+    start_shared(project)
+    project.change("1")
+    project.up()
+    until(lambda: project.service("web")["shares"] == {}, "its shares end", 30)
+    assert {each["release"] for each in project.instances("web")} == {1} and set(project.sides()) == {b"1"}
+    project.change("3")
+    project.up()
+    assert set(project.sides()) == {b"3"} and project.service("web")["deploy"]["status"] == "done"
+
+
+def test_a_release_that_is_given_up_for_a_newer_one_takes_its_share_with_it(project):
+    start_shared(project)
+    project.change("3")
+    project.up_beside()
+    until(lambda: project.service("web")["deploy"]["status"] == "done", "the newer one is done", 30)
+    assert project.service("web")["shares"] == {} and set(project.sides()) == {b"3"}
+
+
 def test_shares_that_make_no_sense_are_refused_and_change_nothing(project):
     project.share(v1="100%")
     for shares, why in (({"v1": "99%"}, "shares: together 99%, and must be 100%"),
