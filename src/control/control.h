@@ -184,7 +184,8 @@ private:
     // shares.cpp
     Parts shares_of(const Service& service) const;  // Empty: none are set.
     void share(const Service& service, const Parts& parts, std::string_view why);
-    // Its shares are of a deploy that is given up for this release.
+    void leave_all_to_serving(const Service& service, std::string_view why);
+    // Its shares are of a deploy that is given up for this release, or was taken back.
     bool are_of_another(const Service& service, std::uint32_t wanted) const;
     void tell_shares();
     void when_edge_shares(std::function<void()> act);

@@ -130,7 +130,7 @@ void Control::judge(Service& service) {
              .text = fmt::format("v{} is taken back, v{} goes on: {}", row.wanted, row.serving,
                                  back->reason)});
         row.wanted = row.serving;
-        share(service, {}, "the deploy is taken back");
+        leave_all_to_serving(service, "the deploy is taken back");
         service.is_settled = false;
         service.failures = std::exchange(service.proven_failures, {});
         put(row);

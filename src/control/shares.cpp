@@ -156,8 +156,21 @@ void Control::share(const Service& service, const Parts& parts, std::string_view
     mark(id);
 }
 
+// Without any the release that is taken back would get more as long as it is there. These have no
+// salt, which nobody needs where one release has it all: so whoever is control then ends them.
+void Control::leave_all_to_serving(const Service& service, std::string_view why) {
+    if (shares_of(service).empty()) return;
+    share(service, {{service.row.serving, wire::kSharesWhole}}, why);
+    model::SharesRow& row = world_.shares[service.row.id];
+    row.salt_low = row.salt_high = 0;
+    put(row);
+}
+
 // What was said of what serves, before its deploy, is of the next one.
 bool Control::are_of_another(const Service& service, std::uint32_t wanted) const {
+    const auto row = world_.shares.find(service.row.id);
+    if (row == world_.shares.end()) return false;
+    if (row->second.salt_low == 0 && row->second.salt_high == 0) return true;
     const Parts parts = shares_of(service);
     return std::any_of(parts.begin(), parts.end(), [&](const auto& part) {
         return part.release != service.row.serving && part.release != wanted;

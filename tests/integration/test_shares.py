@@ -16,6 +16,7 @@ services:
     run: python3 -u serve.py
     public: PORT_HERE
     scale: 2
+    stop: {grace: 3s}
     requests: {sticky: {cookie: user}}
   keeps:
     run: python3 -u serve.py
@@ -26,6 +27,7 @@ import http.server, os
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1
 
     def do_GET(self):
         body = open("text", "rb").read()
@@ -142,12 +144,24 @@ def test_a_user_stays_on_his_side_through_every_death_and_a_whole_restart(projec
                     ("shares ended", "the deploy is done")]
 
 
-def test_a_release_that_is_taken_back_takes_its_share_with_it(project):
+@pytest.mark.parametrize("control_dies", [False, True])
+def test_a_release_that_is_taken_back_takes_its_share_with_it(project, control_dies):
     project.share(v1="100%")
-    project.place("web", {"serve.py": b"raise SystemExit(3)\n"})
+    # One of it becomes ready, and goes slowly; the other one never does.
+    name = f"thole-test-{project.port}"
+    project.place("web", {"serve.py": b"import signal, socket\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                          + b"alone = socket.socket(socket.AF_UNIX)\n" + f"alone.bind('\\0{name}')\n".encode() + SERVE, "text": b"2"})
     project.up(wanted=None)
     until(lambda: project.service("web")["deploy"]["status"] == "reversed", "it is taken back", 60)
-    assert project.service("web")["shares"] == {} and set(project.sides()) == {b"1"}
+    if control_dies:
+        pid = project.role_pid("control")
+        project.kill(pid, signal.SIGKILL)
+        project.wait_for_role("control", other_than=pid)
+    until(lambda: project.service("web")["shares"] == {}, "its shares end", 30)
+    told = [each["kind"] for each in project.timeline()]
+    gone = max(at for at, kind in enumerate(told) if kind == "instance ended")
+    assert told.index("deploy reversed") < gone < told.index("shares ended"), "nobody is sent to it until it has gone"
+    assert set(project.sides()) == {b"1"}
 
 
 def start_shared(project):
