@@ -1,6 +1,7 @@
 // Faults on purpose end by themselves where a service with an `slo` burns its budget: the one that
-// they hurt, or one that calls it, directly or by others. By the counts of the edge, ten times a
-// second; where control is dead meanwhile, a fault ends at its time.
+// they hurt, or one that calls it, directly or by others. By the counts of the edge: how requests
+// ended, once a second where one did, and whom faults hurt, ten times a second where they hurt
+// another one. Where control is dead meanwhile, a fault ends at its time.
 #include <fmt/format.h>
 
 #include <algorithm>

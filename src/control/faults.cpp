@@ -106,6 +106,8 @@ void Control::on_faults(const std::vector<wire::FaultState>& faults) {
         return std::none_of(world_.faults.begin(), world_.faults.end(),
                             [&](const auto& each) { return each.terms.id == end.first; });
     });
+    // What hangs ends later, if at all: no count of an end would come.
+    watch_budgets();
 }
 
 void Control::say_faults() {

@@ -227,9 +227,26 @@ def test_whoever_burns_the_budget_ends_what_hurts_it(project_slo):
     assert [ask(project, "/call/one") for _ in range(20)] == ["one"] * 20
 
 
+def test_whoever_only_hangs_burns_the_budget_as_well(project_slo):
+    """Nothing ends meanwhile, so no end is counted."""
+    project = project_slo
+    until(lambda: ask(project) == "web", "it serves", 20)
+    project.thole("fault", "web", "--hang", "--whole", "--share", "100%", "--for", "60s")
+    begun, seen = time.monotonic(), []
+    threads = [threading.Thread(target=lambda: seen.append(ask(project))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    until(lambda: not faults(project)[1]["on"], "it ends by itself", 10)
+    for thread in threads:
+        thread.join()
+    assert seen == ["web"] * 20 and time.monotonic() - begun < 15
+    assert re.fullmatch(r"web burned its budget \d+ times too fast \(20 of 20 failed in .*; allowed 0.1 %\)",
+                        faults(project)[1]["ended"]), faults(project)
+
+
 @pytest.fixture
 def project_slo():
-    made = Project(MANIFEST.replace("one: {run", "one: {slo: {availability: 99.9%}, run"))
+    made = Project(re.sub("(web|one): {run", r"\1: {slo: {availability: 99.9%}, run", MANIFEST))
     for name in ("web", "one", "two"):
         made.place(name, {"service": SERVICE})
         (made.folder / name / "service").chmod(0o755)
