@@ -124,7 +124,7 @@ void Control::connect() {
     resync_ = env_.timers.after(kResync, [this] { mark_all(); });
     recall_broken();
     recall_pauses();
-    tell_shares();
+    edge_->share(all_shares());
 }
 
 void Control::mark(std::uint32_t service) {

@@ -187,7 +187,7 @@ private:
     void leave_all_to_serving(const Service& service, std::string_view why);
     // Its shares are of a deploy that is given up for this release, or was taken back.
     bool are_of_another(const Service& service, std::uint32_t wanted) const;
-    void tell_shares();
+    std::vector<wire::ServiceShares> all_shares() const;
     void when_edge_shares(std::function<void()> act);
     void on_shares_applied();
 

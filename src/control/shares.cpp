@@ -152,7 +152,7 @@ void Control::share(const Service& service, const Parts& parts, std::string_view
     say({.kind = parts.empty() ? "shares ended" : "shares changed",
          .service = service.row.name,
          .text = parts.empty() ? std::string(why) : fmt::format("{}, {}", words_of(parts), why)});
-    after_commit([this] { tell_shares(); });
+    after_commit([this, all = all_shares()] { edge_->share(all); });
     mark(id);
 }
 
@@ -177,12 +177,13 @@ bool Control::are_of_another(const Service& service, std::uint32_t wanted) const
     });
 }
 
-void Control::tell_shares() {
+// As they are now: the disk may not have those that are said a moment later.
+std::vector<wire::ServiceShares> Control::all_shares() const {
     std::vector<wire::ServiceShares> all;
     for (const auto& [id, row] : world_.shares) {
         if (const std::optional<Parts> parts = parts_of(row)) all.push_back(for_edge(row, *parts));
     }
-    edge_->share(std::move(all));
+    return all;
 }
 
 void Control::when_edge_shares(std::function<void()> act) {
