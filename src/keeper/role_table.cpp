@@ -130,7 +130,9 @@ const char* RoleTable::upgrade(const char* program, int link, std::int64_t now_n
     return nullptr;
 }
 
-// One that hangs. Where a keeper before us started it, its time begins with us.
+// One that hangs beside an edge that serves; where that one is dead this may be the edge already,
+// and successor_lives() has an eye on it. Where a keeper before us started it, its time begins with
+// us.
 void RoleTable::end_late_upgrade(std::int64_t now_ns) {
     Row& row = rows_[kNextEdge];
     if (slots_.status(kNextEdge) != wire::SlotStatus::Running) {
@@ -138,7 +140,8 @@ void RoleTable::end_late_upgrade(std::int64_t now_ns) {
         return;
     }
     if (row.started_ns == 0) row.started_ns = now_ns;
-    if (now_ns - row.started_ns > kUpgradeNs) signal(kNextEdge, SIGKILL);
+    const bool is_late = now_ns - row.started_ns > kUpgradeNs;
+    if (is_late && is_alive(read_claim(slots_.record(kEdge).claim))) signal(kNextEdge, SIGKILL);
 }
 
 // One that is not our child may have ended without our knowing yet: then its number is another's.
