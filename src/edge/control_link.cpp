@@ -107,8 +107,10 @@ void ControlLink::replace_holder() {
 }
 
 // Tells keeper who carries the traffic, and gives it what a keeper before it may have had. One that
-// is just being replaced is told in a later turn.
+// is just being replaced is told in a later turn, and so is one that refuses: the edge before may
+// outlive its SIGKILL by a moment.
 void ControlLink::announce() {
+    if (keeper_ && keeper_->is_refused()) keeper_.reset();
     if (keeper_) return;
     Result<KeeperLink> keeper = KeeperLink::connect(folders_.run);
     if (!keeper.ok()) return;

@@ -60,7 +60,7 @@ Status KeeperLink::send(wire::KeeperMessage type, std::string_view body, int des
 }
 
 // The next message, where there is one. It lies in a buffer that the next call overwrites. Who is
-// to take our place may be sent at any time.
+// to take our place may be sent at any time, and so may an answer that nobody waits for.
 KeeperLink::Got KeeperLink::receive(wire::Frame& frame, os::FileDescriptor& handed) {
     static char bytes[wire::kFrameBytesMax];
     iovec part{bytes, sizeof(bytes)};
@@ -83,6 +83,12 @@ KeeperLink::Got KeeperLink::receive(wire::Frame& frame, os::FileDescriptor& hand
     frame = opened ? *opened : wire::Frame{};
     if (frame.type == static_cast<std::uint16_t>(wire::KeeperMessage::HandOver))
         successor_ = std::move(handed);
+    if (frame.type == static_cast<std::uint16_t>(wire::KeeperMessage::Refused)) {
+        const auto refused = wire::read_message<wire::RefusedEvent>(frame.body);
+        is_refused_ = is_refused_ ||
+                      (refused && refused->request ==
+                                      static_cast<std::uint16_t>(wire::KeeperMessage::ServeAsEdge));
+    }
     return Got::Frame;
 }
 

@@ -31,6 +31,8 @@ public:
     bool skip_news();
     // At its other end is an edge that is to take our place; once. Closed: there is none.
     os::FileDescriptor take_successor() { return std::move(successor_); }
+    // It took another one for its edge when we said that we are: to be said again.
+    bool is_refused() const { return is_refused_; }
     // To a number that is in nobody's way.
     void move_away();
     int descriptor() const { return socket_.get(); }
@@ -45,6 +47,7 @@ private:
 
     os::FileDescriptor socket_;
     os::FileDescriptor successor_;
+    bool is_refused_ = false;
 };
 
 }  // namespace thole::edge
