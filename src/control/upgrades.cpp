@@ -35,8 +35,11 @@ void Control::upgrade_edge(std::string_view program, UpgradeAnswered answered) {
 }
 
 void Control::on_upgraded(const wire::Upgraded& done) {
-    // Told to each control that comes; only one has asked.
-    if (!upgrade_ || done.old_pid != upgrade_->old_pid) return;
+    if (!upgrade_) return;
+    // Told to each control that comes, also by the edge that is to be replaced, of itself. The one
+    // that keeper knew may have been another than ours: a holder that had just become it.
+    const bool is_another = done.new_pid != 0 && done.new_pid != upgrade_->old_pid;
+    if (done.old_pid != upgrade_->old_pid && !is_another) return;
     if (done.new_pid == 0)
         return upgrade_failed({done.reason, ::strnlen(done.reason, sizeof(done.reason))});
     say({.kind = "edge upgraded",
