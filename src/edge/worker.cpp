@@ -108,7 +108,25 @@ void Worker::wake() const {
     [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
 }
 
+// Who waited as the edge before died goes in the order in which it would have gone; all others
+// first.
+void WorkerParts::order_adopted() {
+    const auto until_ns = [this](std::uint32_t fd) -> std::int64_t {
+        if (!has_exchange(runtime_.record(fd))) return 0;
+        const Exchange& now = current(runtime_.exchange(fd));
+        if (now.phase != Phase::Ready) return 0;
+        const std::int64_t hold_ns =
+            now.service.place == kNone ? 0 : segment_.services[now.service.place].hold_ns.load();
+        const std::int64_t until = now.attached_ns + hold_ns;
+        return now.deadline_ns == 0 ? until : std::min(until, now.deadline_ns);
+    };
+    std::stable_sort(again_.begin(), again_.end(), [&](std::uint32_t one, std::uint32_t other) {
+        return until_ns(one) < until_ns(other);
+    });
+}
+
 void Worker::run() {
+    order_adopted();
     const std::span<char> forgotten = forget_stack_in_copies();
     for (const std::uint32_t fd : clients_) {
         watch(fd);

@@ -33,6 +33,7 @@ struct WorkerParts {
     // The last one stands for a service that was not there when the table was applied last.
     ServiceTraffic& traffic_of(std::uint32_t place);
     wire::RequestId new_id();
+    void order_adopted();
     // A client was, or is no more, for this rule; by its route, as far as that is known.
     void refused(std::uint32_t fd, std::string_view rule,
                  wire::RefusalKind kind = wire::RefusalKind::Request);
