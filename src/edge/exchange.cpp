@@ -182,7 +182,7 @@ Heard Worker::parse_request(std::uint32_t fd) {
     static thread_local http::RequestHead head;
     const Taken taken =
         take_head(text_of(record.ring, now.in_start, client.in), *routes_, record.listener_place,
-                  head, {mended_.get(), http::kHeadBytesMax});
+                  {head, {mended_.get(), http::kHeadBytesMax}});
     if (taken.state == http::HeadState::NeedMore) return Heard::Nothing;
     if (taken.state == http::HeadState::Bad) {
         answer(fd, {taken.status, wire::Outcome::Refused, http::text_of(taken.rule).id});

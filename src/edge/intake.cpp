@@ -26,12 +26,11 @@ Taken bad_head(const http::HeadResult& by) { return {by.state, by.rule, by.statu
 
 // The route decides, and is known only once the head is read.
 Taken take_leniently(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                     const http::HeadResult& strict, http::RequestHead& head,
-                     std::span<char> room) {
+                     const http::HeadResult& strict, const HeadRoom& into) {
     http::RuleSet broken;
-    const http::HeadResult mended = http::mend_request_head(bytes, room, head, broken);
+    const http::HeadResult mended = http::mend_request_head(bytes, into.room, into.head, broken);
     if (mended.state != http::HeadState::Done) return bad_head(mended);
-    const RoutingResult routed = route_head(routes, listener_place, head);
+    const RoutingResult routed = route_head(routes, listener_place, into.head);
     const RequestPolicy* const policy = policy_for(routes, routed.to);
     const bool reports =
         routed.routing == Routing::Found && policy != nullptr && policy->has(wire::kReportsRules);
@@ -42,18 +41,18 @@ Taken take_leniently(std::string_view bytes, const AllRoutes& routes, std::uint3
 }  // namespace
 
 Taken take_head(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                http::RequestHead& head, std::span<char> room) {
-    const http::HeadResult strict = http::parse_request_head(bytes, head);
+                const HeadRoom& into) {
+    const http::HeadResult strict = http::parse_request_head(bytes, into.head);
     if (strict.state == http::HeadState::Bad)
         return routes.of[listener_place].may_report != 0
-                   ? take_leniently(bytes, routes, listener_place, strict, head, room)
+                   ? take_leniently(bytes, routes, listener_place, strict, into)
                    : bad_head(strict);
     if (strict.state != http::HeadState::Done) return bad_head(strict);
     return {http::HeadState::Done,
             http::Rule::None,
             0,
             strict.bytes,
-            route_head(routes, listener_place, head),
+            route_head(routes, listener_place, into.head),
             {}};
 }
 

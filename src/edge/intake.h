@@ -25,8 +25,13 @@ struct Taken {
 RoutingResult route_head(const AllRoutes& routes, std::uint32_t listener_place,
                          const http::RequestHead& head);
 
-// `head` is valid as long as `bytes` and `room` stay as they are; room: of http::kHeadBytesMax.
+// Where a head goes: it is valid as long as its bytes and `room`, of http::kHeadBytesMax, stay as
+// they are.
+struct HeadRoom {
+    http::RequestHead& head;
+    std::span<char> room;
+};
 Taken take_head(std::string_view bytes, const AllRoutes& routes, std::uint32_t listener_place,
-                http::RequestHead& head, std::span<char> room);
+                const HeadRoom& into);
 
 }  // namespace thole::edge

@@ -28,7 +28,7 @@ protected:
     }
     Taken take(const std::string& target, const std::string& field, std::uint32_t listener = 0) {
         text_ = "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + field + "\r\n";
-        return take_head(text_, *routes_, listener, head_, room_);
+        return take_head(text_, *routes_, listener, {head_, room_});
     }
 
     std::unique_ptr<AllRoutes> routes_ = std::make_unique<AllRoutes>();
