@@ -29,6 +29,9 @@ constexpr Answer kNoPlaceInTime{
 constexpr Answer kBodyTooLarge{
     413, wire::Outcome::Refused,
     "EDGE-BODY-LARGE: the request's body is larger than this service takes"};
+constexpr Answer kHeadTooLarge{431, wire::Outcome::Refused, "the request's head is too large"};
+constexpr Answer kLoop{508, wire::Outcome::Refused,
+                       "EDGE-LOOP: a service sends this request back to where it came from"};
 
 // What was said: nothing that is a whole head yet; something, by which the exchange went on; or a
 // head for which no block was free.

@@ -124,7 +124,9 @@ bool Worker::judge(std::uint32_t fd, const http::ResponseHead& head) {
         if (retry(fd, after != nullptr ? after->value : std::string_view{}, Try::Failed))
             return true;
     }
-    tried(fd, head.status < 500 ? Try::Good : Try::Failed);
+    // That a request goes round is said of the request; it is ours, or another proxy's (RFC 5842).
+    const bool is_good = head.status < 500 || head.status == 508;
+    tried(fd, is_good ? Try::Good : Try::Failed);
     return false;
 }
 

@@ -113,7 +113,8 @@ struct Life {
 
 // All that this process has besides the segment.
 struct Serving {
-    Serving(Segment& segment, Room room) : runtime(segment, room) {}
+    explicit Serving(const Life& life)
+        : runtime(*life.segment, life.room, life.options.run_folder) {}
     Runtime runtime;
     std::optional<Holder> holder;
     std::optional<ControlLink> control;
@@ -136,7 +137,7 @@ struct Serving {
 [[noreturn]] void serve(const Life& life, int own_pidfd, std::uint32_t holder_pid) {
     life.segment->epoch.fetch_add(1);
     end_those_before(life.from);
-    auto* const serving = new Serving(*life.segment, life.room);
+    auto* const serving = new Serving(life);
     Runtime& runtime = serving->runtime;
     for (std::uint32_t i = 0; i < kWorkers; ++i)
         runtime.workers.push_back(std::make_unique<Worker>(runtime, i));

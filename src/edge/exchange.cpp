@@ -201,11 +201,11 @@ Heard Worker::parse_request(std::uint32_t fd) {
         head.upgrade =
             allowed_upgrade(routes_->policies[taken.routed.to.place], head.upgrade, protocols);
     const Asker by = asker_of(fd, head, routes_->of[record.listener_place]);
-    Wish wish = wish_of(head, by.from);
+    Wish wish = wish_of(head, by.from, runtime_.own_via);
     wish.end_after(segment_.services[taken.routed.to.place].total_ns);
     const Written written = write_request(head, by, wish);
     if (written.block == kNone) {
-        answer(fd, {431, wire::Outcome::Refused, "the request's head is too large"});
+        answer(fd, wish.passes > model::kPassesMax ? kLoop : kHeadTooLarge);
         return Heard::Something;
     }
     segment_.head_owners[written.block] = {record.cookie, written.bytes};

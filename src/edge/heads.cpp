@@ -190,13 +190,15 @@ void Wish::end_after(std::int64_t limit_ns) {
     if (grpc_timeout_ns) grpc_timeout_ns = std::min(*grpc_timeout_ns, limit_ns);
 }
 
-Wish wish_of(const http::RequestHead& head, From from) {
+Wish wish_of(const http::RequestHead& head, From from, const OwnVia& own) {
     Wish wish;
     for (const http::Field& field : head.all()) {
         if (field.known == http::Known::RequestTimeout) {
             wish.timeout_ns = read_timeout_ms(field.value);
         } else if (field.known == http::Known::GrpcTimeout) {
             wish.grpc_timeout_ns = read_grpc_timeout(field.value);
+        } else if (field.known == http::Known::Via) {
+            wish.passes += own.count_in(field.value);
         } else if (field.known == http::Known::Attempt && from == From::Inside) {
             const std::string_view said = field.value;  // "1/3"
             wish.retries_itself = said.size() == 3 && said[1] == '/' && said[0] >= '1' &&
@@ -208,9 +210,9 @@ Wish wish_of(const http::RequestHead& head, From from) {
     return wish;
 }
 
-// The rewritten head into a block; none where there is no block, or it does not fit.
+// The rewritten head into a block; none where there is no block, it does not fit, or it goes round.
 Written Worker::write_request(const http::RequestHead& head, const Asker& by, const Wish& wish) {
-    if (free_.heads.empty()) return {};
+    if (free_.heads.empty() || wish.passes > model::kPassesMax) return {};
     const From from = by.from;
     const IdText id_text(by.id);
     const http::Traceparent trace = trace_for(head, by.id, random_.next(), from != From::Outside);
@@ -242,6 +244,9 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
                                                    "baggage"};
     http::Edits edits;
     edits.set = std::span(set).first(count);
+    // Behind those of whoever it came by, which tell the way in their order.
+    const http::OwnField via{"Via", runtime_.own_via.of(head.version_minor)};
+    edits.add = {&via, 1};
     if (from == From::Proxy) edits.drop = std::span(kClaims).first(says_host ? 2 : 1);
     // Also those that are malformed; only what its caller says of its own attempts goes on.
     edits.drop_known =
@@ -266,6 +271,7 @@ Written Worker::write_request(const http::RequestHead& head, const Asker& by, co
         at = place - name.size() - kBetweenFields.size();
         return static_cast<std::uint16_t>(place);
     };
+    place_of(via.value, "Via");
     if (retries) written.attempt_at = place_of(kAttemptRoom, "X-Thole-Attempt");
     if (wish.grpc_timeout_ns) written.grpc_timeout_at = place_of(kGrpcTimeoutRoom, "grpc-timeout");
     if (wish.timeout_ns) written.timeout_at = place_of(kTimeoutRoom, "X-Request-Timeout-Ms");

@@ -7,6 +7,7 @@
 
 #include "edge/admission.h"
 #include "edge/exchange.h"
+#include "edge/loops.h"
 #include "http/head.h"
 
 namespace thole::edge {
@@ -40,6 +41,7 @@ struct Wish {
     std::optional<std::int64_t> grpc_timeout_ns;
     bool retries_itself = false;
     Priority priority = Priority::Normal;
+    std::uint32_t passes = 0;  // No wish of anybody: so often it has come through us before.
 
     // The shorter one.
     std::optional<std::int64_t> in_all_ns() const;
@@ -48,6 +50,6 @@ struct Wish {
 };
 // Who is outside may shorten its request's time, and says nothing of attempts and priorities: a
 // browser's are meant for its own page.
-Wish wish_of(const http::RequestHead& head, From from);
+Wish wish_of(const http::RequestHead& head, From from, const OwnVia& own);
 
 }  // namespace thole::edge

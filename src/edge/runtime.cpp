@@ -40,8 +40,12 @@ Socket* map_sockets() {
 
 }  // namespace
 
-Runtime::Runtime(Segment& memory, Room room_for)
-    : segment(memory), room(room_for), descriptors(descriptors_max()), sockets(map_sockets()) {
+Runtime::Runtime(Segment& memory, Room room_for, std::string_view system)
+    : segment(memory),
+      room(room_for),
+      own_via(system),
+      descriptors(descriptors_max()),
+      sockets(map_sockets()) {
     // Who wrote into the wrong place may have hit these, too; control says anew what is true.
     segment.listener_count = std::min(segment.listener_count.load(), kListenersMax);
     segment.service_count = std::min(segment.service_count.load(), kServicesMax);

@@ -11,6 +11,7 @@
 
 #include "edge/answers.h"
 #include "edge/clock.h"
+#include "edge/loops.h"
 #include "edge/places.h"
 #include "edge/pressure.h"
 #include "edge/segment.h"
@@ -29,7 +30,8 @@ class Worker;
 
 struct Runtime {
     // Of blocks it uses no more than there is room for.
-    explicit Runtime(Segment& memory, Room room = room_in({}));
+    // `system` as OwnVia has it.
+    explicit Runtime(Segment& memory, Room room = room_in({}), std::string_view system = {});
     ~Runtime();
 
     Segment& segment;
@@ -46,6 +48,7 @@ struct Runtime {
     std::atomic<std::uint32_t> is_parking{0};
     std::atomic<std::uint32_t> parked{0};
     Room room;
+    OwnVia own_via;
     // As many as connections and listeners may have; and those of connections, of both sides.
     std::uint32_t descriptors;
     std::atomic<std::uint32_t> open{0};

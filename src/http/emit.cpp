@@ -93,7 +93,8 @@ constexpr std::uint32_t kForThisHopOnly =
 // What the next hop decides by: a client that could list it away would decide for it.
 constexpr std::uint32_t kNeverListed = bit_of(Known::Authorization) | bit_of(Known::Forwarded) |
                                        bit_of(Known::RequestId) | bit_of(Known::Traceparent) |
-                                       bit_of(Known::Tracestate) | bit_of(Known::Expect);
+                                       bit_of(Known::Tracestate) | bit_of(Known::Expect) |
+                                       bit_of(Known::Via);
 
 bool is_dropped(const Field& field, const MessageHead& head, const Edits& edits) {
     if (((kForThisHopOnly | edits.drop_known) & bit_of(field.known)) != 0) return true;
@@ -240,6 +241,7 @@ std::string_view reason_of(std::uint16_t status) {
         case 503: return "Service Unavailable";
         case 504: return "Gateway Timeout";
         case 505: return "HTTP Version Not Supported";
+        case 508: return "Loop Detected";  // RFC 5842
         default: return "Unknown";
     }
 }

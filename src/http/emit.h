@@ -2,11 +2,11 @@
 // (9112 2.2, 9110 7.6.1). Into a buffer of the caller's; no allocation, no I/O. Deliberately not
 // here: which edits are right, bodies, and anything that waits.
 //
-// Always dropped: Connection and what it lists (Host, framing, Authorization, Expect and what says
-// who asks cannot be listed away), Keep-Alive, Proxy-*, Upgrade, HTTP2-Settings, TE and Trailer
-// (trailers are not passed on), and Content-Length, Transfer-Encoding and Host as received. Written
-// anew: Host, the framing, Connection, Upgrade; "Connection: close" always where the body ends with
-// the connection. All others keep their order; those set or added come last.
+// Always dropped: Connection and what it lists (Host, framing, Authorization, Expect, Via and what
+// says who asks cannot be listed away), Keep-Alive, Proxy-*, Upgrade, HTTP2-Settings, TE and
+// Trailer (trailers are not passed on), and Content-Length, Transfer-Encoding and Host as received.
+// Written anew: Host, the framing, Connection, Upgrade; "Connection: close" always where the body
+// ends with the connection. All others keep their order; those set or added come last.
 #pragma once
 
 #include <cstddef>

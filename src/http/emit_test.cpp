@@ -102,6 +102,16 @@ TEST(EmitRequest, LetsNoValueThatIsSetEndItsLine) {
               "GET / HTTP/1.1\r\nHost: a\r\nX: a  Content-Length: 5  \r\n\r\n");
 }
 
+// It tells whether a request goes round; whoever could list it away would send it round for ever.
+TEST(EmitRequest, PassesViaOnThoughItIsListed) {
+    const std::array<OwnField, 1> add = {OwnField{.name = "Via", .value = "1.1 c"}};
+    const std::string text =
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Via\r\nVia: 1.0 a, 1.1 b\r\nVIA:\r\nX: y\r\n\r\n";
+    EXPECT_EQ(
+        written(request(text), {.add = add}),
+        "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.0 a, 1.1 b\r\nVIA: \r\nX: y\r\nVia: 1.1 c\r\n\r\n");
+}
+
 // They would be left out of the answer.
 TEST(EmitRequest, NeverSaysThatTrailersAreWelcome) {
     const std::string text =

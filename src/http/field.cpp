@@ -13,8 +13,9 @@ struct KnownName {
 };
 
 // By size.
-constexpr std::array<KnownName, 19> kNames = {{
+constexpr std::array<KnownName, 20> kNames = {{
     {"te", Known::Te},
+    {"via", Known::Via},
     {"host", Known::Host},
     {"expect", Known::Expect},
     {"trailer", Known::Trailer},

@@ -29,6 +29,7 @@ enum class Known : std::uint8_t {
     RequestTimeout,  // X-Request-Timeout-Ms.
     GrpcTimeout,
     Attempt,  // X-Thole-Attempt.
+    Via,
 };
 
 Known known_name(std::string_view name);

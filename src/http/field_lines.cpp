@@ -84,6 +84,7 @@ Rule take_note(const Field& field, MessageHead& head, FieldFacts& facts) {
         case Known::RequestTimeout:
         case Known::GrpcTimeout:
         case Known::Attempt:
+        case Known::Via:
         case Known::Other: return Rule::None;
     }
     return Rule::None;

@@ -42,6 +42,10 @@ constexpr Duration kIdleLeaveDelay = 2s;
 // Of one request, each at another endpoint where there is one: more would be a storm. Only what no
 // instance can have begun, or may be done twice, is tried again. Source: RFC 9110 section 9.2.2.
 constexpr std::uint32_t kAttemptsMax = 3;
+// So often a request may have passed the edge before, by its Via fields; more go round. Services
+// that call each other, and pass these fields on, stay well below it; what goes round holds one
+// place more for each time.
+constexpr std::uint32_t kPassesMax = 16;
 // Of requests that went well such a share is in access.log: enough to see what is usual. What did
 // not end well, or was slow, is there always.
 constexpr std::uint32_t kAccessSampleOneIn = 100;
