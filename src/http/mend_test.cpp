@@ -10,7 +10,8 @@
 
 #include "http/emit.h"
 
-namespace thole::http {
+// Its names are head_test.cpp's, too, and both may be compiled as one.
+namespace thole::http::mending {
 namespace {
 
 using namespace std::string_literals;
@@ -203,4 +204,4 @@ TEST(Mend, LeavesWhatIsRightAsItIs) {
 }
 
 }  // namespace
-}  // namespace thole::http
+}  // namespace thole::http::mending
