@@ -33,9 +33,9 @@ bool is_broken(const Exchange& exchange, wire::Outcome outcome) {
         case wire::Outcome::Overloaded:
         case wire::Outcome::Refused:
         case wire::Outcome::Injected:
+        // Nobody waited for it any more: its client knows, and it is counted as such.
+        case wire::Outcome::ClientGone:
         case wire::Outcome::Count_: return false;
-        // It may have been executed, and nobody was told.
-        case wire::Outcome::ClientGone: return exchange.phase == Phase::Attached;
     }
     return false;
 }

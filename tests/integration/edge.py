@@ -288,8 +288,10 @@ class Backend:
 class Client:
     """One connection to the edge. Every method raises where the answer is not what it must be."""
 
-    def __init__(self, port, address="127.0.0.1"):
-        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(address, 0))
+    def __init__(self, port, address=None):
+        # Bound to an address, each would take one of the numbers that there are for all of them.
+        source = None if address is None else (address, 0)
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=source)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 

@@ -218,7 +218,7 @@ def test_whoever_burns_the_budget_ends_what_hurts_it(project_slo):
             thread.join()
     assert time.monotonic() - begun < 20 and "broken" in seen
     now = faults(project)
-    assert re.fullmatch(r"one burned its budget \d+ times too fast \(\d+ of \d+ failed in .* s; allowed 0.1 %\)",
+    assert re.fullmatch(r"one burned its budget \d+ times too fast \(\d+ of \d+ failed in \S+ m?s; allowed 0.1 %\)",
                         now[1]["ended"]), now
     assert now[2]["on"] and now[2]["ended"] == "", "nobody has asked it"
     assert now[1]["ended"] in project.thole("fault", "--list").stdout
