@@ -180,7 +180,7 @@ def test_an_instance_is_not_left_out_for_what_goes_round(circle):
         assert circle.edge.stats[30, 1]["bits"] == 0
         before = len(backends[0].requests)
         backends[0].answers = lambda request: (500, b"")
-        circle.edge.until(lambda: circle.edge.stats[30, 1]["bits"] == EDGE_BIT, "it is out", 8)
+        circle.edge.until(lambda: circle.edge.stats[30, 1]["bits"] == EDGE_BIT, "it is out", 20)
         assert len(backends[0].requests) - before < 100
         assert {status for _, status in traffic.answers} <= {200, 500, 508}
     for backend in backends:
