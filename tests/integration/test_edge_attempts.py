@@ -107,12 +107,17 @@ def test_where_all_fail_no_storm_begins(said):
     assert clients < seen <= 1.2 * clients + 20, seen
 
 
-def test_who_is_told_that_its_caller_retries_does_not(said):
-    """Only inside: from outside nobody says so."""
+def test_who_is_told_from_outside_that_its_caller_retries_does_so_all_the_same(said):
     stand, backends = said
     backends[0].answers = lambda request: (503, b"")
     for _ in range(10):
         assert ask(stand, more="X-Thole-Attempt: 1/3\r\n")[0] == 200
+
+
+def test_who_is_told_that_its_caller_retries_does_not(said):
+    """Only inside: from outside nobody says so."""
+    stand, backends = said
+    backends[0].answers = lambda request: (503, b"")
     listener = 300
     port = stand.keeper.ensure_listener(listener)
     stand.activate([(100, 1), (listener, 1, 0)])
