@@ -35,8 +35,8 @@ Result<wire::ReleaseShare> read_part(const Json::Member& member,
     const auto& [name, share] = member;
     const Result<std::uint32_t> release = release_of(name);
     if (!release || std::find(releases.begin(), releases.end(), *release) == releases.end())
-        return not_found(fmt::format("shares: '{}' neither serves nor is about to; v{}", name,
-                                     fmt::join(releases, " and v")))
+        return not_found(fmt::format("shares: '{}' neither serves nor is about to; these do: v{}",
+                                     name, fmt::join(releases, " and v")))
             .with_hint("thole ps");
     if (share.text() == nullptr)
         return invalid(fmt::format("shares.{}: must be a text like \"1%\"", name)).with_hint(kTry);

@@ -27,9 +27,9 @@ TEST(ControlShares, WhatIsWrongIsNamed) {
     EXPECT_EQ(why("[]"), "shares: must have a share for each release" + then);
     EXPECT_EQ(why("null"), "shares: must have a share for each release" + then);
     EXPECT_EQ(why(R"({"v3": "100%"})"),
-              "shares: 'v3' neither serves nor is about to; v2 and v1\n  try: thole ps");
+              "shares: 'v3' neither serves nor is about to; these do: v2 and v1\n  try: thole ps");
     EXPECT_EQ(why(R"({"2": "100%"})"),
-              "shares: '2' neither serves nor is about to; v2 and v1\n  try: thole ps");
+              "shares: '2' neither serves nor is about to; these do: v2 and v1\n  try: thole ps");
     EXPECT_EQ(why(R"({"v2": 1})"), "shares.v2: must be a text like \"1%\"" + then);
     EXPECT_EQ(why(R"({"v2": "0.05%", "v1": "99.95%"})"),
               "shares.v2: '0.05%' is not a share: 0% to 100%, in steps of 0.1%" + then);

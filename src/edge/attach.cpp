@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "edge/intake.h"
 #include "edge/worker.h"
 #include "os/fault_point.h"
 

@@ -200,7 +200,7 @@ def test_shares_that_make_no_sense_are_refused_and_change_nothing(project):
         error = project.share(400, **shares)
         assert why in error["message"] and "v2" in error["hint"], error
     error = project.share(404, v7="100%")
-    assert error["message"] == "shares: 'v7' neither serves nor is about to; v1" and error["hint"] == "thole ps"
+    assert error["message"] == "shares: 'v7' neither serves nor is about to; these do: v1" and error["hint"] == "thole ps"
     assert "two of its releases never run at once" in project.share(400, "keeps", v1="100%")["message"]
     assert "there is no service 'x'" in project.share(404, "x", v1="100%")["message"]
     assert project.service("web")["shares"] == {"v1": "100%"}

@@ -155,12 +155,13 @@ void World::check_signal(std::uint32_t slot, const wire::SignalRequest& request)
         return story_.fail(fmt::format("signal 9 to {} before its grace was over", name));
 }
 
-// What a first process left has its grace, too.
+// What a first process left has the rest of the grace, and is asked where there is any.
 void World::check_rest(std::uint32_t slot) {
     const Slot& seen = keeper_.slots()[slot];
     const Time now = host_.loop().awake_now();
     if (!seen.was_terminated || !is_calm()) return;
-    if (!seen.rest_was_asked)
+    const bool was_time_left = seen.ended - seen.asked < kGrace - kOnTheWay;
+    if (!seen.rest_was_asked && was_time_left)
         return story_.fail(
             fmt::format("what is left of {}.{} was not asked to end", slot, seen.generation));
     if (now - seen.asked < kGrace - kOnTheWay)

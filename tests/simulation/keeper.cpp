@@ -257,6 +257,7 @@ void SimKeeper::on_end(wire::SlotRef at, std::int32_t wait_status) {
     story_.tell(fmt::format("{} ended: {}{}", name_of(at.slot), wait_status,
                             slot.was_asked ? ", as asked" : ""));
     slot.status = SlotStatus::Ended;
+    slot.ended = host_.loop().awake_now();
     const bool is_known = is_alive() || host_.loop().random().chance(0.5);
     slot.flags = is_known ? wire::kExitKnown : 0U;
     slot.wait_status = is_known ? wait_status : 0;

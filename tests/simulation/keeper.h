@@ -27,7 +27,8 @@ struct Slot {
     bool was_asked = false;              // SIGTERM, or SIGKILL by control.
     bool was_terminated = false;         // SIGTERM.
     bool was_killed = false;             // SIGKILL, and so all of it.
-    Time asked{};                        // This and `claimed` without what the machine slept.
+    Time asked{};  // This, `ended` and `claimed` without what the machine slept.
+    Time ended{};  // Its first process.
     Time claimed{};
     // Ended only. Every third leaves something behind, as a shell does; half of these ignore
     // SIGTERM.
